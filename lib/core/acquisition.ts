@@ -1,0 +1,215 @@
+import { backoff, type Random } from './backoff.js';
+import type { Clock } from './clock.js';
+import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from './errors.js';
+import type { LockEventSink } from './events.js';
+import { newHolder } from './holder.js';
+import { Lease } from './lease.js';
+import type { Claim, LockDriver, LockRecord } from './lock-driver.js';
+import { type Patience, timeUp } from './patience.js';
+import type { Seat, WaitingRoom } from './waiting-room.js';
+
+export interface LeaseRequest {
+  /** As the caller named it. */
+  readonly key: string;
+  /** As the store knows it. */
+  readonly name: string;
+  readonly ttl: number;
+  readonly validFor?: number | undefined;
+  readonly renewEvery?: number | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds to wait in line, or a number of tries that do not queue. */
+  readonly limit: { readonly wait: number } | { readonly attempts: number; readonly retryDelay: number };
+  /** Milliseconds between two looks at a held key; default: what suits the driver. */
+  readonly pollEvery?: number | undefined;
+  /** Told of every refusal. */
+  readonly onRefused?: ((record: LockRecord | null) => void) | undefined;
+}
+
+/** What all acquisitions of one instance share. */
+export interface AcquisitionContext {
+  readonly driver: LockDriver;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly instance: string;
+  readonly room: WaitingRoom;
+  readonly emit: LockEventSink;
+  /** Settles when the first connection to the store has succeeded or failed; undefined from then on. */
+  starting(): Promise<void> | undefined;
+  /** Makes sure, in the background, that a claim holds nothing and waits for nothing. */
+  cancel(claim: Claim): void;
+}
+
+/**
+ * One caller's way to a lease. A request whose outcome is unknown is repeated with the same holder, which the store
+ * answers with the same grant; whatever the caller gives up while the outcome is open is cancelled. A grant that used
+ * up most of its TTL on the way is confirmed before it is delivered, and one that arrives expired is given back.
+ */
+export class Acquisition {
+  readonly #context: AcquisitionContext;
+  readonly #request: LeaseRequest;
+  readonly #patience: Patience;
+  readonly #startedAt: number;
+  #claim: Claim;
+  /** The outcome of an earlier request is unknown: it may have been executed, or reach the store yet. */
+  #stray = false;
+  /** The claim is, or may be, granted or queued in the store. */
+  #open = false;
+  #refusals = 0;
+  #failures = 0;
+  #failure: unknown;
+  #record: LockRecord | null = null;
+  #isContended = false;
+  #seat: Seat | undefined;
+
+  constructor(context: AcquisitionContext, request: LeaseRequest, patience: Patience) {
+    this.#context = context;
+    this.#request = request;
+    this.#patience = patience;
+    this.#startedAt = context.clock.now();
+    this.#claim = this.#newClaim();
+  }
+
+  /** The lease, or undefined when others held the key all the time; `refusal()` then tells who. */
+  async run(): Promise<Lease | undefined> {
+    const { limit } = this.#request;
+    try {
+      const starting = this.#context.starting();
+      if (starting) await this.#patience.bound(starting);
+      if ('wait' in limit) {
+        this.#seat = this.#context.room.enter(this.#request.name);
+        if (!this.#seat.called) {
+          this.#contended(this.#context.instance);
+          await this.#patience.bound(this.#seat.turn());
+        }
+      }
+      for (let attempt = 1; ; attempt++) {
+        this.#seat?.listen();
+        const lease = await this.#ask();
+        if (lease) return this.#granted(lease);
+        if ('attempts' in limit && attempt >= limit.attempts) throw timeUp;
+        await this.#patience.bound(this.#pause());
+      }
+    } catch (error) {
+      if (this.#open || this.#stray) this.#context.cancel(this.#claim);
+      if (error !== timeUp) throw error;
+      if (this.#failure !== undefined || (this.#open && this.#refusals === 0)) throw this.#unavailable();
+      return undefined;
+    } finally {
+      this.#seat?.leave();
+    }
+  }
+
+  refusal(): LockNotAcquiredError {
+    return new LockNotAcquiredError(this.#request.key, this.#waited, this.#record?.instance);
+  }
+
+  get #waited(): number {
+    return this.#context.clock.now() - this.#startedAt;
+  }
+
+  #newClaim(): Claim {
+    const { name, ttl, metadata } = this.#request;
+    return { key: name, holder: newHolder(), ttl, instance: this.#context.instance, metadata: metadata ?? {} };
+  }
+
+  /** One request to the store, and as many more as a slow grant needs for its confirmation. */
+  async #ask(): Promise<Lease | undefined> {
+    const { clock, driver } = this.#context;
+    for (let confirming = false; ;) {
+      const anchor = clock.now();
+      this.#open = true;
+      try {
+        const answer = await this.#patience.bound(driver.acquire(this.#claim, this.#seat ? 'queue' : 'try'));
+        this.#failure = undefined;
+        this.#failures = 0;
+        if (answer.status !== 'granted') {
+          this.#open = answer.status === 'queued';
+          this.#refused(answer.record);
+          return undefined;
+        }
+        const { fencingToken, ttl } = answer;
+        const lease = new Lease(clock, {
+          ...this.#request,
+          claim: this.#claim,
+          stray: this.#stray,
+          fencingToken,
+          ttl,
+          anchor,
+        });
+        if (lease.remaining > Math.min(ttl, this.#request.validFor ?? Infinity) / 4) return lease;
+        confirming = lease.remaining > 0;
+        if (!confirming) this.#giveUpClaim();
+      } catch (error) {
+        this.#patience.check();
+        this.#open = false;
+        this.#stray ||= confirming || !notExecuted(error);
+        if (error instanceof LockConfigError) throw error;
+        this.#failure = error;
+        this.#failures++;
+        return undefined;
+      }
+    }
+  }
+
+  /** A grant that was over before it arrived: give it back, and ask as somebody new. */
+  #giveUpClaim(): void {
+    this.#context.cancel(this.#claim);
+    this.#claim = this.#newClaim();
+    this.#open = false;
+    this.#stray = false;
+  }
+
+  #granted(lease: Lease): Lease {
+    const { key, fencingToken } = lease;
+    this.#context.emit({ type: 'acquired', key, fencingToken, waited: this.#waited });
+    return lease;
+  }
+
+  #refused(record: LockRecord | null): void {
+    this.#record = record;
+    this.#request.onRefused?.(record);
+    this.#contended(record?.instance);
+    this.#refusals++;
+  }
+
+  #contended(heldBy: string | undefined): void {
+    if (this.#isContended) return;
+    this.#isContended = true;
+    this.#context.emit({ type: 'contended', key: this.#request.key, heldBy });
+  }
+
+  #pause(): Promise<void> {
+    const milliseconds = this.#delay();
+    if (this.#seat) return this.#seat.rest(milliseconds);
+    return new Promise((resolve) => void this.#context.clock.after(milliseconds, resolve));
+  }
+
+  #delay(): number {
+    const { random, driver } = this.#context;
+    const { limit, pollEvery } = this.#request;
+    if ('attempts' in limit) return limit.retryDelay * (0.75 + random() / 2);
+    if (this.#failure !== undefined) return backoff(this.#failures - 1, 50, 1000, random);
+    const poll =
+      pollEvery !== undefined || driver.capabilities.push
+        ? (pollEvery ?? 500) * (0.75 + random() / 2)
+        : backoff(this.#refusals, 10, 100, random);
+    // A holder that died is followed when its lease has run out; the spread keeps waiters from asking all at once.
+    return Math.min(poll, (this.#record?.remaining ?? Infinity) + 1 + random() * 10);
+  }
+
+  #unavailable(): DriverUnavailableError {
+    const { driver } = this.#context;
+    const cause = this.#failure;
+    if (cause instanceof DriverUnavailableError) return cause;
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    return new DriverUnavailableError(
+      `Lock "${this.#request.key}": ${driver.name} did not answer within ${Math.round(this.#waited)} ms${why}`,
+      { sent: this.#open || this.#stray, cause },
+    );
+  }
+}
+
+function notExecuted(error: unknown): boolean {
+  return error instanceof LockConfigError || (error instanceof DriverUnavailableError && !error.sent);
+}

@@ -1,0 +1,8 @@
+/** Random numbers in [0, 1), injected so that a simulation can replay them. */
+export type Random = () => number;
+
+/** Exponential backoff with jitter: between half and all of `base * 2^attempt`, never over `cap`. */
+export function backoff(attempt: number, base: number, cap: number, random: Random): number {
+  const ceiling = Math.min(cap, base * 2 ** Math.min(attempt, 30));
+  return ceiling * (0.5 + random() / 2);
+}

@@ -1,0 +1,31 @@
+import { LockConfigError } from './errors.js';
+
+/** Milliseconds, or a number with a unit: `'500ms'`, `'30s'`, `'2m'`, `'1.5h'`, `'1d'`. Above 0, at most 24 days. */
+export type Duration = number | string;
+
+/** The longest that a timer of Node can run is 2^31 - 1 ms, a little over this. */
+export const LONGEST_DURATION = 24 * 24 * 3600 * 1000;
+
+const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * Whole milliseconds of a duration.
+ *
+ * @throws LockConfigError naming `option` and the repair
+ */
+export function toMilliseconds(value: Duration, option: string): number {
+  const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(value) : null;
+  const milliseconds = match ? Number(match[1]) * units[match[2]!]! : value;
+  if (typeof milliseconds !== 'number' || !Number.isFinite(milliseconds)) {
+    throw new LockConfigError(
+      `${option}: ${JSON.stringify(value) ?? String(value)} is not a duration. ` +
+        "Use milliseconds (5000) or a string with a unit: '500ms', '30s', '2m', '1h', '1d'.",
+    );
+  }
+  if (milliseconds <= 0 || milliseconds > LONGEST_DURATION) {
+    throw new LockConfigError(
+      `${option}: ${JSON.stringify(value)} is out of range. Use more than 0 and at most 24 days.`,
+    );
+  }
+  return Math.ceil(milliseconds);
+}

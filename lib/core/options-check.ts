@@ -1,0 +1,60 @@
+import { type Duration, toMilliseconds } from './duration.js';
+import { LockConfigError } from './errors.js';
+
+/** Checks the options of one call or registration and reports all that is wrong in one error. */
+export class OptionsCheck {
+  readonly #where: string;
+  readonly #problems: string[] = [];
+
+  /** @param where names the place in messages, such as `DistLockModule.forRoot()` */
+  constructor(where: string) {
+    this.#where = where;
+  }
+
+  problem(text: string): void {
+    this.#problems.push(text);
+  }
+
+  /** An object with no other properties than `known`; an empty one when it is not an object. */
+  object<T extends object>(value: T | undefined, path: string, known: readonly (keyof T & string)[]): Partial<T> {
+    if (value === undefined) return {};
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      this.problem(`${path || 'options'}: expected an object.`);
+      return {};
+    }
+    for (const name of Object.keys(value)) {
+      if ((known as readonly string[]).includes(name)) continue;
+      this.problem(`${path ? `${path}.` : ''}${name}: unknown option. Known: ${known.join(', ')}.`);
+    }
+    return value;
+  }
+
+  /** Milliseconds, or `fallback` where the option is absent or wrong. */
+  duration(value: Duration | undefined, path: string, fallback: number, minimum = 0): number {
+    if (value === undefined) return fallback;
+    try {
+      const milliseconds = toMilliseconds(value, path);
+      if (milliseconds < minimum) this.problem(`${path}: ${milliseconds} ms is under the minimum of ${minimum} ms.`);
+      return milliseconds;
+    } catch (error) {
+      this.problem((error as Error).message);
+      return fallback;
+    }
+  }
+
+  ofType(value: unknown, path: string, type: 'boolean' | 'string' | 'function'): void {
+    if (value !== undefined && typeof value !== type) this.problem(`${path}: expected a ${type}.`);
+  }
+
+  stringRecord(value: unknown, path: string): void {
+    if (value === undefined) return;
+    const fits =
+      typeof value === 'object' && value !== null && Object.values(value).every((entry) => typeof entry === 'string');
+    if (!fits) this.problem(`${path}: expected an object whose values are strings.`);
+  }
+
+  /** @throws LockConfigError with every problem found */
+  done(): void {
+    if (this.#problems.length > 0) throw new LockConfigError(`${this.#where}: ${this.#problems.join(' ')}`);
+  }
+}

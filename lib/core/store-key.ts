@@ -1,0 +1,33 @@
+import { LockKeyError } from './errors.js';
+
+/**
+ * The grammar of names in the store: `namespace:kind:name`. A namespace has neither ':' nor braces and the kind is one
+ * letter, so no name, whatever its characters, can reach another namespace or turn a lock into an election.
+ */
+export const NAMESPACE = /^[\w.-]+$/;
+
+export const LONGEST_KEY = 500;
+
+/** @throws LockKeyError when the key is empty, over 500 characters, or not well-formed Unicode */
+export function lockName(namespace: string, key: string): string {
+  if (typeof key !== 'string' || key === '') throw new LockKeyError('A lock key must be a string that is not empty.');
+  if (key.length > LONGEST_KEY) {
+    throw new LockKeyError(
+      `Lock key "${key.slice(0, 40)}…" has ${key.length} characters; at most ${LONGEST_KEY} are allowed. Hash the long part.`,
+    );
+  }
+  if (!key.isWellFormed()) {
+    throw new LockKeyError(
+      `Lock key ${JSON.stringify(key)} holds half a surrogate pair: different keys would become one.`,
+    );
+  }
+  return `${namespace}:l:${key}`;
+}
+
+export function electionName(namespace: string, election: string): string {
+  return `${namespace}:e:${election}`;
+}
+
+export function namespaceOf(name: string): string {
+  return name.slice(0, name.indexOf(':'));
+}

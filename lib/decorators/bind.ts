@@ -1,0 +1,22 @@
+import type { LeaderService } from '../leader/leader.service.js';
+import { leaderToken, lockServiceToken } from '../nest/injection.js';
+import type { LockService } from '../nest/lock.service.js';
+import { bindSlots } from './wrap-method.js';
+
+/** What the decorated methods of an instance need; a test double may implement just what is called. */
+export interface BoundServices {
+  readonly locks?: Pick<LockService, 'withLock'>;
+  readonly leader?: Pick<LeaderService, 'isLeader' | 'assertLeader' | 'runAsLeader'>;
+  /** The named registration that the decorators ask for. Default: the one without a name. */
+  readonly name?: string;
+}
+
+/** For unit tests: gives an instance that was made with `new` what Nest would have injected. */
+export function bindDistLock<T extends object>(instance: T, services: BoundServices): T {
+  const byToken = new Map<string, unknown>([
+    [lockServiceToken(services.name), services.locks],
+    [leaderToken(services.name), services.leader],
+  ]);
+  bindSlots(instance, (token) => byToken.get(token));
+  return instance;
+}

@@ -1,0 +1,14 @@
+const PARAMETERS = 'nestjs-dist-lock:current-lock';
+
+/** The parameter receives the `Lock` of the surrounding `@WithLock`. Make it optional: callers do not pass it. */
+export function CurrentLock(): ParameterDecorator {
+  return (target, property, index) => {
+    if (property === undefined) return;
+    Reflect.defineMetadata(PARAMETERS, [...lockParameters(target, property), index], target, property);
+  };
+}
+
+/** The indexes of the parameters of a method that receive the lock. */
+export function lockParameters(target: object, property: string | symbol): readonly number[] {
+  return (Reflect.getMetadata(PARAMETERS, target, property) as number[] | undefined) ?? [];
+}

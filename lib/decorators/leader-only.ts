@@ -1,0 +1,89 @@
+import { SetMetadata, UseGuards } from '@nestjs/common';
+import { OptionsCheck } from '../core/options-check.js';
+import type { LeaderService } from '../leader/leader.service.js';
+import { leaderToken } from '../nest/injection.js';
+import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../nest/leader.guard.js';
+import { isBackgroundHandler, methodsOf } from './framework-metadata.js';
+import { type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
+
+export interface LeaderOnlyOptions {
+  /** The named registration whose election decides. Default: the registration without a name. */
+  name?: string;
+  /**
+   * What a call does on an instance that does not lead: `skip` returns undefined, `reject` throws a NotLeaderError.
+   * Default: `skip` for cron, interval, timeout and event handlers, where nobody can receive an error; else `reject`.
+   */
+  otherwise?: 'skip' | 'reject';
+}
+
+type AsyncMethod = (...args: never[]) => Promise<unknown>;
+
+/** Accepts classes, and methods that return a promise. */
+export interface LeaderOnlyDecorator {
+  (target: abstract new (...args: never[]) => unknown): void;
+  <Method extends AsyncMethod>(
+    target: object,
+    property: string | symbol,
+    descriptor: TypedPropertyDescriptor<Method>,
+  ): void;
+}
+
+/**
+ * Lets a method, or a class, work on the leader only. A class: all its routes and message handlers are guarded, and
+ * all its scheduled and event handlers are skipped on other instances. A message is never skipped, because the broker
+ * would take it as done: it is rejected.
+ *
+ * @throws LockConfigError at once, when an option is wrong
+ */
+export function LeaderOnly(options: LeaderOnlyOptions = {}): LeaderOnlyDecorator {
+  const check = new OptionsCheck('@LeaderOnly');
+  const { name, otherwise } = check.object(options, '', ['name', 'otherwise']);
+  check.ofType(name, 'name', 'string');
+  if (otherwise !== undefined && !['skip', 'reject'].includes(otherwise)) {
+    check.problem("otherwise: expected 'skip' or 'reject'.");
+  }
+  check.done();
+
+  const token = leaderToken(name);
+  const wrap = (target: object, property: string | symbol, descriptor: PropertyDescriptor | undefined): void =>
+    wrapMethod<LeaderService>('LeaderOnly', token, options, [target, property, descriptor], (call) =>
+      runIfLeader(call, otherwise),
+    );
+  const guard = (guarded: LeaderOnlyMetadata): MethodDecorator & ClassDecorator =>
+    ((...target: Parameters<MethodDecorator>) => {
+      SetMetadata(LEADER_ONLY, guarded)(...target);
+      UseGuards(LeaderGuard)(...target);
+    }) as MethodDecorator & ClassDecorator;
+
+  return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor) => {
+    if (property !== undefined) {
+      wrap(target, property, descriptor);
+      if (otherwise !== 'skip') guard({ token })(target, property, descriptor!);
+      return;
+    }
+    const { prototype } = target as { prototype: object };
+    for (const [method, value] of methodsOf(prototype)) {
+      if (!isBackgroundHandler(value) || isLeaderOnly(value)) continue;
+      const wrapped = { value, writable: true, configurable: true, enumerable: false };
+      wrap(prototype, method, wrapped);
+      Object.defineProperty(prototype, method, wrapped);
+    }
+    guard({ token })(target as () => void);
+  };
+}
+
+export function isLeaderOnly(method: unknown): boolean {
+  return wrappingsOf(method).some(({ decorator }) => decorator === 'LeaderOnly');
+}
+
+async function runIfLeader(
+  { service, wrapper, proceed }: WrappedCall<LeaderService>,
+  otherwise: LeaderOnlyOptions['otherwise'],
+): Promise<unknown> {
+  if (!service.isLeader()) {
+    // Looked up at the call: decorators above this one have run by now.
+    if ((otherwise ?? (isBackgroundHandler(wrapper) ? 'skip' : 'reject')) === 'skip') return undefined;
+    service.assertLeader();
+  }
+  return service.runAsLeader(async () => proceed());
+}

@@ -1,0 +1,89 @@
+import { LockKeyError } from '../core/errors.js';
+
+/** A function of the method's arguments that builds the key; `this` is the instance. */
+export type KeyFunction = (...args: never[]) => string;
+
+export type KeyBuilder = (args: readonly unknown[], instance: unknown) => string;
+
+interface Placeholder {
+  readonly source: string;
+  readonly root: 'this' | number;
+  readonly path: readonly string[];
+}
+
+const PLACEHOLDER = /^\{(this|\d+)((?:\.[\w$]+)*)\}$/;
+
+/**
+ * Builds keys such as `order:42` from a template, `'order:{0.id}'`: `{n}` is the n-th argument, `{this.x}` a property
+ * of the instance, `{{` and `}}` are braces. Parsed once.
+ *
+ * @throws LockKeyError when the template is malformed
+ */
+export function compileTemplate(template: string): KeyBuilder {
+  if (template === '') throw new LockKeyError('A lock key template must not be empty.');
+  const parts = template.split(/(\{\{|\}\}|\{[^{}]*\})/).map((part): string | Placeholder => {
+    if (part === '{{' || part === '}}') return part[0]!;
+    if (!/[{}]/.test(part)) return part;
+    const match = PLACEHOLDER.exec(part);
+    if (!match) {
+      throw new LockKeyError(
+        `Lock key template "${template}": "${part}" is not a placeholder. Use {0}, {0.id} or {this.name}; {{ and }} are braces.`,
+      );
+    }
+    const root = match[1] === 'this' ? 'this' : Number(match[1]);
+    return { source: part, root, path: match[2]!.split('.').slice(1) };
+  });
+  return (args, instance) =>
+    parts.map((part) => (typeof part === 'string' ? part : valueOf(part, args, instance, template))).join('');
+}
+
+/** @throws LockKeyError when the function does not return a string that is not empty */
+export function keyFrom(build: KeyFunction, label: string): KeyBuilder {
+  return (args, instance) => {
+    const key: unknown = Reflect.apply(build, instance, args);
+    if (typeof key === 'string' && key !== '') return key;
+    throw new LockKeyError(
+      `@WithLock on ${label}: the key function returned ${show(key)}. Return a string, not empty.`,
+    );
+  };
+}
+
+/**
+ * Template tag that encodes values as key templates do: ``lockKey`order:${id}` ``.
+ *
+ * @throws LockKeyError when a value is not a string, number, bigint or boolean, or is empty
+ */
+export function lockKey(strings: TemplateStringsArray, ...values: readonly unknown[]): string {
+  return String.raw(
+    { raw: strings },
+    ...values.map((value, index) => encode(value, () => `lockKey: value ${index + 1} is ${show(value)}`)),
+  );
+}
+
+function valueOf({ root, path, source }: Placeholder, args: readonly unknown[], instance: unknown, template: string) {
+  let value: unknown = root === 'this' ? instance : args[root];
+  for (const name of path) value = (value as Record<string, unknown> | null | undefined)?.[name];
+  return encode(value, () => {
+    const missing = typeof root === 'number' && root >= args.length;
+    const why = missing
+      ? `names an argument that the call did not pass (it passed ${args.length})`
+      : `is ${show(value)}`;
+    return `Lock key template "${template}": ${source} ${why}`;
+  });
+}
+
+/** Keeps a value inside its place in the key: it can add no separator, no brace and no white space. */
+function encode(value: unknown, problem: () => string): string {
+  const fits =
+    typeof value === 'string'
+      ? value !== '' && value.isWellFormed()
+      : typeof value === 'bigint' || typeof value === 'boolean' || (typeof value === 'number' && !Number.isNaN(value));
+  if (!fits) throw new LockKeyError(`${problem()}. A key is built from strings, numbers, bigints and booleans.`);
+  return String(value).replace(/[%:{}\s]/gu, encodeURIComponent);
+}
+
+function show(value: unknown): string {
+  if (value === '') return 'an empty string';
+  if (typeof value === 'string') return JSON.stringify(value);
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}

@@ -1,0 +1,123 @@
+import { type AcquireOptions, checkAcquireOptions, type CheckedOptions } from '../core/acquire-options.js';
+import { LockConfigError, LockNotAcquiredError } from '../core/errors.js';
+import type { Lock } from '../core/lock.js';
+import { lockServiceToken } from '../nest/injection.js';
+import type { LockService } from '../nest/lock.service.js';
+import { lockParameters } from './current-lock.js';
+import { compileTemplate, keyFrom, type KeyFunction } from './lock-key.js';
+import { type WrappedCall, wrapMethod } from './wrap-method.js';
+
+/** `wait` for the lock, `skip` the call and return undefined, or `throw` a LockNotAcquiredError at once. */
+export type OnContention = 'wait' | 'skip' | 'throw';
+
+export interface WithLockOptions extends AcquireOptions {
+  /** The named registration whose locks to use. Default: the registration without a name. */
+  name?: string;
+  /** What to do while another holds the lock. Default: `wait`. */
+  onContention?: OnContention;
+}
+
+type AsyncMethod = (...args: never[]) => Promise<unknown>;
+
+type KeyFits<Key, Method extends AsyncMethod> = Key extends KeyFunction
+  ? Key extends (...args: Parameters<Method>) => string
+    ? unknown
+    : { 'the key function does not fit the parameters of the method': never }
+  : unknown;
+
+type ContentionFits<Contention, Method extends AsyncMethod> = Contention extends 'skip'
+  ? undefined extends Awaited<ReturnType<Method>>
+    ? unknown
+    : { "onContention 'skip' returns undefined, which the method's result does not allow": never }
+  : unknown;
+
+/** Accepts methods that return a promise and whose parameters fit the key function. */
+export type LockedMethodDecorator<Key extends string | KeyFunction, Contention extends OnContention = 'wait'> = <
+  Method extends AsyncMethod,
+>(
+  target: object,
+  property: string | symbol,
+  descriptor: TypedPropertyDescriptor<Method> & KeyFits<Key, Method> & ContentionFits<Contention, Method>,
+) => void;
+
+/**
+ * Runs the method with a lock held, so that for one key at most one call runs at a time over all instances.
+ *
+ * @param key a template such as `'order:{0.id}'`, or a function of the method's arguments
+ * @throws LockConfigError or LockKeyError at once, when an option or the template is wrong; the calls reject with
+ *   LockNotAcquiredError, DriverUnavailableError, NestedLockError, LockKeyError, or what the method throws
+ */
+export function WithLock<Key extends string | KeyFunction, Contention extends OnContention = 'wait'>(
+  key: Key,
+  options: WithLockOptions & { onContention?: Contention } = {},
+): LockedMethodDecorator<Key, Contention> {
+  return (target, property, descriptor) => {
+    const label = `${target.constructor.name}.${String(property)}`;
+    const keyOf = typeof key === 'string' ? compileTemplate(key) : keyFrom(key, label);
+    const acquireOptions = checkWithLockOptions(options, `@WithLock on ${label}`);
+    const skips = options.onContention === 'skip';
+
+    wrapMethod<LockService>(
+      'WithLock',
+      lockServiceToken(options.name),
+      options,
+      [target, property, descriptor],
+      (call) => {
+        const run = (lock: Lock): unknown => call.proceed(withLockArguments(call, lock, target, property));
+        const lockedKey = keyOf(call.args, call.instance);
+        if (!skips) return call.service.withLock(lockedKey, run, acquireOptions);
+        return skipIfHeld(call.service, lockedKey, run, acquireOptions);
+      },
+    );
+  };
+}
+
+async function skipIfHeld(
+  service: LockService,
+  key: string,
+  run: (lock: Lock) => unknown,
+  options: AcquireOptions,
+): Promise<unknown> {
+  let entered = false;
+  try {
+    return await service.withLock(
+      key,
+      (lock) => {
+        entered = true;
+        return run(lock);
+      },
+      options,
+    );
+  } catch (error) {
+    // The method may itself fail to get another lock: that is its error, not our contention.
+    if (entered || !(error instanceof LockNotAcquiredError)) throw error;
+    return undefined;
+  }
+}
+
+function checkWithLockOptions(options: WithLockOptions, where: string): AcquireOptions {
+  const { name, onContention = 'wait', ...acquireOptions } = options;
+  if (name !== undefined && typeof name !== 'string') throw new LockConfigError(`${where}: name: expected a string.`);
+  if (!['wait', 'skip', 'throw'].includes(onContention)) {
+    throw new LockConfigError(`${where}: onContention: expected 'wait', 'skip' or 'throw'.`);
+  }
+  const checked: CheckedOptions = checkAcquireOptions(acquireOptions, where);
+  if (onContention === 'wait') return acquireOptions;
+  if (checked.limit) {
+    throw new LockConfigError(`${where}: wait and attempts have no effect with onContention: '${onContention}'.`);
+  }
+  return { ...acquireOptions, attempts: 1 };
+}
+
+function withLockArguments(
+  { args }: WrappedCall<LockService>,
+  lock: Lock,
+  target: object,
+  property: string | symbol,
+): unknown[] {
+  const indexes = lockParameters(target, property);
+  if (indexes.length === 0) return args;
+  const filled = [...args];
+  for (const index of indexes) filled[index] = lock;
+  return filled;
+}

@@ -1,0 +1,118 @@
+import { Inject } from '@nestjs/common';
+import { LockConfigError, LockNotBoundError } from '../core/errors.js';
+
+/**
+ * Replaces a method by a wrapper that finds a service of the application that created the instance.
+ *
+ * Nest's own property injection brings the service: each prototype gets one hidden symbol property per service. So it
+ * works for every scope, for inherited classes and for several applications in one process, without global state; an
+ * application that does not import the module does not start. The wrapper keeps name, length and metadata, so that the
+ * order of decorators does not matter.
+ */
+export type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
+
+/** Left on the wrapper, so that the checks at start and other decorators can see what a method is wrapped in. */
+export interface Wrapping {
+  readonly decorator: string;
+  readonly original: AnyFunction;
+  readonly options: object;
+}
+
+export interface WrappedCall<Service> {
+  readonly service: Service;
+  readonly instance: unknown;
+  readonly args: unknown[];
+  /** The method as the caller sees it, with its metadata. */
+  readonly wrapper: AnyFunction;
+  /** Calls the original method. */
+  proceed(args?: unknown[]): unknown;
+}
+
+const WRAPPING = Symbol.for('nestjs-dist-lock/wrapping');
+const SLOTS = Symbol.for('nestjs-dist-lock/slots');
+
+type Slots = ReadonlyMap<string, symbol>;
+
+export function wrapMethod<Service>(
+  decorator: string,
+  token: string,
+  options: object,
+  [target, property, descriptor]: [object, string | symbol, PropertyDescriptor | undefined],
+  run: (call: WrappedCall<Service>) => Promise<unknown>,
+): void {
+  const original: unknown = descriptor?.value;
+  const label = `${(typeof target === 'function' ? target : target.constructor).name}.${String(property)}`;
+  if (descriptor === undefined || typeof original !== 'function' || typeof target === 'function') {
+    throw new LockConfigError(`@${decorator} on ${label}: only instance methods can be decorated.`);
+  }
+  const slot = ensureSlot(target, token);
+
+  // Async, so that the caller gets a rejection and never an exception.
+  const wrapper = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
+    const service = (this as Record<symbol, Service | undefined> | undefined)?.[slot];
+    if (service === undefined) throw notBound(decorator, label, token, this);
+    return run({
+      service,
+      instance: this,
+      args,
+      wrapper,
+      proceed: (changed = args) => Reflect.apply(original, this, changed),
+    });
+  };
+  Object.defineProperty(wrapper, 'name', { value: original.name, configurable: true });
+  Object.defineProperty(wrapper, 'length', { value: original.length, configurable: true });
+  Object.defineProperty(wrapper, WRAPPING, { value: { decorator, original, options } });
+  for (const key of Reflect.getOwnMetadataKeys(original)) {
+    Reflect.defineMetadata(key, Reflect.getOwnMetadata(key, original), wrapper);
+  }
+  descriptor.value = wrapper;
+}
+
+/** The wrappings of a method, the outermost first. */
+export function wrappingsOf(method: unknown): Wrapping[] {
+  const wrapping = (method as { [WRAPPING]?: Wrapping } | undefined)?.[WRAPPING];
+  return wrapping ? [wrapping, ...wrappingsOf(wrapping.original)] : [];
+}
+
+/** Gives an instance that Nest did not create the services that its decorated methods use. */
+export function bindSlots(instance: object, serviceFor: (token: string) => unknown): void {
+  for (const [token, slot] of slotsOf(instance)) {
+    const bound = instance as Record<symbol, unknown>;
+    if (bound[slot] === undefined) bound[slot] = serviceFor(token);
+  }
+}
+
+/**
+ * A hidden property that Nest fills with the provider of `token`. The accessor on the prototype turns Nest's assignment
+ * into a property that is not enumerable: JSON, spread and comparisons do not see it.
+ */
+function ensureSlot(prototype: object, token: string): symbol {
+  const inherited = slotsOf(prototype);
+  const existing = inherited.get(token);
+  if (existing) return existing;
+  // Nest shows this text when it cannot resolve the provider.
+  const slot = Symbol(`${token}: import DistLockModule.forRoot() to use @WithLock() and @LeaderOnly()`);
+  Object.defineProperty(prototype, SLOTS, { value: new Map([...inherited, [token, slot]]), configurable: true });
+  Object.defineProperty(prototype, slot, {
+    configurable: true,
+    get: () => undefined,
+    set(this: object, value: unknown) {
+      Object.defineProperty(this, slot, { value, writable: true, configurable: true });
+    },
+  });
+  Inject(token)(prototype, slot);
+  return slot;
+}
+
+function slotsOf(target: object): Slots {
+  return (target as { [SLOTS]?: Slots })[SLOTS] ?? new Map<string, symbol>();
+}
+
+function notBound(decorator: string, label: string, token: string, instance: unknown): LockNotBoundError {
+  const why =
+    instance === undefined || instance === null
+      ? 'it was called without "this", as a detached function. Call it on its object, or bind it.'
+      : `this object has no ${token}, because Nest did not create it. ` +
+        'Let Nest create it, or give it the service with bindDistLock() in a unit test.';
+  return new LockNotBoundError(`@${decorator} on ${label}: ${why}`);
+}

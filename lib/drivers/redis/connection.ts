@@ -1,0 +1,171 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
+import { classify } from './reply-errors.js';
+import { scripts } from './scripts/scripts.generated.js';
+
+/** What we need of a user's ioredis client, version 5 or 6. */
+export interface RedisClient {
+  duplicate(override?: object): unknown;
+  readonly options: object;
+}
+
+/** A URL, the user's ioredis client (which is duplicated, never used or closed), or ioredis options. */
+export type RedisConnectionOptions =
+  ({ readonly url: string } & RedisOptions) | { readonly client: RedisClient } | RedisOptions;
+
+/**
+ * A command is sent at most once and never queued while the connection is down: a lock command that arrives late, or
+ * twice, is worse than one that fails.
+ */
+const enforced = {
+  lazyConnect: true,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  autoResubscribe: false,
+  retryStrategy: (times: number): number => Math.min(1000, 50 * 2 ** Math.min(times, 5)) * (0.5 + Math.random() / 2),
+} satisfies RedisOptions;
+
+const defaults = { commandTimeout: 2000, socketTimeout: 3000, connectTimeout: 5000 } satisfies RedisOptions;
+
+export type ScriptName = keyof typeof scripts;
+
+export interface ConnectionListener {
+  /** Connected, and the subscriptions are there again. */
+  up(): void;
+  down(cause: Error): void;
+  message(channel: string, message: string): void;
+}
+
+/** Our own two connections to one Redis server: one for commands, one for subscriptions. */
+export class RedisConnection {
+  /** Host and port, for messages; never credentials. */
+  readonly server: string;
+  readonly #commands: Redis;
+  readonly #subscriber: Redis;
+  readonly #listener: ConnectionListener;
+  readonly #channels = new Map<string, Promise<unknown>>();
+  #lastError: Error | undefined;
+  #isUp = false;
+  #closed = false;
+
+  constructor(options: RedisConnectionOptions, listener: ConnectionListener) {
+    const open = opener(options);
+    this.#listener = listener;
+    this.#commands = open();
+    this.#subscriber = open();
+    const { host, port, path } = this.#commands.options;
+    this.server = path ?? `${host ?? 'localhost'}:${port ?? 6379}`;
+    this.#watch(this.#commands);
+    this.#watch(this.#subscriber);
+    this.#subscriber.on('message', (channel, message) => listener.message(channel, message));
+    this.#subscriber.on('ready', () => void this.#resubscribe());
+  }
+
+  /** Rejects when the first attempt fails; further attempts go on until `close`. */
+  async connect(): Promise<void> {
+    try {
+      await Promise.all([this.#commands.connect(), this.#subscriber.connect()]);
+    } catch (error) {
+      const cause = this.#lastError ?? error;
+      throw unreachable(this.server, cause);
+    }
+  }
+
+  async run(name: ScriptName, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    if (this.#commands.status !== 'ready') throw unreachable(this.server, this.#lastError);
+    const { sha, lua } = scripts[name];
+    try {
+      return await this.#commands.evalsha(sha, keys.length, ...keys, ...args);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw classify(error, this.server);
+    }
+    try {
+      return await this.#commands.eval(lua, keys.length, ...keys, ...args);
+    } catch (error) {
+      throw classify(error, this.server);
+    }
+  }
+
+  /** Resolves when messages of the channel arrive, or cannot for now: they are hints, so callers go on either way. */
+  async subscribe(channel: string): Promise<void> {
+    let subscription = this.#channels.get(channel);
+    if (!subscription) {
+      subscription = this.#subscriber.subscribe(channel).catch((error: Error) => this.#noteError(error));
+      this.#channels.set(channel, subscription);
+    }
+    await subscription;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#commands.disconnect();
+    this.#subscriber.disconnect();
+  }
+
+  #watch(client: Redis): void {
+    client.on('error', (error: Error) => this.#noteError(error));
+    client.on('ready', () => this.#announce());
+    client.on('close', () => this.#announce());
+  }
+
+  #noteError(error: Error): void {
+    this.#lastError = error;
+  }
+
+  async #resubscribe(): Promise<void> {
+    if (this.#channels.size === 0) return;
+    await this.#subscriber.subscribe(...this.#channels.keys()).catch((error: Error) => this.#noteError(error));
+    // What was published in the meantime is lost: everybody who waits has to ask again.
+    if (this.#isUp) this.#listener.up();
+  }
+
+  #announce(): void {
+    const isUp = this.#commands.status === 'ready';
+    if (this.#closed || isUp === this.#isUp) return;
+    this.#isUp = isUp;
+    if (isUp) {
+      this.#lastError = undefined;
+      this.#listener.up();
+    } else {
+      this.#listener.down(unreachable(this.server, this.#lastError));
+    }
+  }
+}
+
+function unreachable(server: string, cause: unknown): DriverUnavailableError | LockConfigError {
+  if (cause instanceof Error) {
+    const error = classify(cause, server);
+    if (error instanceof LockConfigError) return error;
+    return new DriverUnavailableError(error.message, { cause, sent: false });
+  }
+  return new DriverUnavailableError(`Redis at ${server} is not connected.`, { sent: false });
+}
+
+function opener(options: RedisConnectionOptions): () => Redis {
+  if ('client' in options) {
+    const { client } = options;
+    if (typeof client?.duplicate !== 'function' || 'isCluster' in client) {
+      throw new LockConfigError('RedisDriver: `client` must be an ioredis `Redis` instance.');
+    }
+    refuseKeyPrefix(client.options);
+    return () => client.duplicate({ ...defaults, ...enforced }) as Redis;
+  }
+  refuseKeyPrefix(options);
+  if ('url' in options) {
+    const { url, ...rest } = options;
+    if (typeof url !== 'string' || !/^(rediss?:\/\/|\/)/.test(url)) {
+      throw new LockConfigError(
+        `RedisDriver: \`url\` must look like 'redis://localhost:6379'; it is ${url === undefined ? 'undefined. Is the environment variable set?' : 'something else.'}`,
+      );
+    }
+    return () => new Redis(url, { ...defaults, ...rest, ...enforced });
+  }
+  return () => new Redis({ ...defaults, ...options, ...enforced });
+}
+
+function refuseKeyPrefix(options: object): void {
+  if ('keyPrefix' in options && options.keyPrefix) {
+    throw new LockConfigError('RedisDriver: `keyPrefix` is not supported. Use the `namespace` option of forRoot().');
+  }
+}

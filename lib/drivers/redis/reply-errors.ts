@@ -1,0 +1,54 @@
+import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
+
+/**
+ * What a failed command means, decided in this one table. Redis refuses a script as a whole or fails at its first
+ * write, so an error reply means that nothing was changed; a lost connection or a timeout means that nobody knows.
+ */
+type Meaning =
+  /** Not executed; worth trying again. */
+  | 'retryable'
+  /** Not executed; only a change of configuration helps. */
+  | 'configuration'
+  /** Executed, not executed, or executed later. */
+  | 'unknown';
+
+interface Rule {
+  readonly pattern: RegExp;
+  readonly meaning: Meaning;
+  readonly repair?: string;
+}
+
+// A code stands at the start of the reply, or behind '-' or ': ' where an older server quotes a script's inner error.
+const reply = (codes: string): RegExp => new RegExp(`(?:^|[-\\s])(?:${codes})\\b`);
+
+const rules: readonly Rule[] = [
+  { pattern: reply('LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK'), meaning: 'retryable' },
+  { pattern: reply('READONLY'), meaning: 'retryable', repair: 'This server is a replica; connect to the master.' },
+  { pattern: reply('NOREPLICAS'), meaning: 'retryable', repair: 'Too few replicas (min-replicas-to-write).' },
+  { pattern: reply('OOM'), meaning: 'retryable', repair: 'Redis is out of memory: raise maxmemory or free keys.' },
+  { pattern: reply('MISCONF'), meaning: 'retryable', repair: 'Redis cannot save its data: look into its log.' },
+  { pattern: /max number of clients/, meaning: 'retryable', repair: 'Raise maxclients.' },
+  { pattern: /isn't writeable|enableOfflineQueue/, meaning: 'retryable' },
+  {
+    pattern: reply('NOPERM'),
+    meaning: 'configuration',
+    repair: 'Give the Redis user the permissions that the README lists under "Redis permissions".',
+  },
+  { pattern: reply('NOAUTH|WRONGPASS'), meaning: 'configuration', repair: 'Check username and password.' },
+  {
+    pattern: reply('WRONGTYPE'),
+    meaning: 'configuration',
+    repair: 'Something else uses this key: change `namespace`.',
+  },
+  { pattern: reply('CROSSSLOT'), meaning: 'configuration', repair: 'Connect with cluster options.' },
+  { pattern: /unknown command/i, meaning: 'configuration', repair: 'Redis 6.2 or later with scripting is needed.' },
+];
+
+/** The error of this package that fits a failed command. `server` names it without credentials. */
+export function classify(error: unknown, server: string): DriverUnavailableError | LockConfigError {
+  const cause = error instanceof Error ? error : new Error(String(error));
+  const rule = rules.find(({ pattern }) => pattern.test(cause.message));
+  const message = [`Redis at ${server}: ${cause.message}`, rule?.repair].filter(Boolean).join(' — ');
+  if (rule?.meaning === 'configuration') return new LockConfigError(message, { cause });
+  return new DriverUnavailableError(message, { cause, sent: rule?.meaning !== 'retryable' });
+}

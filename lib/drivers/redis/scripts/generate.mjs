@@ -1,0 +1,17 @@
+// Turns the .lua files of this folder into scripts.generated.ts, so that builds and bundlers need no file at run time.
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+const folder = new URL('./', import.meta.url);
+const scripts = readdirSync(folder)
+  .filter((file) => file.endsWith('.lua'))
+  .sort()
+  .map((file) => {
+    const lua = readFileSync(new URL(file, folder), 'utf8').replaceAll(/^\s*--.*\n/gm, '');
+    const sha = createHash('sha1').update(lua).digest('hex');
+    return `  ${file.replace('.lua', '')}: {\n    sha: '${sha}',\n    lua: ${JSON.stringify(lua)},\n  },\n`;
+  });
+writeFileSync(
+  new URL('scripts.generated.ts', folder),
+  `// Generated from the .lua files beside it.\nexport const scripts = {\n${scripts.join('')}} as const;\n`,
+);

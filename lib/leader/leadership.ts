@@ -1,0 +1,58 @@
+import type { LockRecord } from '../core/lock-driver.js';
+
+/** What an instance is in an election. */
+export type Role = 'follower' | 'candidate' | 'leader' | 'stepping-down' | 'stopped';
+
+/** An instance, as the others see it. */
+export interface Member {
+  readonly id: string;
+  /** Where it can be reached, if it said so. */
+  readonly url?: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly role: Role;
+  /** Milliseconds since 1970, by its own clock: when it joined the election. */
+  readonly joinedAt: number;
+}
+
+/** One leadership. Its number is a fencing token: strictly larger than that of every earlier term. */
+export interface Term {
+  readonly number: number;
+  readonly election: string;
+  /** Aborts when the term ends, before another instance can lead. */
+  readonly signal: AbortSignal;
+}
+
+export interface LeadershipState {
+  readonly election: string;
+  readonly role: Role;
+  /** The leader, as far as this instance knows. */
+  readonly leader: Member | null;
+  /** This instance's term while it leads. */
+  readonly term: Term | null;
+  /** Milliseconds since 1970 of the last change of role. */
+  readonly since: number;
+  /** Why the role changed, where that is not obvious. */
+  readonly reason?: string;
+}
+
+/** How an instance presents itself. */
+export interface InstanceInfo {
+  readonly id: string;
+  readonly url?: string | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** This instance as the leader that it is, or may become. */
+export function toMember({ id, url, metadata }: InstanceInfo, joinedAt: number): Member {
+  return { id, ...(url === undefined ? {} : { url }), metadata, role: 'leader', joinedAt };
+}
+
+/** What the store keeps beside a leader's lease. */
+export function toLeaseMetadata({ url, metadata, joinedAt }: Member): Record<string, string> {
+  return { ...(url === undefined ? {} : { url }), joinedAt: String(joinedAt), metadata: JSON.stringify(metadata) };
+}
+
+export function toLeader({ instance, metadata }: Pick<LockRecord, 'instance' | 'metadata'>): Member {
+  const { url, joinedAt = '0', metadata: own = '{}' } = metadata;
+  return toMember({ id: instance, url, metadata: JSON.parse(own) as Record<string, string> }, Number(joinedAt));
+}

@@ -1,0 +1,88 @@
+import type { Observable } from 'rxjs';
+import { type AcquireOptions, checkAcquireOptions, type TryOptions } from '../core/acquire-options.js';
+import type { LockEvent } from '../core/events.js';
+import type { AcquireRequest, LockManager } from '../core/lock-manager.js';
+import type { Lock } from '../core/lock.js';
+import { lockName } from '../core/store-key.js';
+
+/** What the store knows of a held lock. */
+export interface LockDescription {
+  readonly key: string;
+  readonly holder: string;
+  /** Id of the instance that holds it. */
+  readonly instance: string;
+  readonly fencingToken: number;
+  /** Milliseconds until the lease runs out unless it is renewed, by the store's clock. */
+  readonly remaining: number;
+  /** Instances that wait to be told of the release, as far as the driver knows. */
+  readonly waiters: number;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface LockSettings {
+  readonly namespace: string;
+  /** Milliseconds. */
+  readonly ttl: number;
+  /** Milliseconds; Infinity for ever. */
+  readonly wait: number;
+  readonly minTtl: number;
+}
+
+/** Locks by key, exclusive over all instances that share the store and the namespace. */
+export class LockService {
+  /** What happens to this instance's locks; completes when the application has shut down. */
+  readonly events$: Observable<LockEvent>;
+  readonly #manager: LockManager;
+  readonly #settings: LockSettings;
+
+  constructor(manager: LockManager, settings: LockSettings, events$: Observable<LockEvent>) {
+    this.#manager = manager;
+    this.#settings = settings;
+    this.events$ = events$;
+  }
+
+  /**
+   * Waits for the lock and returns it; the caller must release it: `await using lock = await locks.acquire('k')`.
+   *
+   * @throws LockNotAcquiredError when others held it for all of `wait`, or at each of `attempts`
+   * @throws DriverUnavailableError when the store could not be asked for that long
+   * @throws NestedLockError when this call chain is inside of it already
+   * @throws LockKeyError, LockConfigError, LockServiceClosedError, or the reason of `signal`
+   */
+  async acquire(key: string, options: AcquireOptions = {}): Promise<Lock> {
+    return this.#manager.acquire(this.#request(key, options));
+  }
+
+  /**
+   * One try: the lock, or null when another holds it.
+   *
+   * @throws DriverUnavailableError when the store could not be asked, and as `acquire`
+   */
+  async tryAcquire(key: string, options: TryOptions = {}): Promise<Lock | null> {
+    return this.#manager.tryAcquire(this.#request(key, { ...options, attempts: 1 }));
+  }
+
+  /**
+   * Runs `task` with the lock held, and releases it when the task has ended, however it ends. Inside of it
+   * `currentLock()` finds the lock. Losing the lock does not stop the task: pass `lock.signal` on, or call
+   * `lock.ensure()` before a step that must not happen without it.
+   *
+   * @throws what `acquire` and `task` throw
+   */
+  async withLock<T>(key: string, task: (lock: Lock) => T | Promise<T>, options: AcquireOptions = {}): Promise<T> {
+    return this.#manager.withLock(this.#request(key, options), task);
+  }
+
+  /** Who holds the lock at this moment, or null. For people and dashboards: the answer may be old when it arrives. */
+  async describe(key: string): Promise<LockDescription | null> {
+    const record = await this.#manager.inspect(lockName(this.#settings.namespace, key));
+    return record && { key, ...record };
+  }
+
+  #request(key: string, options: AcquireOptions): AcquireRequest {
+    const { namespace, minTtl, ttl, wait } = this.#settings;
+    const name = lockName(namespace, key);
+    const checked = checkAcquireOptions(options, `Lock "${key}"`, minTtl);
+    return { ...checked, key, name, ttl: checked.ttl ?? ttl, limit: checked.limit ?? { wait } };
+  }
+}

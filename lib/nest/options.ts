@@ -1,0 +1,193 @@
+import { checkWait } from '../core/acquire-options.js';
+import type { Duration } from '../core/duration.js';
+import { newInstanceId } from '../core/holder.js';
+import { driftMargin } from '../core/lease.js';
+import type { LockDriver } from '../core/lock-driver.js';
+import { OptionsCheck } from '../core/options-check.js';
+import { electionName, NAMESPACE } from '../core/store-key.js';
+import { MemoryDriver } from '../drivers/memory/memory.driver.js';
+import type { ElectionSettings } from '../leader/election.js';
+import type { InstanceInfo } from '../leader/leadership.js';
+import type { LockSettings } from './lock.service.js';
+
+export interface DistLockModuleOptions {
+  /** Where locks are kept. Default: the memory of this process, which is refused in production. */
+  driver?: LockDriver;
+  /** Accepts a driver that excludes within one process only although NODE_ENV is `production`. Default: false. */
+  allowMemoryInProduction?: boolean;
+  /** Fails the start of the application when the store cannot be reached. Default: false, it starts and keeps trying. */
+  failFast?: boolean;
+  /** Prefix of every key and channel: letters, digits, `_`, `.` and `-`. Default: `dist-lock`. */
+  namespace?: string;
+  instance?: {
+    /** Default: host name, process id and a random part. */
+    id?: string;
+    /** Where other instances and clients reach this one, told to them while it leads. */
+    url?: string;
+    metadata?: Record<string, string>;
+  };
+  /** Defaults for locks. */
+  lock?: {
+    /** Default: 30 s. */
+    ttl?: Duration;
+    /** Default: 10 s. */
+    wait?: Duration | 'forever';
+  };
+  /** Default: one election. */
+  elections?: ElectionOptions[];
+  shutdown?: {
+    /** For how long a shutdown waits for code that holds a lock or leads. Default: 10 s. */
+    grace?: Duration;
+  };
+}
+
+/** Timings as in client-go's leaderelection: lease duration > renew deadline > retry period. */
+export interface ElectionOptions {
+  /** How long others wait after the last renewal before one of them may lead. Default: 15 s. */
+  leaseDuration?: Duration;
+  /** How long a leader leads without a successful renewal. Default: 10 s, or two thirds of `leaseDuration`. */
+  renewDeadline?: Duration;
+  /** Time between two renewals, and between two tries to become leader. Default: 2 s, or a fifth of `renewDeadline`. */
+  retryPeriod?: Duration;
+  /** Takes part in the election from the start. Default: true. */
+  autoCampaign?: boolean;
+  /** Hands the lease over at shutdown instead of letting it run out. Default: true. */
+  releaseOnShutdown?: boolean;
+}
+
+/** All options of a registration, checked and with defaults. Durations are milliseconds. */
+export interface ResolvedOptions {
+  readonly driver: LockDriver;
+  readonly failFast: boolean;
+  readonly instance: InstanceInfo;
+  readonly lock: LockSettings;
+  readonly election: ElectionSettings;
+  readonly grace: number;
+}
+
+const SECOND = 1000;
+
+/** @throws LockConfigError that names every wrong option and its repair */
+export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions {
+  const check = new OptionsCheck('DistLockModule.forRoot()');
+  const known = check.object(options, '', [
+    'driver',
+    'allowMemoryInProduction',
+    'failFast',
+    'namespace',
+    'instance',
+    'lock',
+    'elections',
+    'shutdown',
+  ]);
+  const { failFast = false, namespace = 'dist-lock' } = known;
+  check.ofType(failFast, 'failFast', 'boolean');
+  check.ofType(known.allowMemoryInProduction, 'allowMemoryInProduction', 'boolean');
+  if (typeof namespace !== 'string' || !NAMESPACE.test(namespace)) {
+    check.problem(`namespace: ${JSON.stringify(namespace)} may hold letters, digits, '_', '.' and '-' only.`);
+  }
+  const shutdown = check.object(known.shutdown, 'shutdown', ['grace']);
+  const grace = check.duration(shutdown.grace, 'shutdown.grace', 10 * SECOND);
+  const driver = resolveDriver(check, known);
+  const minTtl = driver.capabilities.minTtl;
+  const lock = check.object(known.lock, 'lock', ['ttl', 'wait']);
+  const resolved = {
+    driver,
+    failFast,
+    instance: resolveInstance(check, known.instance),
+    lock: {
+      namespace,
+      minTtl,
+      ttl: check.duration(lock.ttl, 'lock.ttl', 30 * SECOND, minTtl),
+      wait: lock.wait === undefined ? 10 * SECOND : checkWait(check, lock.wait, 'lock.wait'),
+    },
+    election: resolveElection(check, known.elections, namespace, minTtl, grace),
+    grace,
+  };
+  check.done();
+  return resolved;
+}
+
+function resolveDriver(
+  check: OptionsCheck,
+  { driver = new MemoryDriver(), allowMemoryInProduction }: DistLockModuleOptions,
+): LockDriver {
+  if (typeof driver?.acquire !== 'function' || !driver.capabilities) {
+    check.problem('driver: expected a driver, such as new RedisDriver({ url }).');
+    return new MemoryDriver();
+  }
+  const isMemory = driver.capabilities.scope === 'process';
+  if (isMemory && process.env['NODE_ENV'] === 'production' && allowMemoryInProduction !== true) {
+    check.problem(
+      'driver: the memory driver excludes only within one process, which is rarely meant when NODE_ENV is production. ' +
+        'Pass a driver such as new RedisDriver({ url }), or allowMemoryInProduction: true.',
+    );
+  }
+  return driver;
+}
+
+function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['instance']): InstanceInfo {
+  const { id = newInstanceId(), url, metadata = {} } = check.object(options, 'instance', ['id', 'url', 'metadata']);
+  check.ofType(id, 'instance.id', 'string');
+  check.ofType(url, 'instance.url', 'string');
+  if (id === '') check.problem('instance.id: must not be empty.');
+  check.stringRecord(metadata, 'instance.metadata');
+  return { id, url, metadata };
+}
+
+function resolveElection(
+  check: OptionsCheck,
+  elections: ElectionOptions[] = [{}],
+  namespace: string,
+  minTtl: number,
+  grace: number,
+): ElectionSettings {
+  if (!Array.isArray(elections) || elections.length !== 1) {
+    check.problem(
+      'elections: expected an array of one election. For a second one import the module again with a `name`.',
+    );
+    elections = [{}];
+  }
+  const path = 'elections[0]';
+  const options = check.object(elections[0], path, [
+    'leaseDuration',
+    'renewDeadline',
+    'retryPeriod',
+    'autoCampaign',
+    'releaseOnShutdown',
+  ]);
+  const { autoCampaign = true, releaseOnShutdown = true } = options;
+  check.ofType(autoCampaign, `${path}.autoCampaign`, 'boolean');
+  check.ofType(releaseOnShutdown, `${path}.releaseOnShutdown`, 'boolean');
+
+  const leaseDuration = check.duration(options.leaseDuration, `${path}.leaseDuration`, 15 * SECOND, minTtl);
+  const renewDeadline = check.duration(
+    options.renewDeadline,
+    `${path}.renewDeadline`,
+    Math.floor((leaseDuration * 2) / 3),
+  );
+  const retryPeriod = check.duration(options.retryPeriod, `${path}.retryPeriod`, Math.floor(renewDeadline / 5));
+  const longestDeadline = leaseDuration - driftMargin(leaseDuration) - 100;
+  if (renewDeadline > longestDeadline) {
+    check.problem(
+      `${path}: renewDeadline (${renewDeadline} ms) must be at most ${longestDeadline} ms with a leaseDuration of ` +
+        `${leaseDuration} ms, so that a leader stops before its lease can end.`,
+    );
+  }
+  if (renewDeadline <= 1.2 * retryPeriod) {
+    check.problem(
+      `${path}: renewDeadline (${renewDeadline} ms) must be more than 1.2 × retryPeriod (${retryPeriod} ms), so that ` +
+        'a renewal can be tried again.',
+    );
+  }
+  return {
+    election: 'default',
+    name: electionName(namespace, 'default'),
+    leaseDuration,
+    renewDeadline,
+    retryPeriod,
+    autoCampaign,
+    releaseOnShutdown,
+    grace,
+  };
+}

@@ -1,0 +1,2 @@
+/** @throws Error naming REDIS_SERVER_BIN where that is set and is not an executable file */
+export function findRedisServer(): string | undefined;

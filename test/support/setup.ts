@@ -1,0 +1,2 @@
+// What every spec file needs: Nest reads the metadata of decorators.
+import 'reflect-metadata';
