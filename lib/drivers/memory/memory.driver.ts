@@ -17,8 +17,8 @@ interface Tenure {
   readonly claim: Claim;
   readonly fencingToken: number;
   until: number;
-  /** Whether somebody asked to be told when the key is free. */
-  awaited: boolean;
+  /** Instances that asked to be told when the key is free. */
+  readonly waiters: Set<string>;
 }
 
 /** How long a cancelled holder is remembered, at least; a call within one process cannot be late for longer. */
@@ -52,20 +52,19 @@ export class MemoryDriver implements LockDriver {
     this.#assertOpen();
     const current = this.#tenure(claim.key);
     if (current && current.claim.holder !== claim.holder) {
-      current.awaited ||= mode === 'queue';
+      if (mode === 'queue' && !this.#isCancelled(claim.holder)) current.waiters.add(claim.instance);
       return { status: 'refused', record: this.#record(current) };
     }
     if (current) {
       current.until = this.#clock.now() + claim.ttl;
       return { status: 'granted', fencingToken: current.fencingToken, ttl: claim.ttl };
     }
-    this.#forgetCancelled();
-    if (this.#cancelled.has(claim.holder)) return { status: 'refused', record: null };
+    if (this.#isCancelled(claim.holder)) return { status: 'refused', record: null };
 
     // In step with the wall clock, so that a restarted process continues above the tokens that were stored elsewhere.
     this.#lastToken = Math.max(this.#lastToken + 1, Math.floor(this.#clock.wall() * 1000));
     const fencingToken = this.#lastToken;
-    this.#tenures.set(claim.key, { claim, fencingToken, until: this.#clock.now() + claim.ttl, awaited: false });
+    this.#tenures.set(claim.key, { claim, fencingToken, until: this.#clock.now() + claim.ttl, waiters: new Set() });
     return { status: 'granted', fencingToken, ttl: claim.ttl };
   }
 
@@ -117,20 +116,21 @@ export class MemoryDriver implements LockDriver {
     const tenure = this.#tenure(key);
     if (tenure?.claim.holder !== holder) return false;
     this.#tenures.delete(key);
-    if (tenure.awaited) for (const listener of this.#listeners) listener({ type: 'freed', key });
+    if (tenure.waiters.size > 0) for (const listener of this.#listeners) listener({ type: 'freed', key });
     return true;
   }
 
-  #record({ claim, fencingToken, until, awaited }: Tenure): LockRecord {
+  #record({ claim, fencingToken, until, waiters }: Tenure): LockRecord {
     const { holder, instance, metadata } = claim;
-    return { holder, instance, metadata, fencingToken, remaining: until - this.#clock.now(), waiters: awaited ? 1 : 0 };
+    return { holder, instance, metadata, fencingToken, remaining: until - this.#clock.now(), waiters: waiters.size };
   }
 
-  #forgetCancelled(): void {
+  #isCancelled(holder: string): boolean {
     const now = this.#clock.now();
-    for (const [holder, until] of this.#cancelled) {
-      if (until > now) return;
-      this.#cancelled.delete(holder);
+    for (const [oldest, until] of this.#cancelled) {
+      if (until > now) break;
+      this.#cancelled.delete(oldest);
     }
+    return this.#cancelled.has(holder);
   }
 }

@@ -1,0 +1,314 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DriverUnavailableError } from '../core/errors.js';
+import type { Claim, DriverEvent, DriverListener, Granted, LockDriver } from '../core/lock-driver.js';
+
+/**
+ * What every driver promises, as cases for any test runner:
+ *
+ *     for (const { name, run } of driverContract({ create: () => new MyDriver() })) test(name, run);
+ */
+export interface DriverContractOptions {
+  /** A new driver. All that it makes within one case must share one store. */
+  create(): LockDriver | Promise<LockDriver>;
+  /** TTL of leases that must not end during a case, in milliseconds. Default: 30 s. */
+  readonly longTtl?: number;
+  /** TTL of leases whose end a case waits for, in milliseconds. Default: the driver's minimum, at least 150 ms. */
+  readonly shortTtl?: number;
+}
+
+export interface ContractCase {
+  readonly name: string;
+  run(): Promise<void>;
+}
+
+/** One instance in a case: a driver of its own and what it was told. */
+class Instance {
+  readonly events: DriverEvent[] = [];
+  readonly listener: DriverListener = (event) => void this.events.push(event);
+
+  constructor(
+    readonly driver: LockDriver,
+    readonly id: string,
+  ) {}
+
+  heard(type: DriverEvent['type'], key: string): boolean {
+    return this.events.some((event) => event.type === type && 'key' in event && event.key === key);
+  }
+}
+
+class Bench {
+  readonly #options: DriverContractOptions;
+  readonly #instances: Instance[] = [];
+  readonly key = `contract:l:${randomUUID()}`;
+
+  constructor(options: DriverContractOptions) {
+    this.#options = options;
+  }
+
+  get longTtl(): number {
+    return this.#options.longTtl ?? 30_000;
+  }
+
+  async instance(): Promise<Instance> {
+    const instance = new Instance(await this.#options.create(), `instance-${this.#instances.length + 1}`);
+    this.#instances.push(instance);
+    await instance.driver.connect(instance.listener);
+    return instance;
+  }
+
+  shortTtl({ driver }: Instance): number {
+    return this.#options.shortTtl ?? Math.max(driver.capabilities.minTtl, 150);
+  }
+
+  claim(instance: Instance, change: Partial<Claim> = {}): Claim {
+    return {
+      key: this.key,
+      holder: randomUUID(),
+      ttl: this.longTtl,
+      instance: instance.id,
+      metadata: {},
+      ...change,
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const { driver, listener } of this.#instances) await driver.close(listener);
+  }
+}
+
+async function grant({ driver }: Instance, claim: Claim): Promise<Granted> {
+  const answer = await driver.acquire(claim, 'try');
+  assert.equal(answer.status, 'granted', 'a free key is granted');
+  return answer;
+}
+
+async function refuse({ driver }: Instance, claim: Claim, why: string): Promise<void> {
+  assert.equal((await driver.acquire(claim, 'try')).status, 'refused', why);
+}
+
+async function until(condition: () => boolean | Promise<boolean>, milliseconds: number, what: string): Promise<void> {
+  const end = performance.now() + milliseconds;
+  while (!(await condition())) {
+    assert.ok(performance.now() < end, `${what} within ${milliseconds} ms`);
+    await sleep(5);
+  }
+}
+
+const cases: Record<string, (bench: Bench) => Promise<void>> = {
+  async 'grants a free key to one holder and refuses the others'(bench) {
+    const [first, second] = [await bench.instance(), await bench.instance()];
+    const claim = bench.claim(first, { metadata: { purpose: 'café "1" {x}\n\u2028' } });
+    const { fencingToken, ttl } = await grant(first, claim);
+    assert.equal(ttl, claim.ttl);
+
+    const answer = await second.driver.acquire(bench.claim(second), 'try');
+    assert.ok(answer.status === 'refused' && answer.record, 'a refusal tells who holds the key');
+    const { remaining, waiters, ...record } = answer.record;
+    assert.deepEqual(record, {
+      holder: claim.holder,
+      instance: first.id,
+      fencingToken,
+      metadata: claim.metadata,
+    });
+    assert.ok(remaining > 0 && remaining <= claim.ttl, `the remaining time is plausible, not ${remaining}`);
+    assert.ok(waiters >= 0);
+  },
+
+  async 'grants a key to exactly one of many that ask at once'(bench) {
+    const instances = [await bench.instance(), await bench.instance(), await bench.instance()];
+    const answers = await Promise.all(
+      Array.from({ length: 30 }, (_, index) => {
+        const instance = instances[index % instances.length]!;
+        return instance.driver.acquire(bench.claim(instance), index % 2 ? 'queue' : 'try');
+      }),
+    );
+    assert.equal(answers.filter(({ status }) => status === 'granted').length, 1);
+  },
+
+  async 'answers a repeated acquire with the same grant and re-arms the TTL'(bench) {
+    const instance = await bench.instance();
+    const claim = bench.claim(instance, { ttl: bench.longTtl / 2 });
+    const first = await grant(instance, claim);
+    const again = await grant(instance, { ...claim, ttl: bench.longTtl });
+    assert.equal(again.fencingToken, first.fencingToken);
+    const record = await instance.driver.inspect(claim.key);
+    assert.ok(record!.remaining > bench.longTtl / 2, 'the TTL runs anew');
+  },
+
+  async 'releases for the holder only, and once'(bench) {
+    const [first, second] = [await bench.instance(), await bench.instance()];
+    const claim = bench.claim(first);
+    await grant(first, claim);
+    assert.equal(await second.driver.release(bench.claim(second)), false, 'a stranger releases nothing');
+    await refuse(second, bench.claim(second), 'the key is still held');
+    assert.equal(await first.driver.release(claim), true);
+    const successor = bench.claim(second);
+    await grant(second, successor);
+    assert.equal(await first.driver.release(claim), false, 'a retried release finds nothing');
+    await first.driver.cancel(claim);
+    assert.deepEqual(await second.driver.renew([successor]), ['held'], 'and never touches the successor');
+  },
+
+  async 'gives every grant of a key a larger fencing token'(bench) {
+    const [first, second] = [await bench.instance(), await bench.instance()];
+    let last = 0;
+    for (let round = 0; round < 20; round++) {
+      const instance = round % 2 ? first : second;
+      const claim = bench.claim(instance, { ttl: bench.shortTtl(instance) });
+      await until(async () => (await instance.driver.inspect(claim.key)) === null, 10_000, 'the key is free');
+      const { fencingToken } = await grant(instance, claim);
+      assert.ok(Number.isSafeInteger(fencingToken), `${fencingToken} is a safe integer`);
+      assert.ok(fencingToken > last, `${fencingToken} is above ${last}`);
+      last = fencingToken;
+      if (round % 4 === 1) await instance.driver.cancel(claim);
+      else if (round % 4 !== 3) await instance.driver.release(claim);
+    }
+  },
+
+  async 'ends a lease that is not renewed'(bench) {
+    const instance = await bench.instance();
+    const claim = bench.claim(instance, { ttl: bench.shortTtl(instance) });
+    const sentAt = performance.now();
+    await grant(instance, claim);
+    await until(
+      async () => (await instance.driver.inspect(claim.key)) === null,
+      claim.ttl * 4 + 5000,
+      'the lease ends',
+    );
+    const lasted = performance.now() - sentAt;
+    assert.ok(lasted >= claim.ttl - 5, `it lasted its TTL of ${claim.ttl} ms, not ${Math.round(lasted)} ms`);
+    assert.deepEqual(await instance.driver.renew([claim]), ['gone']);
+    await grant(instance, bench.claim(instance));
+  },
+
+  async 'renews many leases, each with its own outcome, in order'(bench) {
+    const instance = await bench.instance();
+    const ttl = bench.shortTtl(instance);
+    const claims = Array.from({ length: 5 }, (_, index) =>
+      bench.claim(instance, { key: `${bench.key}:${index}`, ttl }),
+    );
+    for (const claim of claims) await grant(instance, claim);
+    await instance.driver.release(claims[1]!);
+    await instance.driver.release(claims[3]!);
+    await grant(instance, bench.claim(instance, { key: claims[3]!.key }));
+    const leases = claims.map((claim) => ({ ...claim, ttl: bench.longTtl }));
+    assert.deepEqual(await instance.driver.renew(leases), ['held', 'gone', 'held', 'gone', 'held']);
+    for (const index of [0, 2, 4]) {
+      const record = await instance.driver.inspect(claims[index]!.key);
+      assert.ok(record!.remaining > ttl, 'a renewal arms the whole TTL');
+    }
+    assert.deepEqual(await instance.driver.renew([]), []);
+  },
+
+  async 'cancels: gives back a grant, and refuses an acquire that arrives later'(bench) {
+    const instance = await bench.instance();
+    const granted = bench.claim(instance);
+    await grant(instance, granted);
+    await instance.driver.cancel(granted);
+    assert.equal(await instance.driver.inspect(granted.key), null, 'the grant was given back');
+    await refuse(instance, granted, 'the holder is not granted again');
+
+    const late = bench.claim(instance);
+    await instance.driver.cancel(late);
+    await instance.driver.cancel(late);
+    assert.notEqual((await instance.driver.acquire(late, 'queue')).status, 'granted', 'nor one that was never granted');
+    assert.equal(await instance.driver.inspect(late.key), null);
+    await grant(instance, bench.claim(instance));
+  },
+
+  async 'does not queue a cancelled holder that arrives later'(bench) {
+    const instance = await bench.instance();
+    const holder = bench.claim(instance);
+    await grant(instance, holder);
+    const late = bench.claim(instance);
+    await instance.driver.cancel(late);
+    assert.equal((await instance.driver.acquire(late, 'queue')).status, 'refused');
+    assert.equal((await instance.driver.inspect(holder.key))!.waiters, 0);
+    await instance.driver.release(holder);
+    assert.equal(await instance.driver.inspect(holder.key), null, 'nothing was handed to it');
+  },
+
+  async 'keeps keys apart, whatever their characters'(bench) {
+    const instance = await bench.instance();
+    const suffixes = [
+      '',
+      ':',
+      '}',
+      '{',
+      '}:t',
+      '}:w',
+      '{a}',
+      ' ',
+      '\n',
+      '*',
+      '%',
+      'é',
+      'e\u0301',
+      '🔒',
+      'x'.repeat(500),
+    ];
+    for (const suffix of suffixes) await grant(instance, bench.claim(instance, { key: bench.key + suffix }));
+    for (const suffix of suffixes) {
+      await refuse(
+        instance,
+        bench.claim(instance, { key: bench.key + suffix }),
+        `key + ${JSON.stringify(suffix)} is held`,
+      );
+    }
+  },
+
+  async 'tells a waiting instance that the key was freed'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.push) return;
+    const claim = bench.claim(holder);
+    await grant(holder, claim);
+    await waiter.driver.acquire(bench.claim(waiter), 'queue');
+    await holder.driver.release(claim);
+    await until(
+      () => waiter.heard('freed', claim.key) || waiter.heard('granted', claim.key),
+      2000,
+      'the waiter is told',
+    );
+  },
+
+  async 'serves several listeners, and goes on for one when another is gone'(bench) {
+    const instance = await bench.instance();
+    const other: DriverEvent[] = [];
+    const listener: DriverListener = (event) => void other.push(event);
+    await instance.driver.connect(listener);
+    await instance.driver.close(listener);
+    const heard = other.length;
+    const claim = bench.claim(instance);
+    await grant(instance, claim);
+    await instance.driver.acquire(bench.claim(instance), 'queue');
+    await instance.driver.release(claim);
+    assert.equal(await instance.driver.inspect(claim.key), null);
+    assert.equal(other.length, heard, 'the closed listener hears nothing more');
+  },
+
+  async 'says that nothing was sent once it is closed'(bench) {
+    const instance = await bench.instance();
+    await instance.driver.close(instance.listener);
+    await assert.rejects(instance.driver.acquire(bench.claim(instance), 'try'), (error) => {
+      assert.ok(error instanceof DriverUnavailableError, `a DriverUnavailableError, not ${String(error)}`);
+      assert.equal(error.sent, false);
+      return true;
+    });
+  },
+};
+
+export function driverContract(options: DriverContractOptions): ContractCase[] {
+  return Object.entries(cases).map(([name, check]) => ({
+    name,
+    async run() {
+      const bench = new Bench(options);
+      try {
+        await check(bench);
+      } finally {
+        await bench.close();
+      }
+    },
+  }));
+}

@@ -1,0 +1,59 @@
+import { setImmediate } from 'node:timers/promises';
+import { detached } from '../core/call-chain.js';
+import type { Clock, Timer } from '../core/clock.js';
+
+interface PendingTimer {
+  readonly at: number;
+  readonly task: () => void;
+}
+
+/** A clock that a test moves. Timers run in the order of their times, and what they started settles in between. */
+export class ManualClock implements Clock {
+  readonly #timers = new Set<PendingTimer>();
+  readonly #epoch: number;
+  #now = 0;
+
+  /** @param epoch wall-clock time at the start, in milliseconds since 1970 */
+  constructor(epoch = 1_700_000_000_000) {
+    this.#epoch = epoch;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  wall(): number {
+    return this.#epoch + this.#now;
+  }
+
+  after(milliseconds: number, task: () => void): Timer {
+    const timer = { at: this.#now + Math.max(0, milliseconds), task };
+    this.#timers.add(timer);
+    return { cancel: () => this.#timers.delete(timer) };
+  }
+
+  /** Lets time pass, as in a process whose event loop runs. */
+  async advance(milliseconds: number): Promise<void> {
+    const end = this.#now + milliseconds;
+    await setImmediate();
+    for (let next = this.#next(end); next; next = this.#next(end)) {
+      this.#timers.delete(next);
+      this.#now = Math.max(this.#now, next.at);
+      detached(next.task);
+      await setImmediate();
+    }
+    this.#now = end;
+    await setImmediate();
+  }
+
+  /** Lets time pass without running anything, as in a process that is stopped or whose event loop is blocked. */
+  block(milliseconds: number): void {
+    this.#now += milliseconds;
+  }
+
+  #next(end: number): PendingTimer | undefined {
+    let next: PendingTimer | undefined;
+    for (const timer of this.#timers) if (timer.at <= end && (!next || timer.at < next.at)) next = timer;
+    return next;
+  }
+}

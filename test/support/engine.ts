@@ -1,0 +1,53 @@
+import type { LeaseRequest } from '../../lib/core/acquisition.js';
+import type { LockEvent } from '../../lib/core/events.js';
+import type { LockDriver } from '../../lib/core/lock-driver.js';
+import { type AcquireRequest, LockManager } from '../../lib/core/lock-manager.js';
+import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
+import { ManualClock } from '../../lib/testing/manual-clock.js';
+import { FaultyDriver } from './faulty-driver.js';
+
+/** One instance's engine on a manual clock, over a memory store whose answers a test can delay or lose. */
+export class Engine {
+  readonly events: LockEvent[] = [];
+  readonly driver: FaultyDriver;
+  readonly manager: LockManager;
+
+  constructor(
+    readonly clock = new ManualClock(),
+    readonly store: LockDriver = new MemoryDriver({ clock }),
+    instance = 'a',
+  ) {
+    this.driver = new FaultyDriver(store, clock);
+    this.manager = new LockManager({
+      driver: this.driver,
+      instance,
+      clock,
+      random: () => 0.5,
+      emit: (event) => this.events.push(event),
+    });
+  }
+
+  /** Another instance on the same store and clock. */
+  peer(instance = 'b'): Engine {
+    return new Engine(this.clock, this.store, instance);
+  }
+
+  eventTypes(): string[] {
+    return this.events.map(({ type }) => type);
+  }
+}
+
+export function request(change: Partial<AcquireRequest> = {}): AcquireRequest {
+  const limit: LeaseRequest['limit'] = { wait: 10_000 };
+  return { key: 'k', name: 'test:l:k', ttl: 3000, limit, ...change };
+}
+
+/** What a promise has come to by now. */
+export function outcome<T>(promise: Promise<T>): { value?: T; error?: unknown; settled: boolean } {
+  const state: { value?: T; error?: unknown; settled: boolean } = { settled: false };
+  promise.then(
+    (value) => Object.assign(state, { value, settled: true }),
+    (error: unknown) => Object.assign(state, { error, settled: true }),
+  );
+  return state;
+}

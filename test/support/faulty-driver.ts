@@ -1,0 +1,115 @@
+import type { Clock } from '../../lib/core/clock.js';
+import { DriverUnavailableError } from '../../lib/core/errors.js';
+import type {
+  AcquireMode,
+  Claim,
+  DriverCapabilities,
+  DriverListener,
+  LeaseRef,
+  LockDriver,
+} from '../../lib/core/lock-driver.js';
+
+type Call = 'acquire' | 'cancel' | 'renew' | 'release';
+
+/** What happens to the next call of a kind. */
+export type Fault =
+  /** Executed at once, answered after so many milliseconds. */
+  | { readonly answerAfter: number }
+  /** Executed after so many milliseconds, and answered then. */
+  | { readonly executeAfter: number }
+  /** Executed; the answer is lost and the caller learns so after the time. */
+  | { readonly loseAnswer: number }
+  /** Never executed; the caller gets an unknown outcome after the time. */
+  | { readonly loseRequest: number }
+  /** The caller gets an unknown outcome after the first time; executed after the second. */
+  | { readonly loseRequest: number; readonly executeLate: number }
+  | { readonly reject: Error };
+
+/** A driver between an engine and a store that can be told to misbehave, and that keeps a record of the calls. */
+export class FaultyDriver implements LockDriver {
+  readonly name = 'faulty';
+  readonly calls: { readonly call: Call; readonly at: number; readonly holders: readonly string[] }[] = [];
+  /** While set, nothing is sent and every call says so. */
+  unreachable = false;
+  /** While set, what the store says by itself does not arrive. */
+  deaf = false;
+  readonly #store: LockDriver;
+  readonly #clock: Clock;
+  readonly #faults: Record<Call, Fault[]> = { acquire: [], cancel: [], renew: [], release: [] };
+  readonly #listeners = new Map<DriverListener, DriverListener>();
+
+  constructor(store: LockDriver, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  get capabilities(): DriverCapabilities {
+    return this.#store.capabilities;
+  }
+
+  /** The next call of this kind, and those after it, meet these faults in turn. */
+  next(call: Call, ...faults: Fault[]): void {
+    this.#faults[call].push(...faults);
+  }
+
+  callsOf(call: Call): { readonly at: number; readonly holders: readonly string[] }[] {
+    return this.calls.filter((entry) => entry.call === call);
+  }
+
+  connect(listener: DriverListener): Promise<void> {
+    const hearing: DriverListener = (event) => {
+      if (!this.deaf) listener(event);
+    };
+    this.#listeners.set(listener, hearing);
+    return this.#store.connect(hearing);
+  }
+
+  close(listener: DriverListener): Promise<void> {
+    return this.#store.close(this.#listeners.get(listener)!);
+  }
+
+  acquire(claim: Claim, mode: AcquireMode): ReturnType<LockDriver['acquire']> {
+    return this.#run('acquire', [claim], () => this.#store.acquire(claim, mode));
+  }
+
+  cancel(claim: Claim): Promise<void> {
+    return this.#run('cancel', [claim], () => this.#store.cancel(claim));
+  }
+
+  renew(leases: readonly LeaseRef[]): ReturnType<LockDriver['renew']> {
+    return this.#run('renew', leases, () => this.#store.renew(leases));
+  }
+
+  release(lease: LeaseRef): Promise<boolean> {
+    return this.#run('release', [lease], () => this.#store.release(lease));
+  }
+
+  inspect(key: string): ReturnType<LockDriver['inspect']> {
+    return this.#store.inspect(key);
+  }
+
+  async #run<T>(call: Call, leases: readonly LeaseRef[], execute: () => Promise<T>): Promise<T> {
+    this.calls.push({ call, at: this.#clock.now(), holders: leases.map(({ holder }) => holder) });
+    if (this.unreachable) throw new DriverUnavailableError('Not connected.', { sent: false });
+    const fault = this.#faults[call].shift();
+    if (!fault) return execute();
+    if ('reject' in fault) throw fault.reject;
+    if ('answerAfter' in fault) {
+      const answer = await execute();
+      await this.#pass(fault.answerAfter);
+      return answer;
+    }
+    if ('executeAfter' in fault) {
+      await this.#pass(fault.executeAfter);
+      return execute();
+    }
+    if ('loseAnswer' in fault) await execute();
+    if ('executeLate' in fault) void this.#pass(fault.executeLate).then(execute);
+    await this.#pass('loseAnswer' in fault ? fault.loseAnswer : fault.loseRequest);
+    throw new Error('The connection was lost.');
+  }
+
+  #pass(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(milliseconds, resolve));
+  }
+}

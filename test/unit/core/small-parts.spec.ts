@@ -1,0 +1,92 @@
+import { LockConfigError, LockKeyError } from 'nestjs-dist-lock';
+import { describe, expect, it } from 'vitest';
+import { checkAcquireOptions } from '../../../lib/core/acquire-options.js';
+import { backoff } from '../../../lib/core/backoff.js';
+import { toMilliseconds } from '../../../lib/core/duration.js';
+import { electionName, lockName, namespaceOf } from '../../../lib/core/store-key.js';
+
+describe('durations', () => {
+  it.each([
+    [5000, 5000],
+    ['500ms', 500],
+    ['30s', 30_000],
+    ['1.5m', 90_000],
+    ['2 h', 7_200_000],
+    ['24d', 24 * 86_400_000],
+    [0.2, 1],
+  ])('%s is %i ms', (duration, milliseconds) => {
+    expect(toMilliseconds(duration, 'ttl')).toBe(milliseconds);
+  });
+
+  it.each(['5x', '', 's', '-5s', '1e3', NaN, Infinity, null, undefined, {}, true])('%s is refused', (value) => {
+    expect(() => toMilliseconds(value as number, 'lock.ttl')).toThrow(LockConfigError);
+    expect(() => toMilliseconds(value as number, 'lock.ttl')).toThrow(
+      /^lock\.ttl: .* is not a duration\. Use milliseconds/,
+    );
+  });
+
+  it.each([0, -1, '0s', '25d', 24 * 86_400_000 + 1])('%s is out of range', (value) => {
+    expect(() => toMilliseconds(value, 'ttl')).toThrow(/out of range. Use more than 0 and at most 24 days/);
+  });
+});
+
+describe('names in the store', () => {
+  it('keep locks, elections and namespaces apart', () => {
+    expect(lockName('billing', 'order:1')).toBe('billing:l:order:1');
+    expect(electionName('billing', 'default')).toBe('billing:e:default');
+    expect(namespaceOf('billing.eu:l:a:b')).toBe('billing.eu');
+    expect(lockName('billing', 'x')).not.toBe(electionName('billing', 'x'));
+  });
+
+  it.each([
+    ['', /not empty/],
+    ['x'.repeat(501), /has 501 characters; at most 500/],
+    ['a\ud800', /half a surrogate pair/],
+    [undefined, /must be a string/],
+  ])('refuse a wrong key', (key, message) => {
+    expect(() => lockName('n', key as string)).toThrow(LockKeyError);
+    expect(() => lockName('n', key as string)).toThrow(message);
+  });
+
+  it('accept a key of 500 characters', () => {
+    expect(lockName('n', 'x'.repeat(500))).toHaveLength(504);
+  });
+});
+
+describe('options of a call', () => {
+  it.each([
+    [{ ttl: '5x' }, /ttl: "5x" is not a duration/],
+    [{ ttl: 50 }, /ttl: 50 ms is under the minimum of 100 ms/],
+    [{ wait: 0 }, /wait: 0 is no time to wait; use tryAcquire\(\)/],
+    [{ wait: -1 }, /wait: -1 is out of range/],
+    [{ wait: '1s', attempts: 3 }, /wait and attempts: give one of them/],
+    [{ attempts: 0 }, /attempts: expected a whole number above 0/],
+    [{ attempts: 1.5 }, /attempts: expected a whole number/],
+    [{ retryDelay: 5 }, /retryDelay: has no effect without attempts/],
+    [{ attempts: 2, retryDelay: NaN }, /retryDelay: .* is not a duration/],
+    [{ timeout: 5 }, /timeout: unknown option\. Known: ttl, metadata/],
+    [{ reentrant: 'yes' }, /reentrant: expected a boolean/],
+    [{ metadata: { a: 1 } }, /metadata: expected an object whose values are strings/],
+    [{ signal: {} }, /signal: expected an AbortSignal/],
+  ])('%j is refused', (options, message) => {
+    const check = (): unknown => checkAcquireOptions(options as never, 'Lock "k"', 100);
+    expect(check).toThrow(LockConfigError);
+    expect(check).toThrow(/^Lock "k": /);
+    expect(check).toThrow(message);
+  });
+
+  it('names everything that is wrong at once', () => {
+    expect(() => checkAcquireOptions({ ttl: 0, wait: 'soon', attempts: -1 }, 'X')).toThrow(
+      /ttl: .*wait and attempts.*attempts: /,
+    );
+  });
+});
+
+describe('backoff', () => {
+  it('doubles up to its cap, spread over the upper half', () => {
+    const spread = (random: number): number[] =>
+      [0, 1, 2, 3, 50].map((attempt) => backoff(attempt, 100, 500, () => random));
+    expect(spread(0)).toEqual([50, 100, 200, 250, 250]);
+    expect(spread(0.999_999).map(Math.round)).toEqual([100, 200, 400, 500, 500]);
+  });
+});

@@ -1,0 +1,146 @@
+import { LockLostError } from 'nestjs-dist-lock';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { driftMargin, Lease } from '../../../lib/core/lease.js';
+import { Engine, outcome, request } from '../../support/engine.js';
+
+// DESIGN §4, rules 1, 2 and 5.
+describe('validity', () => {
+  const ttl = 3000;
+  const margin = driftMargin(ttl);
+  let engine: Engine;
+  beforeEach(() => {
+    engine = new Engine();
+  });
+
+  it('keeps a margin of one percent and two milliseconds', () => {
+    expect(margin).toBe(32);
+    expect(driftMargin(30_000)).toBe(302);
+    expect(driftMargin(50)).toBe(3);
+  });
+
+  it('runs from the sending of the request, not from the arrival of the answer', async () => {
+    engine.driver.next('acquire', { answerAfter: 400 });
+    const acquired = engine.manager.acquire(request());
+    await engine.clock.advance(400);
+    expect((await acquired).remaining).toBe(ttl - margin - 400);
+  });
+
+  it('runs from the sending of the renewal that was answered last', async () => {
+    const lock = await engine.manager.acquire(request());
+    engine.driver.next('renew', { answerAfter: 300 });
+    await engine.clock.advance(1000 + 300);
+    expect(lock.remaining).toBe(ttl - margin - 300);
+  });
+
+  it('confirms a grant that used up three quarters of its TTL before it is delivered', async () => {
+    engine.driver.next('acquire', { answerAfter: 2300 });
+    const acquired = outcome(engine.manager.acquire(request()));
+    await engine.clock.advance(2299);
+    expect(engine.driver.callsOf('acquire')).toHaveLength(1);
+    await engine.clock.advance(1);
+    const [first, second] = engine.driver.callsOf('acquire');
+    expect(second!.holders).toEqual(first!.holders);
+    expect(acquired.value!.remaining).toBe(ttl - margin);
+  });
+
+  it('delivers a grant with just over a quarter of its TTL left as it is', async () => {
+    engine.driver.next('acquire', { answerAfter: 2200 });
+    const acquired = outcome(engine.manager.acquire(request()));
+    await engine.clock.advance(2200);
+    expect(engine.driver.callsOf('acquire')).toHaveLength(1);
+    expect(acquired.value!.remaining).toBe(ttl - margin - 2200);
+  });
+
+  it('gives back a grant that arrives expired, and asks anew', async () => {
+    engine.driver.next('acquire', { executeAfter: 4000 });
+    const acquired = outcome(engine.manager.acquire(request()));
+    await engine.clock.advance(4001);
+    const [first, second] = engine.driver.callsOf('acquire');
+    expect(second!.holders).not.toEqual(first!.holders);
+    expect(engine.driver.callsOf('cancel')[0]!.holders).toEqual(first!.holders);
+    await engine.clock.advance(1000);
+    expect(acquired.value!.held).toBe(true);
+  });
+
+  it('is over at every read once the clock has passed, though no timer ran and no news came', async () => {
+    const lock = await engine.manager.acquire(request());
+    engine.clock.block(ttl - margin - 1);
+    expect(lock.held).toBe(true);
+    expect(() => lock.ensure()).not.toThrow();
+    engine.clock.block(1);
+    expect(lock.held).toBe(false);
+    expect(lock.remaining).toBe(0);
+    expect(() => lock.ensure()).toThrow(LockLostError);
+  });
+
+  it('never comes back by a renewal whose answer arrives too late', async () => {
+    const lock = await engine.manager.acquire(request());
+    engine.driver.next(
+      'renew',
+      { answerAfter: 2500 },
+      { loseRequest: 1e6 },
+      { loseRequest: 1e6 },
+      { loseRequest: 1e6 },
+    );
+    await engine.clock.advance(1000);
+    engine.clock.block(2000);
+    expect(lock.held).toBe(false);
+    await engine.clock.advance(600);
+    expect(lock.held).toBe(false);
+    expect(lock.signal.aborted).toBe(true);
+    expect(await engine.manager.inspect('test:l:k')).not.toBeNull();
+  });
+
+  it('aborts the signal before the lease can have run out in the store', async () => {
+    const lock = await engine.manager.acquire(request());
+    const { signal } = lock;
+    const grantedAt = engine.clock.now();
+    let abortedAt = Infinity;
+    signal.addEventListener('abort', () => (abortedAt = engine.clock.now()));
+    engine.driver.unreachable = true;
+    await engine.clock.advance(10_000);
+    expect(abortedAt).toBeLessThan(grantedAt + ttl);
+    expect(abortedAt).toBe(grantedAt + ttl - margin);
+    expect(signal.reason).toMatchObject({
+      code: 'LOCK_LOST',
+      reason: 'expired',
+      key: 'k',
+      fencingToken: lock.fencingToken,
+    });
+  });
+
+  it('gives a signal that is asked for after the loss', async () => {
+    const lock = await engine.manager.acquire(request());
+    engine.driver.unreachable = true;
+    await engine.clock.advance(4000);
+    expect(lock.signal.aborted).toBe(true);
+    expect(lock.signal.reason).toBeInstanceOf(LockLostError);
+  });
+
+  it('ensures that enough time is left', async () => {
+    const lock = await engine.manager.acquire(request());
+    expect(() => lock.ensure(ttl - margin)).not.toThrow();
+    expect(() => lock.ensure(ttl)).toThrow(/less time left than was asked for/);
+    await lock.release();
+    expect(() => lock.ensure()).toThrow(/already released/);
+  });
+});
+
+describe('Lease', () => {
+  const claim = { key: 'test:l:k', holder: 'h', ttl: 1000, instance: 'a', metadata: {} };
+
+  it('takes the newest anchor, whatever the order of the answers', () => {
+    const { clock } = new Engine();
+    const lease = new Lease(clock, { key: 'k', claim, fencingToken: 1, stray: false, anchor: 0, ttl: 1000 });
+    clock.block(500);
+    lease.renewed(400);
+    lease.renewed(300);
+    expect(lease.validUntil).toBe(400 + 1000 - driftMargin(1000));
+  });
+
+  it('is valid for the TTL that was granted, not the one asked for', () => {
+    const { clock } = new Engine();
+    const lease = new Lease(clock, { key: 'k', claim, fencingToken: 1, stray: false, anchor: 0, ttl: 400 });
+    expect(lease.validUntil).toBe(400 - driftMargin(400));
+  });
+});
