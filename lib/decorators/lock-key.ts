@@ -78,12 +78,13 @@ function encode(value: unknown, problem: () => string): string {
     typeof value === 'string'
       ? value !== '' && value.isWellFormed()
       : typeof value === 'bigint' || typeof value === 'boolean' || (typeof value === 'number' && !Number.isNaN(value));
-  if (!fits) throw new LockKeyError(`${problem()}. A key is built from strings, numbers, bigints and booleans.`);
+  if (!fits) throw new LockKeyError(`${problem()}. Use a string that is not empty, a number, a bigint or a boolean.`);
   return String(value).replace(/[%:{}\s]/gu, encodeURIComponent);
 }
 
+/** What is wrong with a value that cannot be, or be part of, a key. */
 function show(value: unknown): string {
-  if (value === '') return 'an empty string';
-  if (typeof value === 'string') return JSON.stringify(value);
-  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+  if (typeof value === 'string') return value === '' ? 'an empty string' : 'a string with half a surrogate pair';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  return typeof value === 'function' || typeof value === 'symbol' ? `a ${typeof value}` : String(value);
 }

@@ -1,0 +1,216 @@
+import type { Clock, Timer } from '../../lib/core/clock.js';
+import type { AcquireMode, Claim, DriverListener, LeaseRef, LockDriver } from '../../lib/core/lock-driver.js';
+import { LockManager } from '../../lib/core/lock-manager.js';
+import type { Lock } from '../../lib/core/lock.js';
+import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
+import { ManualClock } from '../../lib/testing/manual-clock.js';
+
+/**
+ * Several instances of the real engine over one store, in virtual time. Messages are delayed, reordered and lost,
+ * instances are paused, their clocks run at different rates: all drawn from one seed, so that a seed replays exactly.
+ */
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Virtual milliseconds. */
+  readonly duration?: number;
+  readonly ttl?: number;
+}
+
+export interface SimulationResult {
+  readonly grants: number;
+  readonly lost: number;
+  /** Moments at which the store granted the key to one instance while another still believed to hold it. */
+  readonly beliefs: number;
+  /** Grants whose token was not above that of the grant before. */
+  readonly disorder: number;
+  /** A digest of all that happened. */
+  readonly trace: string;
+}
+
+const KEY = 'sim:l:k';
+
+function randomFrom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** One process: a clock of its own rate, which stops delivering while the process is paused. */
+class Process implements Clock {
+  readonly #world: ManualClock;
+  readonly #rate: number;
+  #backlog: (() => void)[] | undefined;
+
+  constructor(world: ManualClock, rate: number) {
+    this.#world = world;
+    this.#rate = rate;
+  }
+
+  now(): number {
+    return this.#world.now() * this.#rate;
+  }
+
+  wall(): number {
+    return this.#world.wall();
+  }
+
+  after(milliseconds: number, task: () => void): Timer {
+    let cancelled = false;
+    const timer = this.#world.after(milliseconds / this.#rate, () => this.deliver(() => cancelled || task()));
+    return {
+      cancel: () => {
+        cancelled = true;
+        timer.cancel();
+      },
+    };
+  }
+
+  deliver(task: () => void): void {
+    if (this.#backlog) this.#backlog.push(task);
+    else task();
+  }
+
+  pause(): void {
+    this.#backlog ??= [];
+  }
+
+  resume(): void {
+    const backlog = this.#backlog ?? [];
+    this.#backlog = undefined;
+    for (const task of backlog) task();
+  }
+
+  sleep(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => void this.after(milliseconds, resolve));
+  }
+}
+
+/** The way between one process and the store. */
+class Network implements LockDriver {
+  readonly name = 'simulated';
+
+  constructor(
+    private readonly store: LockDriver,
+    private readonly world: ManualClock,
+    private readonly process: Process,
+    private readonly random: () => number,
+    private readonly onGrant: (claim: Claim, token: number) => void,
+  ) {}
+
+  get capabilities(): LockDriver['capabilities'] {
+    return this.store.capabilities;
+  }
+
+  connect(listener: DriverListener): Promise<void> {
+    return this.store.connect((event) => {
+      if (this.random() > 0.2) this.world.after(this.#delay(), () => this.process.deliver(() => listener(event)));
+    });
+  }
+
+  acquire(claim: Claim, mode: AcquireMode): ReturnType<LockDriver['acquire']> {
+    return this.#call(async () => {
+      const before = await this.store.inspect(claim.key);
+      const answer = await this.store.acquire(claim, mode);
+      if (answer.status === 'granted' && before?.holder !== claim.holder) this.onGrant(claim, answer.fencingToken);
+      return answer;
+    });
+  }
+
+  cancel(claim: Claim): Promise<void> {
+    return this.#call(() => this.store.cancel(claim));
+  }
+
+  renew(leases: readonly LeaseRef[]): ReturnType<LockDriver['renew']> {
+    return this.#call(() => this.store.renew(leases));
+  }
+
+  release(lease: LeaseRef): Promise<boolean> {
+    return this.#call(() => this.store.release(lease));
+  }
+
+  inspect(key: string): ReturnType<LockDriver['inspect']> {
+    return this.store.inspect(key);
+  }
+
+  async close(): Promise<void> {}
+
+  #delay(): number {
+    return 1 + this.random() * 8 + (this.random() < 0.03 ? this.random() * 400 : 0);
+  }
+
+  #call<T>(execute: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.world.after(150, () => this.process.deliver(() => reject(new Error('timed out'))));
+      if (this.random() < 0.03) return;
+      this.world.after(this.#delay(), () => {
+        void execute().then((answer) => {
+          if (this.random() < 0.03) return;
+          this.world.after(this.#delay(), () => this.process.deliver(() => resolve(answer)));
+        });
+      });
+    });
+  }
+}
+
+export async function simulate({ seed, duration = 8000, ttl = 300 }: SimulationOptions): Promise<SimulationResult> {
+  const random = randomFrom(seed);
+  const world = new ManualClock();
+  const store = new MemoryDriver({ clock: world });
+  const held = new Map<string, Lock>();
+  const trace: string[] = [];
+  let lost = 0;
+  let beliefs = 0;
+  let disorder = 0;
+  let lastToken = 0;
+
+  const onGrant = ({ instance }: Claim, token: number): void => {
+    trace.push(`${world.now().toFixed(3)} ${instance}`);
+    if (token <= lastToken) disorder++;
+    lastToken = token;
+    for (const [other, lock] of held) if (other !== instance && lock.held) beliefs++;
+  };
+
+  const processes = ['a', 'b', 'c'].map((instance, index) => {
+    // Half a percent fast, exact, half a percent slow: within the margin of one percent.
+    const process = new Process(world, 1 + (index - 1) * 0.005);
+    const driver = new Network(store, world, process, random, onGrant);
+    const manager = new LockManager({
+      driver,
+      instance,
+      clock: process,
+      random,
+      emit: ({ type }) => (type === 'lost' ? lost++ : undefined),
+    });
+    void work(instance, process, manager);
+    return process;
+  });
+
+  async function work(instance: string, process: Process, manager: LockManager): Promise<never> {
+    for (;;) {
+      const limit = { wait: 50 + random() * 1000 };
+      const lock = await manager.acquire({ key: 'k', name: KEY, ttl, limit }).catch(() => undefined);
+      if (!lock) continue;
+      held.set(instance, lock);
+      for (let step = random() * 20; step > 0 && lock.held; step--) await process.sleep(random() * 40);
+      await lock.release();
+      await process.sleep(random() * 20);
+    }
+  }
+
+  async function disturb(): Promise<never> {
+    for (;;) {
+      await new Promise<void>((resolve) => void world.after(100 + random() * 400, resolve));
+      const victim = processes[Math.floor(random() * processes.length)]!;
+      victim.pause();
+      world.after(50 + random() * 700, () => victim.resume());
+    }
+  }
+  void disturb();
+
+  await world.advance(duration);
+  return { grants: trace.length, lost, beliefs, disorder, trace: trace.join('\n') };
+}
