@@ -8,7 +8,7 @@ export function CurrentLock(): ParameterDecorator {
   };
 }
 
-/** The indexes of the parameters of a method that receive the lock. */
+/** The indexes of the parameters of a method that receive the lock; an overriding method has its own. */
 export function lockParameters(target: object, property: string | symbol): readonly number[] {
-  return (Reflect.getMetadata(PARAMETERS, target, property) as number[] | undefined) ?? [];
+  return (Reflect.getOwnMetadata(PARAMETERS, target, property) as number[] | undefined) ?? [];
 }

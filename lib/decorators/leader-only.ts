@@ -47,7 +47,7 @@ export function LeaderOnly(options: LeaderOnlyOptions = {}): LeaderOnlyDecorator
   const token = leaderToken(name);
   const wrap = (target: object, property: string | symbol, descriptor: PropertyDescriptor | undefined): void =>
     wrapMethod<LeaderService>('LeaderOnly', token, options, [target, property, descriptor], (call) =>
-      runIfLeader(call, otherwise),
+      runIfLeader(call, property, otherwise),
     );
   const guard = (guarded: LeaderOnlyMetadata): MethodDecorator & ClassDecorator =>
     ((...target: Parameters<MethodDecorator>) => {
@@ -77,12 +77,14 @@ export function isLeaderOnly(method: unknown): boolean {
 }
 
 async function runIfLeader(
-  { service, wrapper, proceed }: WrappedCall<LeaderService>,
+  { service, instance, proceed }: WrappedCall<LeaderService>,
+  property: string | symbol,
   otherwise: LeaderOnlyOptions['otherwise'],
 ): Promise<unknown> {
   if (!service.isLeader()) {
-    // Looked up at the call: decorators above this one have run by now.
-    if ((otherwise ?? (isBackgroundHandler(wrapper) ? 'skip' : 'reject')) === 'skip') return undefined;
+    // Looked up at the call, on the instance: decorators above this one have run, and perhaps wrapped the method again.
+    const method = (instance as Record<string | symbol, object>)[property]!;
+    if ((otherwise ?? (isBackgroundHandler(method) ? 'skip' : 'reject')) === 'skip') return undefined;
     service.assertLeader();
   }
   return service.runAsLeader(async () => proceed());

@@ -22,8 +22,6 @@ export interface WrappedCall<Service> {
   readonly service: Service;
   readonly instance: unknown;
   readonly args: unknown[];
-  /** The method as the caller sees it, with its metadata. */
-  readonly wrapper: AnyFunction;
   /** Calls the original method. */
   proceed(args?: unknown[]): unknown;
 }
@@ -55,7 +53,6 @@ export function wrapMethod<Service>(
       service,
       instance: this,
       args,
-      wrapper,
       proceed: (changed = args) => Reflect.apply(original, this, changed),
     });
   };
@@ -76,9 +73,11 @@ export function wrappingsOf(method: unknown): Wrapping[] {
 
 /** Gives an instance that Nest did not create the services that its decorated methods use. */
 export function bindSlots(instance: object, serviceFor: (token: string) => unknown): void {
-  for (const [token, slot] of slotsOf(instance)) {
-    const bound = instance as Record<symbol, unknown>;
-    if (bound[slot] === undefined) bound[slot] = serviceFor(token);
+  const bound = instance as Record<symbol, unknown>;
+  // Asked of the prototype: the instance may be a proxy that answers to every property, or throws.
+  for (const [token, slot] of slotsOf(Object.getPrototypeOf(instance) as object | null)) {
+    const service = serviceFor(token);
+    if (service !== undefined && bound[slot] === undefined) bound[slot] = service;
   }
 }
 
@@ -97,15 +96,18 @@ function ensureSlot(prototype: object, token: string): symbol {
     configurable: true,
     get: () => undefined,
     set(this: object, value: unknown) {
-      Object.defineProperty(this, slot, { value, writable: true, configurable: true });
+      if (Reflect.defineProperty(this, slot, { value, writable: true, configurable: true })) return;
+      throw new LockConfigError(
+        `The ${token} cannot be given to this ${this.constructor.name}, whose methods use it: do not freeze or seal it.`,
+      );
     },
   });
   Inject(token)(prototype, slot);
   return slot;
 }
 
-function slotsOf(target: object): Slots {
-  return (target as { [SLOTS]?: Slots })[SLOTS] ?? new Map<string, symbol>();
+function slotsOf(prototype: object | null): Slots {
+  return (prototype as { [SLOTS]?: Slots } | null)?.[SLOTS] ?? new Map<string, symbol>();
 }
 
 function notBound(decorator: string, label: string, token: string, instance: unknown): LockNotBoundError {

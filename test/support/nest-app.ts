@@ -96,7 +96,7 @@ export async function knownLeader(app: INestApplicationContext): Promise<Member>
 /** Another replica that leads, so that applications started after it follow. */
 export async function startLeader(
   driver: MemoryDriver,
-  instance: DistLockModuleOptions['instance'],
+  instance?: DistLockModuleOptions['instance'],
 ): Promise<TestingModule> {
   const app = await start({ locks: { driver, instance: { id: 'the-leader', ...instance } } });
   await leading(app);

@@ -49,7 +49,8 @@ export class RecordingLogger implements LoggerService {
 
   #record(level: Level, message: unknown, rest: readonly unknown[]): void {
     const text = message instanceof Error ? `${message.name}: ${message.message}` : String(message);
-    const line = { level, text, context: String(rest.at(-1) ?? '') };
+    const context = rest.at(-1);
+    const line = { level, text, context: typeof context === 'string' ? context : '' };
     this.lines.push(line);
     for (const check of this.#waiting) check(line);
   }

@@ -7,6 +7,7 @@ import { scripts } from './scripts/scripts.generated.js';
 export interface RedisClient {
   duplicate(override?: object): unknown;
   readonly options: object;
+  readonly isCluster: boolean;
 }
 
 /** A URL, the user's ioredis client (which is duplicated, never used or closed), or ioredis options. */
@@ -145,7 +146,7 @@ function unreachable(server: string, cause: unknown): DriverUnavailableError | L
 function opener(options: RedisConnectionOptions): () => Redis {
   if ('client' in options) {
     const { client } = options;
-    if (typeof client?.duplicate !== 'function' || 'isCluster' in client) {
+    if (typeof client?.duplicate !== 'function' || client.isCluster) {
       throw new LockConfigError('RedisDriver: `client` must be an ioredis `Redis` instance.');
     }
     refuseKeyPrefix(client.options);

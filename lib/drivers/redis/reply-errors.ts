@@ -1,8 +1,8 @@
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 
 /**
- * What a failed command means, decided in this one table. Redis refuses a script as a whole or fails at its first
- * write, so an error reply means that nothing was changed; a lost connection or a timeout means that nobody knows.
+ * What a failed command means, decided in this one table. An error reply means that no lease was granted, because
+ * granting is the last thing that a script does; a lost connection or a timeout means that nobody knows.
  */
 type Meaning =
   /** Not executed; worth trying again. */
@@ -30,7 +30,8 @@ const rules: readonly Rule[] = [
   { pattern: /max number of clients/, meaning: 'retryable', repair: 'Raise maxclients.' },
   { pattern: /isn't writeable|enableOfflineQueue/, meaning: 'retryable' },
   {
-    pattern: reply('NOPERM'),
+    // Inside of a script the refusal has no code.
+    pattern: /(?:^|[-\s])NOPERM\b|user executing the script can't/,
     meaning: 'configuration',
     repair: 'Give the Redis user the permissions that the README lists under "Redis permissions".',
   },
