@@ -21,7 +21,7 @@ afterAll(async () => {
   await server.stop();
 });
 afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
+  for (const close of closing.splice(0).toReversed()) await close();
   await admin.flushall();
 });
 

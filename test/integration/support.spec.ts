@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { Redis, type RedisOptions } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { FencedResource } from '../support/fenced-resource.js';
+import { FencedResource } from '../support/fenced-resource.mjs';
 import { findRedisServer } from '../support/find-redis.mjs';
 import { RedisServer } from '../support/redis-server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';

@@ -1,5 +1,3 @@
-import type { Redis } from 'ioredis';
-
 const WRITE = `
 local token, highest = tonumber(ARGV[1]), tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
 if ARGV[3] == '1' and token < highest then return 0 end
@@ -8,24 +6,26 @@ redis.call('HSET', KEYS[1], 'value', ARGV[2])
 redis.call('RPUSH', KEYS[2], ARGV[1])
 return 1`;
 
-/** What a lock protects, kept in Redis: refuses a token below the highest seen and logs, in order, each it accepted. */
+/**
+ * What a lock protects, kept in Redis: refuses a token below the highest seen and logs, in order, each it accepted.
+ * Plain JavaScript, so that the processes which the tests start can use it as well.
+ */
 export class FencedResource {
-  readonly #redis: Redis;
-  readonly #key: string;
-  readonly #log: string;
+  #redis;
+  #key;
+  #log;
 
-  constructor(redis: Redis, name: string) {
+  constructor(redis, name) {
     this.#redis = redis;
     this.#key = `{${name}}`;
     this.#log = `{${name}}:log`;
   }
 
-  /** Whether the write was accepted. Without `fenced` a stale one is as well, for negative controls. */
-  async write(token: number, value: string, fenced = true): Promise<boolean> {
+  async write(token, value, fenced = true) {
     return (await this.#redis.eval(WRITE, 2, this.#key, this.#log, token, value, fenced ? 1 : 0)) === 1;
   }
 
-  async log(): Promise<number[]> {
+  async log() {
     return (await this.#redis.lrange(this.#log, 0, -1)).map(Number);
   }
 }
