@@ -1,13 +1,14 @@
 import { Acquisition, type AcquisitionContext, type LeaseRequest } from './acquisition.js';
-import { backoff, type Random } from './backoff.js';
+import type { Random } from './backoff.js';
 import { findFrame, type Frame, runInside } from './call-chain.js';
 import type { Clock } from './clock.js';
-import { LockConfigError, LockServiceClosedError, NestedLockError } from './errors.js';
+import { LockServiceClosedError, NestedLockError } from './errors.js';
 import type { LockEventSink } from './events.js';
 import { type Lease, LeaseHandle } from './lease.js';
 import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock-driver.js';
 import type { Lock } from './lock.js';
 import { Patience, timeUp } from './patience.js';
+import { Settlements } from './settlements.js';
 import { WaitingRoom } from './waiting-room.js';
 import { Watchdog } from './watchdog.js';
 
@@ -42,7 +43,7 @@ export class LockManager {
   readonly #leases = new Set<Lease>();
   /** Who waits for a lease, and whether it does so from inside a guarded call. */
   readonly #waiting = new Map<Patience, boolean>();
-  readonly #settling = new Set<Promise<void>>();
+  readonly #settlements: Settlements;
   readonly #listener: DriverListener;
   #connection: Promise<void> | undefined;
   #isStarted = false;
@@ -58,6 +59,7 @@ export class LockManager {
     this.#emit = emit;
     this.#room = new WaitingRoom(clock);
     this.#watchdog = new Watchdog(driver, clock, random, emit);
+    this.#settlements = new Settlements(clock, random);
     this.#listener = (event) => {
       if (event.type === 'freed' || event.type === 'granted') return this.#room.nudge(event.key);
       if (event.type === 'up') this.#room.nudgeAll();
@@ -71,7 +73,7 @@ export class LockManager {
       emit,
       room: this.#room,
       starting: () => this.#starting(),
-      cancel: (claim) => void this.#settle(() => driver.cancel(claim), claim.ttl),
+      cancel: (claim) => void this.#settlements.settle(() => driver.cancel(claim), claim.ttl),
     };
   }
 
@@ -122,7 +124,7 @@ export class LockManager {
     await this.#atMost(grace, this.#idle());
     this.#endWaiting(() => true);
     for (const lease of this.#leases) this.abandon(lease);
-    await this.#atMost(deadline - this.clock.now(), Promise.all(this.#settling));
+    await this.#atMost(deadline - this.clock.now(), this.#settlements.all());
     if (this.#connection) await this.#driver.close(this.#listener);
   }
 
@@ -198,38 +200,12 @@ export class LockManager {
 
   #giveBack({ claim, stray }: Lease): Promise<void> {
     const request = (): Promise<unknown> => (stray ? this.#driver.cancel(claim) : this.#driver.release(claim));
-    return this.#settle(request, claim.ttl);
+    return this.#settlements.settle(request, claim.ttl);
   }
 
   #forget(lease: Lease): void {
     this.#leases.delete(lease);
     if (this.#leases.size === 0) this.#onIdle?.();
-  }
-
-  /**
-   * Repeats a release or cancel until it was answered or the lease must have run out. Resolves after the first try; the
-   * others go on in the background.
-   */
-  #settle(request: () => Promise<unknown>, ttl: number): Promise<void> {
-    const deadline = this.clock.now() + ttl;
-    return new Promise((resolve) => {
-      const settled = (async () => {
-        for (let attempt = 0; ; attempt++) {
-          try {
-            await request();
-            return;
-          } catch (error) {
-            if (error instanceof LockConfigError || this.clock.now() >= deadline) return;
-          } finally {
-            resolve();
-          }
-          await new Promise<void>((next) => {
-            this.clock.after(backoff(attempt, Math.min(100, ttl / 12), 1000, this.random), next);
-          });
-        }
-      })().finally(() => this.#settling.delete(settled));
-      this.#settling.add(settled);
-    });
   }
 
   #endWaiting(which: (insideGuardedCall: boolean) => boolean): void {

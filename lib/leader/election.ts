@@ -4,6 +4,7 @@ import { type LockLostError, LockServiceClosedError, NotLeaderError } from '../c
 import type { LeaseHandle } from '../core/lease.js';
 import type { LockRecord } from '../core/lock-driver.js';
 import type { LockManager } from '../core/lock-manager.js';
+import { LeaderWork } from './leader-work.js';
 import {
   type InstanceInfo,
   type LeadershipState,
@@ -56,6 +57,7 @@ export class Election {
   readonly #manager: LockManager;
   readonly #self: Member;
   readonly #listener: ElectionListener;
+  readonly #work: LeaderWork;
   /** Aborts when the instance leaves the election for good. */
   readonly #left = new AbortController();
   #state: LeadershipState;
@@ -63,14 +65,13 @@ export class Election {
   #loop: Promise<void> | undefined;
   #wanted: boolean;
   #resigned = false;
-  #work = 0;
-  #onDrained: (() => void) | undefined;
   #interrupt: (() => void) | undefined;
 
   constructor(manager: LockManager, info: InstanceInfo, settings: ElectionSettings, listener: ElectionListener) {
     this.settings = settings;
     this.#manager = manager;
     this.#listener = listener;
+    this.#work = new LeaderWork(manager.clock);
     this.#wanted = settings.autoCampaign;
     const since = manager.clock.wall();
     this.#self = toMember(info, since);
@@ -113,13 +114,8 @@ export class Election {
   }
 
   /** Runs leader work: the hand-over and the next campaign wait for it. */
-  async track<T>(work: () => T | Promise<T>): Promise<T> {
-    this.#work++;
-    try {
-      return await work();
-    } finally {
-      if (--this.#work === 0) this.#onDrained?.();
-    }
+  track<T>(work: () => T | Promise<T>): Promise<T> {
+    return this.#work.run(work);
   }
 
   notLeader(): NotLeaderError {
@@ -196,7 +192,7 @@ export class Election {
     await this.#handOver(handle);
     handedOver();
     // A term must not begin while code of the one before still runs.
-    await this.#drained();
+    await this.#work.drained(this.#left.signal);
   }
 
   #endTerm(leadership: Leadership, reason: string): void {
@@ -210,7 +206,7 @@ export class Election {
   /** Code of the term may still run: the lease is kept until it has ended, and left to its TTL if that takes too long. */
   async #handOver(handle: LeaseHandle): Promise<void> {
     const { election, grace, releaseOnShutdown } = this.settings;
-    if (!(await this.#drained(grace))) {
+    if (!(await this.#work.drained(grace))) {
       this.#listener.problem(
         `Leader work of election "${election}" still runs ${grace} ms after its term ended. This instance does not ` +
           'campaign before it has ended: let it obey its AbortSignal.',
@@ -235,17 +231,6 @@ export class Election {
   #saw(record: LockRecord | null): void {
     const leader = record && record.instance !== this.#self.id ? toLeader(record) : null;
     if (leader?.id !== this.#state.leader?.id) this.#become({ role: this.#state.role, leader });
-  }
-
-  /** Whether leader work ended, within `limit` or else before the instance left the election. */
-  #drained(limit?: number): Promise<boolean> {
-    if (this.#work === 0) return Promise.resolve(true);
-    return new Promise((resolve) => {
-      this.#onDrained = () => resolve(true);
-      if (limit !== undefined) this.#manager.clock.after(limit, () => resolve(false));
-      else if (this.#hasLeft) resolve(false);
-      else this.#left.signal.addEventListener('abort', () => resolve(false), { once: true });
-    });
   }
 
   #pause(milliseconds: number): Promise<void> {

@@ -1,0 +1,33 @@
+import type { Clock } from '../core/clock.js';
+
+/** The leader-only code of one instance that is running, whatever term it was started in. */
+export class LeaderWork {
+  readonly #clock: Clock;
+  #running = 0;
+  #onDrained: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async run<T>(work: () => T | Promise<T>): Promise<T> {
+    this.#running++;
+    try {
+      return await work();
+    } finally {
+      if (--this.#running === 0) this.#onDrained?.();
+    }
+  }
+
+  /** Whether all of it ended: within so many milliseconds, or else before the signal aborted. */
+  drained(limit: number | AbortSignal): Promise<boolean> {
+    if (this.#running === 0) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const giveUp = (): void => resolve(false);
+      this.#onDrained = () => resolve(true);
+      if (typeof limit === 'number') this.#clock.after(limit, giveUp);
+      else if (limit.aborted) giveUp();
+      else limit.addEventListener('abort', giveUp, { once: true });
+    });
+  }
+}
