@@ -24,6 +24,15 @@ export class DistLockError extends Error {
     super(message, options);
     this.name = new.target.name;
   }
+
+  // What Nest's default exception filter looks for, beside `statusCode`, before it answers with anything but 500.
+  get status(): number {
+    return this.statusCode;
+  }
+
+  get expose(): boolean {
+    return true;
+  }
 }
 
 /** The lock was held by somebody else for all the time, or all the attempts, that the caller was prepared to wait. */

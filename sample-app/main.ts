@@ -1,0 +1,53 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MemoryDriver } from 'nestjs-dist-lock/memory';
+import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { playCustomers } from './customers.js';
+import { MemoryOrderStore } from './orders/memory-order-store.js';
+import { RedisOrderStore } from './orders/redis-order-store.js';
+import { howMany, print } from './print.js';
+import { readSettings } from './settings.js';
+import { type RunningReplica, startReplica, type Stores } from './start-replica.js';
+
+const PAUSE = 100;
+
+// One handler for all the applications of this process. An application that is alone in its process calls
+// `app.enableShutdownHooks()` instead.
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => stop.abort());
+
+const running: RunningReplica[] = [];
+try {
+  const { replicas, port, redisUrl } = readSettings(process.env);
+  const memory = { driver: new MemoryDriver(), orders: new MemoryOrderStore() };
+  tell(`${howMany(replicas)} of one Nest application, on ${redisUrl ? 'Redis' : 'the memory driver'}. Ctrl+C ends.`);
+  while (running.length < replicas && !stop.signal.aborted) {
+    const index = running.length;
+    running.push(await startReplica(index, port && port + index, redisUrl ? redis(redisUrl) : memory));
+  }
+  const urls = running.map(({ url }) => url);
+  tell(`See who leads:       curl ${urls[0]}/status`);
+  tell(`Ask a follower:      curl -i ${urls.at(-1)}/admin/term`);
+  tell(`Let another lead:    curl -i -X POST ${urls[0]}/admin/resign`);
+  void playCustomers(urls, stop.signal);
+  if (!stop.signal.aborted) await once(stop.signal, 'abort');
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+} finally {
+  stop.abort();
+  for (const { application, replica } of running) {
+    replica.tell('stops');
+    await application.close();
+    // As in a rolling update: the others have a moment to take over.
+    await sleep(PAUSE);
+  }
+}
+
+function redis(url: string): Stores {
+  return { driver: new RedisDriver({ url }), orders: new RedisOrderStore(url) };
+}
+
+function tell(text: string): void {
+  print('sample', 'white', text);
+}
