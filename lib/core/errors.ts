@@ -30,8 +30,9 @@ export class DistLockError extends Error {
     return this.statusCode;
   }
 
+  /** Whether the message may be told to whoever sent the request. */
   get expose(): boolean {
-    return true;
+    return this.statusCode < 500;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.js';
+import { type Duration, toMilliseconds } from './duration.js';
 import { LockLostError, type LossReason } from './errors.js';
 import type { Claim } from './lock-driver.js';
 import { Lock } from './lock.js';
@@ -150,9 +151,9 @@ export class LeaseHandle extends Lock {
     return this.#lease;
   }
 
-  ensure(milliseconds = 0): void {
-    const remaining = this.remaining;
-    if (remaining > 0 && remaining >= milliseconds) return;
+  ensure(time?: Duration): void {
+    const { remaining } = this;
+    if (remaining > 0 && (time === undefined || remaining >= toMilliseconds(time, 'ensure()'))) return;
     if (this.#released) throw this.#lease.lossError('released');
     throw this.#lease.loss ?? this.#lease.lossError(remaining > 0 ? 'ending' : 'expired');
   }

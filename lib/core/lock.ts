@@ -1,3 +1,5 @@
+import type { Duration } from './duration.js';
+
 /**
  * One granted lock: the handle through which it is used and given back. Only the handle can release the lock; there is
  * no unlock by key. `held`, `remaining` and `ensure()` compare with the clock at every call, so they are right even
@@ -24,10 +26,10 @@ export abstract class Lock implements AsyncDisposable {
   /**
    * Call it before work that must not start late.
    *
-   * @param milliseconds how much time must be left, default: any
+   * @param time how much must be left, default: any
    * @throws LockLostError when the lock is lost, was released, or less time is left
    */
-  abstract ensure(milliseconds?: number): void;
+  abstract ensure(time?: Duration): void;
   /** Gives the lock back. Idempotent; never rejects: a release that fails is retried until the lease has run out. */
   abstract release(): Promise<void>;
 

@@ -94,14 +94,14 @@ export class Election {
     this.#interrupt?.();
   }
 
-  /** Ends the term; resolves when leader work has ended and the lease was handed over. */
+  /** Ends the term; resolves when leader work has ended and the lease was handed over, or at once inside such work. */
   async resign(): Promise<void> {
     const leadership = this.#leadership;
     if (!leadership) return;
     this.#wanted = this.settings.autoCampaign;
     this.#resigned = true;
     this.#endTerm(leadership, 'Resigned.');
-    await leadership.handedOver;
+    if (!this.#work.isCaller) await leadership.handedOver;
   }
 
   /** Leaves the election: leading ends at once. Resolves when the lease was handed over or the grace period is over. */

@@ -1,8 +1,10 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Clock } from '../core/clock.js';
 
 /** The leader-only code of one instance that is running, whatever term it was started in. */
 export class LeaderWork {
   readonly #clock: Clock;
+  readonly #inside = new AsyncLocalStorage<true>();
   #running = 0;
   #onDrained: (() => void) | undefined;
 
@@ -13,10 +15,15 @@ export class LeaderWork {
   async run<T>(work: () => T | Promise<T>): Promise<T> {
     this.#running++;
     try {
-      return await work();
+      return await this.#inside.run(true, async () => work());
     } finally {
       if (--this.#running === 0) this.#onDrained?.();
     }
+  }
+
+  /** Whether the caller is itself part of it, and so cannot wait for its end. */
+  get isCaller(): boolean {
+    return this.#inside.getStore() === true;
   }
 
   /** Whether all of it ended: within so many milliseconds, or else before the signal aborted. */

@@ -70,8 +70,8 @@ export class LeaderService {
 
   /**
    * Ends this instance's term and lets another lead. Resolves when leader work has ended, or the grace period has, and
-   * the lease is free; so do not await it inside leader work. With `autoCampaign` the instance takes part again after a
-   * `retryPeriod`. Does nothing on an instance that does not lead.
+   * the lease is free; called inside leader work, which the hand-over waits for, it resolves at once. With
+   * `autoCampaign` the instance takes part again after a `retryPeriod`. Does nothing on an instance that does not lead.
    */
   resign(): Promise<void> {
     return this.#election.resign();

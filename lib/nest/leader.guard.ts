@@ -1,4 +1,4 @@
-import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Injectable, ServiceUnavailableException } from '@nestjs/common';
 import { HttpAdapterHost, ModuleRef, Reflector } from '@nestjs/core';
 import { NotLeaderError } from '../core/errors.js';
 import type { LeaderService } from '../leader/leader.service.js';
@@ -32,17 +32,18 @@ export class LeaderGuard implements CanActivate {
   }
 
   private async refusal(context: ExecutionContext, error: NotLeaderError): Promise<Error> {
+    const { statusCode, message, leader } = error;
     if (context.getType() === 'http') {
       const response: unknown = context.switchToHttp().getResponse();
       const { httpAdapter } = this.adapterHost;
       httpAdapter.setHeader(response, 'Retry-After', String(Math.ceil(error.retryAfter / 1000)));
       if (error.leader) httpAdapter.setHeader(response, 'X-Leader', error.leader.url ?? error.leader.id);
-      return error;
+      // An exception of Nest: those are answered without an entry in the log, and a refusal is nothing to report.
+      return new ServiceUnavailableException({ statusCode, error: 'Service Unavailable', message }, { cause: error });
     }
     if (context.getType() !== 'rpc') return error;
     // Only an RpcException reaches the caller. Whoever handles messages has this package installed.
     const { RpcException } = await import('@nestjs/microservices');
-    const { statusCode, message, leader } = error;
     return new RpcException({ status: 'error', statusCode, message, leader });
   }
 }

@@ -248,6 +248,20 @@ describe('an election', () => {
       expect(a.leader.isLeader()).toBe(true);
     });
 
+    it('can be resigned from inside that work, which does not wait for itself', async () => {
+      await start();
+      const order: string[] = [];
+      const work = a.leader.runAsLeader(async () => {
+        await a.leader.resign();
+        order.push('resigned', b.leader.isLeader() ? 'b leads' : 'nobody leads');
+      });
+      await work;
+      await advance(1);
+      order.push(b.leader.isLeader() ? 'b leads' : 'nobody leads');
+      expect(order).toEqual(['resigned', 'nobody leads', 'b leads']);
+      expect(a.problems).toEqual([]);
+    });
+
     it('is left in time at shutdown, though the work never ends', async () => {
       await leadWithWork();
       const stopped = outcome(a.leader.stop());
