@@ -1,0 +1,215 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Redis } from 'ioredis';
+import {
+  type Claim,
+  DistLockModule,
+  type DriverEvent,
+  LeaderService,
+  LockConfigError,
+  type LockEvent,
+  LockService,
+} from 'nestjs-dist-lock';
+import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { filter, firstValueFrom } from 'rxjs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { readmeUser } from '../package/readme.js';
+import { RedisServer } from '../support/redis-server.js';
+
+// The user that the README tells people to create, word for word.
+const { name, password, namespace, rules } = readmeUser();
+
+/** The operations in which a driver needs something, with what they are called in a failing test. */
+type Operation = 'acquire' | 'refusal' | 'queue' | 'renew' | 'inspect' | 'release' | 'cancel';
+
+/** What each permission is for: without it that operation is refused. */
+const NEEDED: { permission: string; removal: string[]; operation: Operation }[] = [
+  { permission: '+evalsha', removal: ['-evalsha'], operation: 'acquire' },
+  { permission: '+eval', removal: ['-eval'], operation: 'acquire' },
+  { permission: '+get', removal: ['-get'], operation: 'acquire' },
+  { permission: '+set', removal: ['-set'], operation: 'acquire' },
+  { permission: '+time', removal: ['-time'], operation: 'acquire' },
+  { permission: '+exists', removal: ['-exists'], operation: 'acquire' },
+  { permission: '+pttl', removal: ['-pttl'], operation: 'refusal' },
+  { permission: '+scard', removal: ['-scard'], operation: 'refusal' },
+  { permission: '+sadd', removal: ['-sadd'], operation: 'queue' },
+  { permission: '+pexpire', removal: ['-pexpire'], operation: 'renew' },
+  { permission: '+smembers', removal: ['-smembers'], operation: 'release' },
+  { permission: '+del', removal: ['-del'], operation: 'release' },
+  { permission: '+publish', removal: ['-publish'], operation: 'release' },
+  { permission: `~{${namespace}:*`, removal: ['resetkeys', '~{another:*'], operation: 'acquire' },
+];
+
+/** Without these all operations succeed; the tests below tell what is missed. */
+const SILENT = [
+  { permission: '+subscribe', removal: ['-subscribe'] },
+  { permission: `&${namespace}:i:*`, removal: ['resetchannels', '&another:i:*'] },
+];
+
+let server: RedisServer;
+let admin: Redis;
+
+beforeAll(async () => {
+  server = await RedisServer.start();
+  admin = new Redis(server.url);
+});
+
+afterAll(async () => {
+  admin.disconnect();
+  await server.stop();
+});
+
+beforeEach(async () => {
+  await admin.flushall();
+  await admin.script('FLUSH');
+});
+
+afterEach(async () => {
+  await admin.acl('DELUSER', name);
+});
+
+async function allow(...changes: string[]): Promise<void> {
+  await admin.acl('SETUSER', name, ...rules, ...changes);
+  await admin.acl('LOG', 'RESET');
+}
+
+function newDriver(): RedisDriver {
+  return new RedisDriver({ url: `redis://${name}:${password}@127.0.0.1:${server.port}` });
+}
+
+/** What the server refused to this user; a client does without telling its name and version. */
+async function refusals(): Promise<string[]> {
+  const log = (await admin.acl('LOG')) as unknown[][];
+  return log.map((entry) => String(entry[entry.indexOf('object') + 1])).filter((object) => !object.includes('setinfo'));
+}
+
+/** Runs every operation of a driver; which of them were refused, and whether a waiter was told of the release. */
+async function tryEverything(): Promise<{ refused: Operation[]; told: boolean }> {
+  const driver = newDriver();
+  const events: DriverEvent[] = [];
+  const listener = (event: DriverEvent): void => void events.push(event);
+  await driver.connect(listener);
+  onTestFinished(() => driver.close(listener));
+
+  const claim = (): Claim => ({
+    key: `${namespace}:l:key`,
+    holder: randomUUID(),
+    ttl: 10_000,
+    instance: 'test',
+    metadata: {},
+  });
+  const holder = claim();
+  const operations: Record<Operation, () => Promise<unknown>> = {
+    acquire: () => driver.acquire(holder, 'try'),
+    refusal: () => driver.acquire(claim(), 'try'),
+    queue: () => driver.acquire(claim(), 'queue'),
+    renew: () => driver.renew([holder]),
+    inspect: () => driver.inspect(holder.key),
+    release: () => driver.release(holder),
+    cancel: () => driver.cancel(claim()),
+  };
+  const refused: Operation[] = [];
+  for (const [operation, run] of Object.entries(operations) as [Operation, () => Promise<unknown>][]) {
+    try {
+      await run();
+    } catch (error) {
+      expect(error, operation).toBeInstanceOf(LockConfigError);
+      expect((error as Error).message, operation).toContain('README');
+      refused.push(operation);
+    }
+  }
+  const told = (): boolean => events.some(({ type }) => type === 'freed');
+  for (let wait = 0; wait < 20 && !told(); wait++) await sleep(10);
+  return { refused, told: told() };
+}
+
+async function startInstance(
+  id: string,
+): Promise<{ locks: LockService; leader: LeaderService; stop(): Promise<void> }> {
+  @Module({
+    imports: [
+      DistLockModule.forRoot({
+        driver: newDriver(),
+        failFast: true,
+        namespace,
+        instance: { id },
+        elections: [{ leaseDuration: '5s' }],
+      }),
+    ],
+  })
+  class AppModule {}
+  const app = await NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false });
+  return { locks: app.get(LockService), leader: app.get(LeaderService), stop: () => app.close() };
+}
+
+async function leads(leader: LeaderService): Promise<void> {
+  await firstValueFrom(leader.isLeader$.pipe(filter(Boolean)));
+}
+
+describe('a Redis user with the permissions of the README', () => {
+  it('can do everything, and asks for nothing else', async () => {
+    await allow();
+    const first = await startInstance('first');
+    await leads(first.leader);
+    const second = await startInstance('second');
+
+    const events: LockEvent[] = [];
+    first.locks.events$.subscribe((event) => events.push(event));
+    const lock = await first.locks.acquire('key', { ttl: '300ms' });
+    const waiting = second.locks.acquire('key');
+    while (!events.some(({ type }) => type === 'renewed')) await sleep(10);
+    expect(await second.locks.describe('key')).toMatchObject({ instance: 'first', waiters: 1 });
+    await lock.release();
+    const successor = await waiting;
+    expect(successor.fencingToken).toBeGreaterThan(lock.fencingToken);
+    await successor.release();
+
+    await first.stop();
+    await leads(second.leader);
+    await second.stop();
+    expect(await tryEverything()).toEqual({ refused: [], told: true });
+    expect(await refusals()).toEqual([]);
+  });
+
+  it('can touch nothing else', async () => {
+    await allow();
+    const stranger = new Redis(server.url, { username: name, password });
+    onTestFinished(() => stranger.disconnect());
+    await expect(stranger.get('{another:l:key}')).rejects.toThrow('NOPERM');
+    await expect(stranger.publish('another:i:inbox', '')).rejects.toThrow('NOPERM');
+    await expect(stranger.keys('*')).rejects.toThrow('NOPERM');
+    await expect(stranger.flushall()).rejects.toThrow('NOPERM');
+  });
+
+  it('is described completely below', () => {
+    const known = [...NEEDED, ...SILENT].map(({ permission }) => permission);
+    const inReadme = rules.filter((rule) => /^[~&+]/.test(rule));
+    expect([...known, '+info'].sort()).toEqual([...inReadme].sort());
+  });
+});
+
+describe('a Redis user without', () => {
+  it.each(NEEDED)('$permission is refused: $operation', async ({ removal, operation }) => {
+    await allow(...removal);
+    const { refused } = await tryEverything();
+    expect(refused).toContain(operation);
+    expect(await refusals()).not.toEqual([]);
+  });
+
+  it.each(SILENT)('$permission gets its locks, but no waiter is told of a release', async ({ removal }) => {
+    await allow(...removal);
+    expect(await tryEverything()).toMatchObject({ told: false });
+    expect(await refusals()).not.toEqual([]);
+  });
+
+  it('+info can do everything, but ioredis warns, and does not wait until the server has loaded its data', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
+    onTestFinished(() => warn.mockRestore());
+    await allow('-info');
+    expect(await tryEverything()).toEqual({ refused: [], told: true });
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('INFO command fails'));
+    expect(await refusals()).toContain('info');
+  });
+});
