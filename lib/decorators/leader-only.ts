@@ -3,8 +3,9 @@ import { OptionsCheck } from '../core/options-check.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import { leaderToken } from '../nest/injection.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../nest/leader.guard.js';
-import { isBackgroundHandler, methodsOf } from './framework-metadata.js';
-import { type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
+import { isBackgroundHandler, isGuardedHandler, methodsOf } from './framework-metadata.js';
+import type { AsyncMethod, SkipFits } from './method-types.js';
+import { ensureSlot, type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
 
 export interface LeaderOnlyOptions {
   /** The named registration whose election decides. Default: the registration without a name. */
@@ -16,26 +17,27 @@ export interface LeaderOnlyOptions {
   otherwise?: 'skip' | 'reject';
 }
 
-type AsyncMethod = (...args: never[]) => Promise<unknown>;
-
 /** Accepts classes, and methods that return a promise. */
-export interface LeaderOnlyDecorator {
+export interface LeaderOnlyDecorator<Otherwise = 'reject'> {
   (target: abstract new (...args: never[]) => unknown): void;
   <Method extends AsyncMethod>(
     target: object,
     property: string | symbol,
-    descriptor: TypedPropertyDescriptor<Method>,
+    descriptor: TypedPropertyDescriptor<Method> & SkipFits<Otherwise, Method>,
   ): void;
 }
 
 /**
  * Lets a method, or a class, work on the leader only. A class: all its routes and message handlers are guarded, and
  * all its scheduled and event handlers are skipped on other instances. A message is never skipped, because the broker
- * would take it as done: it is rejected.
+ * would take it as done: it is rejected. A hand-over waits for the promise that a running method returned, not for the
+ * end of an Observable.
  *
  * @throws LockConfigError at once, when an option is wrong
  */
-export function LeaderOnly(options: LeaderOnlyOptions = {}): LeaderOnlyDecorator {
+export function LeaderOnly<Otherwise extends 'skip' | 'reject' = 'reject'>(
+  options: LeaderOnlyOptions & { otherwise?: Otherwise } = {},
+): LeaderOnlyDecorator<Otherwise> {
   const check = new OptionsCheck('@LeaderOnly');
   const { name, otherwise } = check.object(options, '', ['name', 'otherwise']);
   check.ofType(name, 'name', 'string');
@@ -62,8 +64,11 @@ export function LeaderOnly(options: LeaderOnlyOptions = {}): LeaderOnlyDecorator
       return;
     }
     const { prototype } = target as { prototype: object };
+    // Also for a base class whose subclasses have the handlers: without the module the application must not start.
+    ensureSlot(prototype, token);
     for (const [method, value] of methodsOf(prototype)) {
-      if (!isBackgroundHandler(value) || isLeaderOnly(value)) continue;
+      const isHandler = isBackgroundHandler(value) || isGuardedHandler(value);
+      if (!isHandler || isLeaderOnly(value)) continue;
       const wrapped = { value, writable: true, configurable: true, enumerable: false };
       wrap(prototype, method, wrapped);
       Object.defineProperty(prototype, method, wrapped);

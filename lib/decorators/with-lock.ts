@@ -5,6 +5,7 @@ import { lockServiceToken } from '../nest/injection.js';
 import type { LockService } from '../nest/lock.service.js';
 import { lockParameters } from './current-lock.js';
 import { compileTemplate, keyFrom, type KeyFunction } from './lock-key.js';
+import type { AsyncMethod, SkipFits } from './method-types.js';
 import { type WrappedCall, wrapMethod } from './wrap-method.js';
 
 /** `wait` for the lock, `skip` the call and return undefined, or `throw` a LockNotAcquiredError at once. */
@@ -17,18 +18,10 @@ export interface WithLockOptions extends AcquireOptions {
   onContention?: OnContention;
 }
 
-type AsyncMethod = (...args: never[]) => Promise<unknown>;
-
 type KeyFits<Key, Method extends AsyncMethod> = Key extends KeyFunction
   ? Key extends (...args: Parameters<Method>) => string
     ? unknown
     : { 'the key function does not fit the parameters of the method': never }
-  : unknown;
-
-type ContentionFits<Contention, Method extends AsyncMethod> = Contention extends 'skip'
-  ? undefined extends Awaited<ReturnType<Method>>
-    ? unknown
-    : { "onContention 'skip' returns undefined, which the method's result does not allow": never }
   : unknown;
 
 /** Accepts methods that return a promise and whose parameters fit the key function. */
@@ -37,7 +30,7 @@ export type LockedMethodDecorator<Key extends string | KeyFunction, Contention e
 >(
   target: object,
   property: string | symbol,
-  descriptor: TypedPropertyDescriptor<Method> & KeyFits<Key, Method> & ContentionFits<Contention, Method>,
+  descriptor: TypedPropertyDescriptor<Method> & KeyFits<Key, Method> & SkipFits<Contention, Method>,
 ) => void;
 
 /**

@@ -85,7 +85,7 @@ export function bindSlots(instance: object, serviceFor: (token: string) => unkno
  * A hidden property that Nest fills with the provider of `token`. The accessor on the prototype turns Nest's assignment
  * into a property that is not enumerable: JSON, spread and comparisons do not see it.
  */
-function ensureSlot(prototype: object, token: string): symbol {
+export function ensureSlot(prototype: object, token: string): symbol {
   const inherited = slotsOf(prototype);
   const existing = inherited.get(token);
   if (existing) return existing;
@@ -106,8 +106,8 @@ function ensureSlot(prototype: object, token: string): symbol {
   return slot;
 }
 
-function slotsOf(prototype: object | null): Slots {
-  return (prototype as { [SLOTS]?: Slots } | null)?.[SLOTS] ?? new Map<string, symbol>();
+function slotsOf(prototype: { readonly [SLOTS]?: Slots } | null): Slots {
+  return prototype?.[SLOTS] ?? new Map<string, symbol>();
 }
 
 function notBound(decorator: string, label: string, token: string, instance: unknown): LockNotBoundError {

@@ -2,6 +2,8 @@ import {
   type BeforeApplicationShutdown,
   ConfigurableModuleBuilder,
   type DynamicModule,
+  type ExistingProvider,
+  type FactoryProvider,
   Inject,
   Module,
   type OnApplicationBootstrap,
@@ -9,10 +11,12 @@ import {
   type OnModuleDestroy,
   type OnModuleInit,
   type Provider,
+  type Type,
 } from '@nestjs/common';
-import { DiscoveryModule, DiscoveryService, ModulesContainer } from '@nestjs/core';
-import { SystemClock } from '../core/clock.js';
+import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { SystemClock, type Timer } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
+import { OptionsCheck } from '../core/options-check.js';
 import { bindSlots } from '../decorators/wrap-method.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { DEFAULT_REGISTRATION, leaderToken, lockServiceToken } from './injection.js';
@@ -37,34 +41,52 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
   new ConfigurableModuleBuilder<DistLockModuleOptions>({ moduleName: 'DistLock' })
     .setClassMethodName('forRoot')
     .setFactoryMethodName('createDistLockOptions')
-    .setExtras<DistLockModuleExtras>({ isGlobal: true, name: DEFAULT_REGISTRATION }, (definition, extras) => ({
-      ...definition,
-      global: extras.isGlobal ?? true,
-      ...servicesOf(extras.name ?? DEFAULT_REGISTRATION, definition.providers ?? []),
-    }))
+    .setExtras<DistLockModuleExtras>({ isGlobal: true, name: DEFAULT_REGISTRATION }, (definition, extras) => {
+      checkExtras(extras);
+      return {
+        ...definition,
+        global: extras.isGlobal ?? true,
+        ...servicesOf(extras.name ?? DEFAULT_REGISTRATION, definition.providers ?? []),
+      };
+    })
     .build();
 
 function servicesOf(name: string, providers: Provider[]): Pick<DynamicModule, 'providers' | 'exports'> {
-  const isDefault = name === DEFAULT_REGISTRATION;
-  const services: Provider[] = [
-    {
-      provide: REGISTRATION,
-      inject: [MODULE_OPTIONS_TOKEN],
-      useFactory: (options: DistLockModuleOptions) => new Registration(name, resolveOptions(options)),
-    },
-    { provide: lockServiceToken(name), inject: [REGISTRATION], useFactory: ({ locks }: Registration) => locks },
-    { provide: leaderToken(name), inject: [REGISTRATION], useFactory: ({ leader }: Registration) => leader },
+  const services = [
+    ...provideService(name, lockServiceToken(name), LockService, ({ locks }) => locks),
+    ...provideService(name, leaderToken(name), LeaderService, ({ leader }) => leader),
   ];
-  if (isDefault) {
-    services.push(
-      { provide: LockService, useExisting: lockServiceToken(name) },
-      { provide: LeaderService, useExisting: leaderToken(name) },
-    );
-  }
-  return {
-    providers: [...providers, ...services],
-    exports: [lockServiceToken(name), leaderToken(name), ...(isDefault ? [LockService, LeaderService] : [])],
+  const registration: Provider = {
+    provide: REGISTRATION,
+    inject: [MODULE_OPTIONS_TOKEN],
+    useFactory: (options: DistLockModuleOptions) => new Registration(name, resolveOptions(options)),
   };
+  return {
+    providers: [...providers, registration, ...services],
+    exports: services.map(({ provide }) => provide),
+  };
+}
+
+/** By its class, too, without a name: whoever overrides the class in a test overrides what decorated methods use. */
+function provideService<Service>(
+  name: string,
+  token: string,
+  type: Type<Service>,
+  useFactory: (registration: Registration) => Service,
+): (FactoryProvider | ExistingProvider)[] {
+  if (name !== DEFAULT_REGISTRATION) return [{ provide: token, inject: [REGISTRATION], useFactory }];
+  return [
+    { provide: type, inject: [REGISTRATION], useFactory },
+    { provide: token, useExisting: type },
+  ];
+}
+
+function checkExtras({ isGlobal, name }: DistLockModuleExtras): void {
+  const check = new OptionsCheck('DistLockModule.forRoot()');
+  check.ofType(isGlobal, 'isGlobal', 'boolean');
+  check.ofType(name, 'name', 'string');
+  if (name === '') check.problem('name: must not be empty.');
+  check.done();
 }
 
 /** Distributed locks and leader election for a Nest application. */
@@ -73,11 +95,14 @@ export class DistLockModule
   extends ConfigurableModuleClass
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
+  private hooksCheck: Timer | undefined;
+
   // By the constructor: Nest runs the shutdown hooks of a module that was compiled but never initialised.
   constructor(
     @Inject(REGISTRATION) private readonly registration: Registration,
     private readonly discovery: DiscoveryService,
     private readonly modules: ModulesContainer,
+    private readonly moduleRef: ModuleRef,
   ) {
     super();
   }
@@ -93,7 +118,7 @@ export class DistLockModule
 
   async onModuleInit(): Promise<void> {
     this.refuseSecondRegistration();
-    checkDecoratedClasses(this.discovery, this.registration.logger);
+    checkDecoratedClasses(this.discovery, this.registration);
     this.bindForeignInstances();
     await this.registration.connect();
   }
@@ -101,10 +126,12 @@ export class DistLockModule
   onApplicationBootstrap(): void {
     this.registration.startElection();
     if (process.env['NODE_ENV'] === 'test') return;
-    new SystemClock().after(HOOKS_CHECKED_AFTER, () => checkShutdownHooks(this.registration.logger));
+    const check = (): void => checkShutdownHooks(this.registration.logger);
+    this.hooksCheck = new SystemClock().after(HOOKS_CHECKED_AFTER, check);
   }
 
   onModuleDestroy(): void {
+    this.hooksCheck?.cancel();
     this.registration.beginShutdown();
   }
 
@@ -132,11 +159,8 @@ export class DistLockModule
 
   /** Property injection does not reach what a `useValue` or `useFactory` provider made. */
   private bindForeignInstances(): void {
-    const { name, locks, leader } = this.registration;
-    const services = new Map<string, unknown>([
-      [lockServiceToken(name), locks],
-      [leaderToken(name), leader],
-    ]);
+    const tokens = [lockServiceToken(this.registration.name), leaderToken(this.registration.name)];
+    const services = new Map(tokens.map((token) => [token, this.moduleRef.get<unknown>(token)]));
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       const instance: unknown = wrapper.isDependencyTreeStatic() ? wrapper.instance : undefined;
       if (typeof instance === 'object' && instance !== null) bindSlots(instance, (token) => services.get(token));

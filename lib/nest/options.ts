@@ -66,6 +66,7 @@ export interface ResolvedOptions {
 }
 
 const SECOND = 1000;
+const VISIBLE = /^[\x21-\x7e]+$/;
 
 /** @throws LockConfigError that names every wrong option and its repair */
 export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions {
@@ -130,7 +131,10 @@ function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['in
   const { id = newInstanceId(), url, metadata = {} } = check.object(options, 'instance', ['id', 'url', 'metadata']);
   check.ofType(id, 'instance.id', 'string');
   check.ofType(url, 'instance.url', 'string');
-  if (id === '') check.problem('instance.id: must not be empty.');
+  for (const [option, value] of Object.entries({ id, url })) {
+    if (typeof value !== 'string' || VISIBLE.test(value)) continue;
+    check.problem(`instance.${option}: must be visible ASCII characters, since it is sent in the X-Leader header.`);
+  }
   check.stringRecord(metadata, 'instance.metadata');
   return { id, url, metadata };
 }

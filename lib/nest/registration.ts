@@ -15,16 +15,20 @@ export class Registration {
   readonly locks: LockService;
   readonly leader: LeaderService;
   readonly logger: Logger;
+  /** The shortest TTL that the driver accepts, in milliseconds. */
+  readonly minTtl: number;
   readonly #options: ResolvedOptions;
   readonly #manager: LockManager;
   readonly #events = new Subject<LockEvent>();
   readonly #clock = new SystemClock();
   #shutdownBegan: number | undefined;
   #leaderStopped: Promise<void> | undefined;
+  #ended: Promise<void> | undefined;
 
   constructor(name: string, options: ResolvedOptions) {
     this.name = name;
     this.logger = new Logger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
+    this.minTtl = options.lock.minTtl;
     this.#options = options;
     this.#manager = new LockManager({
       driver: options.driver,
@@ -64,10 +68,16 @@ export class Registration {
     this.leader.start();
   }
 
-  /** Leader-only code is not started any more, and what runs is told to end; the lease is kept until it has. */
+  /**
+   * Leader-only code is not started any more, and what runs is told to end; the lease is kept until it has. The grace
+   * period begins: Nest waits for requests before it calls `close`, and some end only when their lock's signal aborts.
+   */
   beginShutdown(): void {
+    if (this.#leaderStopped) return;
     this.#shutdownBegan = this.#clock.now();
     this.#leaderStopped = this.leader.stop();
+    // A failure is reported by `close`, which awaits the same promise.
+    this.#clock.after(this.#options.grace, () => void this.#end().catch(() => undefined));
   }
 
   async handOver(): Promise<void> {
@@ -76,9 +86,14 @@ export class Registration {
 
   /** Waits for what is left of the grace period until all locks are released, and disconnects. */
   async close(): Promise<void> {
-    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
-    await this.#manager.close(Math.max(0, this.#options.grace - spent));
+    await this.#end();
     this.#events.complete();
+  }
+
+  #end(): Promise<void> {
+    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
+    this.#ended ??= this.#manager.close(Math.max(0, this.#options.grace - spent));
+    return this.#ended;
   }
 
   #emit(event: LockEvent): void {

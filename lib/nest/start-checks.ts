@@ -1,30 +1,29 @@
 import type { Logger } from '@nestjs/common';
 import type { DiscoveryService } from '@nestjs/core';
 import { LockConfigError } from '../core/errors.js';
+import { OptionsCheck } from '../core/options-check.js';
 import { isBackgroundHandler, isGuardedHandler, isScheduled, methodsOf } from '../decorators/framework-metadata.js';
 import { isLeaderOnly } from '../decorators/leader-only.js';
 import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
+import { DEFAULT_REGISTRATION } from './injection.js';
 import { LEADER_ONLY } from './leader.guard.js';
+import type { Registration } from './registration.js';
 
 /**
  * Finds decorators that cannot do what they say.
  *
- * @throws LockConfigError for `@LeaderOnly()` on a class in which it has no effect
+ * @throws LockConfigError for `@LeaderOnly()` on a class in which it has no effect, for a scheduled or event method
+ *   that it does not reach, and for a `@WithLock` whose TTL is too short for the driver
  */
-export function checkDecoratedClasses(discovery: DiscoveryService, logger: Logger): void {
+export function checkDecoratedClasses(discovery: DiscoveryService, registration: Registration): void {
   const wrappers = [...discovery.getProviders(), ...discovery.getControllers()];
   for (const type of new Set(wrappers.map(({ metatype }) => metatype))) {
     // The metatype of a factory provider is the factory, often an arrow function.
     if (typeof type !== 'function' || typeof type.prototype !== 'object') continue;
-    const methods = [...methodsOf(type.prototype as object).entries()];
-    if (Reflect.hasOwnMetadata(LEADER_ONLY, type) && !methods.some(([, method]) => isGated(method))) {
-      throw new LockConfigError(
-        `@LeaderOnly() on class ${type.name} has no effect: it has no route, message, cron, interval, timeout or event ` +
-          'handler. Decorate the methods that only the leader may run.',
-      );
-    }
-    for (const [name, method] of methods) warnOfWaitingJob(`${type.name}.${name}`, method, logger);
+    const methods = methodsOf(type.prototype as object);
+    if (Reflect.hasMetadata(LEADER_ONLY, type)) checkLeaderOnlyClass(type, methods);
+    for (const [name, method] of methods) checkLockedMethod(`${type.name}.${name}`, method, registration);
   }
 }
 
@@ -37,14 +36,37 @@ export function checkShutdownHooks(logger: Logger): void {
   );
 }
 
-function isGated(method: object): boolean {
-  return isBackgroundHandler(method) || isGuardedHandler(method);
+function checkLeaderOnlyClass(type: object & { name: string }, methods: ReadonlyMap<string, object>): void {
+  const all = [...methods];
+  const isGated = ([, method]: [string, object]): boolean => isBackgroundHandler(method) || isGuardedHandler(method);
+  if (Reflect.hasOwnMetadata(LEADER_ONLY, type) && !all.some(isGated)) {
+    throw new LockConfigError(
+      `@LeaderOnly() on class ${type.name} has no effect: it has no route, message, cron, interval, timeout or event ` +
+        'handler. Decorate the methods that only the leader may run.',
+    );
+  }
+  // The decorator of a class wraps such methods when the class is defined; guards are inherited without it.
+  const missed = all.find(([, method]) => isBackgroundHandler(method) && !isLeaderOnly(method));
+  if (!missed) return;
+  throw new LockConfigError(
+    `${type.name}.${missed[0]} would run on every instance: class ${type.name} extends one under @LeaderOnly(), which ` +
+      `does not reach the scheduled and event methods that a subclass adds. Decorate class ${type.name}, too.`,
+  );
 }
 
-function warnOfWaitingJob(label: string, method: object, logger: Logger): void {
-  if (!isScheduled(method) || isLeaderOnly(method)) return;
-  const withLock = wrappingsOf(method).find(({ decorator }) => decorator === 'WithLock');
-  if (!withLock || ((withLock.options as WithLockOptions).onContention ?? 'wait') !== 'wait') return;
+function checkLockedMethod(label: string, method: object, { name, logger, minTtl }: Registration): void {
+  for (const { decorator, options } of wrappingsOf(method)) {
+    const withLock: WithLockOptions | undefined = decorator === 'WithLock' ? options : undefined;
+    if (!withLock || (withLock.name ?? DEFAULT_REGISTRATION) !== name) continue;
+    const check = new OptionsCheck(`@WithLock on ${label}`);
+    check.duration(withLock.ttl, 'ttl', minTtl, minTtl);
+    check.done();
+    const waits = (withLock.onContention ?? 'wait') === 'wait';
+    if (waits && isScheduled(method) && !isLeaderOnly(method)) warnOfWaitingJob(label, logger);
+  }
+}
+
+function warnOfWaitingJob(label: string, logger: Logger): void {
   logger.warn(
     `@WithLock on the scheduled method ${label} waits for the lock, so every replica runs the job, one after the other. ` +
       "Use onContention: 'skip' to run it on one of them, or @LeaderOnly().",

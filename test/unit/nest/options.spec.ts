@@ -1,0 +1,241 @@
+import { Injectable } from '@nestjs/common';
+import { DistLockModule, type DistLockModuleOptions, LockConfigError, LockService, WithLock } from 'nestjs-dist-lock';
+import { MemoryDriver } from 'nestjs-dist-lock/memory';
+import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { compile, compileBare, leading, start, startError } from '../../support/nest-app.js';
+
+/** With a shortest TTL of 100 ms. Never connected here. */
+function redis(): RedisDriver {
+  return new RedisDriver({ url: 'redis://127.0.0.1:1' });
+}
+
+async function problemOf(options: unknown): Promise<string> {
+  const error = await startError(compileBare({ imports: [DistLockModule.forRoot(options as DistLockModuleOptions)] }));
+  expect(error).toBeInstanceOf(LockConfigError);
+  return error.message;
+}
+
+const NOT_A_DURATION =
+  "is not a duration. Use milliseconds (5000) or a string with a unit: '500ms', '30s', '2m', '1h', '1d'.";
+const OUT_OF_RANGE = 'is out of range. Use more than 0 and at most 24 days.';
+
+const DURATIONS: [path: string, options: (value: unknown) => object][] = [
+  ['lock.ttl', (ttl) => ({ lock: { ttl } })],
+  ['lock.wait', (wait) => ({ lock: { wait } })],
+  ['shutdown.grace', (grace) => ({ shutdown: { grace } })],
+  ['elections[0].leaseDuration', (leaseDuration) => ({ elections: [{ leaseDuration }] })],
+  ['elections[0].renewDeadline', (renewDeadline) => ({ elections: [{ renewDeadline }] })],
+  ['elections[0].retryPeriod', (retryPeriod) => ({ elections: [{ retryPeriod }] })],
+];
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+describe.each(DURATIONS)('%s', (path, options) => {
+  it.each(['5x', '', '10', 'forever ', '-5s', '1e3s', true, null, {}])('is not %o', async (value) => {
+    expect(await problemOf(options(value))).toContain(
+      `DistLockModule.forRoot(): ${path}: ${JSON.stringify(value)} ${NOT_A_DURATION}`,
+    );
+  });
+
+  it.each([Number.NaN, Infinity])('is not %d', async (value) => {
+    expect(await problemOf(options(value))).toMatch(
+      new RegExp(`${path.replaceAll(/[[\].]/g, '\\$&')}: \\S+ is not a duration`),
+    );
+  });
+
+  it.each([-1, '0s', '25d', 24 * 24 * 3_600_000 + 1])('is not %o', async (value) => {
+    expect(await problemOf(options(value))).toContain(
+      `DistLockModule.forRoot(): ${path}: ${JSON.stringify(value)} ${OUT_OF_RANGE}`,
+    );
+  });
+});
+
+describe('an option of forRoot() is refused at start', () => {
+  it.each<[unknown, string]>([
+    [
+      { diver: 'redis' },
+      'diver: unknown option. Known: driver, allowMemoryInProduction, failFast, namespace, instance, lock, elections, shutdown.',
+    ],
+    [{ lock: { timeout: 5 } }, 'lock.timeout: unknown option. Known: ttl, wait.'],
+    [{ instance: { name: 'a' } }, 'instance.name: unknown option. Known: id, url, metadata.'],
+    [{ shutdown: { timeout: 5 } }, 'shutdown.timeout: unknown option. Known: grace.'],
+    [
+      { elections: [{ ttl: 5 }] },
+      'elections[0].ttl: unknown option. Known: leaseDuration, renewDeadline, retryPeriod, autoCampaign, releaseOnShutdown.',
+    ],
+    [{ lock: 'fast' }, 'lock: expected an object.'],
+    [{ lock: null }, 'lock: expected an object.'],
+    [{ instance: [] }, 'instance: expected an object.'],
+    [{ shutdown: 5 }, 'shutdown: expected an object.'],
+    [{ elections: [5] }, 'elections[0]: expected an object.'],
+    [{ elections: {} }, 'elections: expected an array of one election.'],
+    [{ elections: [] }, 'elections: expected an array of one election.'],
+    [
+      { elections: [{}, {}] },
+      'elections: expected an array of one election. For a second one import the module again with a `name`.',
+    ],
+    [{ elections: [{ autoCampaign: 1 }] }, 'elections[0].autoCampaign: expected a boolean.'],
+    [{ elections: [{ releaseOnShutdown: 'no' }] }, 'elections[0].releaseOnShutdown: expected a boolean.'],
+    [{ driver: {} }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
+    [{ driver: null }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
+    [{ driver: 'redis' }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
+    [{ driver: RedisDriver }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
+    [{ failFast: 'yes' }, 'failFast: expected a boolean.'],
+    [{ allowMemoryInProduction: 1 }, 'allowMemoryInProduction: expected a boolean.'],
+    [{ namespace: 'a:b' }, `namespace: "a:b" may hold letters, digits, '_', '.' and '-' only.`],
+    [{ namespace: '' }, 'namespace: "" may hold'],
+    [{ namespace: 5 }, 'namespace: 5 may hold'],
+    [{ instance: { id: 5 } }, 'instance.id: expected a string.'],
+    ...['', 'pod 1', 'pod\n1', 'Zürich'].map((text): [unknown, string] => [
+      { instance: { id: text } },
+      'instance.id: must be visible ASCII characters, since it is sent in the X-Leader header.',
+    ]),
+    [{ instance: { url: 'http://zürich' } }, 'instance.url: must be visible ASCII characters'],
+    [{ instance: { url: new URL('http://a') } }, 'instance.url: expected a string.'],
+    [{ instance: { metadata: { port: 80 } } }, 'instance.metadata: expected an object whose values are strings.'],
+    [{ instance: { metadata: 'a' } }, 'instance.metadata: expected an object whose values are strings.'],
+    [{ lock: { wait: 0 } }, 'lock.wait: 0 is no time to wait; use tryAcquire() or { attempts: 1 } for a single try.'],
+  ])('%o', async (options, text) => {
+    expect(await problemOf(options)).toContain(`DistLockModule.forRoot(): ${text}`);
+  });
+
+  it('together with all the others', async () => {
+    const message = await problemOf({ lock: { ttl: '5x' }, failFast: 'yes', instance: { id: '' }, drivr: 1 });
+    for (const option of ['lock.ttl', 'failFast', 'instance.id', 'drivr']) expect(message).toContain(` ${option}: `);
+  });
+
+  it('when it is under the minimum TTL of the driver', async () => {
+    expect(await problemOf({ driver: redis(), lock: { ttl: 99 } })).toContain(
+      'lock.ttl: 99 ms is under the minimum of 100 ms.',
+    );
+    expect(await problemOf({ driver: redis(), elections: [{ leaseDuration: '50ms' }] })).toContain(
+      'elections[0].leaseDuration: 50 ms is under the minimum of 100 ms.',
+    );
+  });
+
+  it('and so is a @WithLock with a TTL under that minimum, before its first call', async () => {
+    @Injectable()
+    class Jobs {
+      @WithLock('k', { ttl: '19ms' })
+      async run(): Promise<void> {}
+    }
+    expect(await startError(compile({ providers: [Jobs] }))).toEqual(
+      new LockConfigError('@WithLock on Jobs.run: ttl: 19 ms is under the minimum of 20 ms.'),
+    );
+  });
+
+  it('but valid ones are not', async () => {
+    const options: Required<DistLockModuleOptions> = {
+      driver: new MemoryDriver(),
+      allowMemoryInProduction: false,
+      failFast: true,
+      namespace: 'billing.v2_eu-1',
+      instance: { id: 'pod-1', url: 'http://10.0.0.1:3000', metadata: { zone: 'a' } },
+      lock: { ttl: '24d', wait: 'forever' },
+      elections: [
+        {
+          leaseDuration: '1.5s',
+          renewDeadline: 1000,
+          retryPeriod: '200ms',
+          autoCampaign: true,
+          releaseOnShutdown: true,
+        },
+      ],
+      shutdown: { grace: '2s' },
+    };
+    const app = await start({ locks: options });
+    const leader = await leading(app);
+    expect(leader.state.leader).toMatchObject({ id: 'pod-1', url: 'http://10.0.0.1:3000', metadata: { zone: 'a' } });
+  });
+});
+
+describe('the timings of an election', () => {
+  it.each<[object, string]>([
+    [
+      { leaseDuration: '10s', renewDeadline: '9.9s' },
+      'elections[0]: renewDeadline (9900 ms) must be at most 9798 ms with a leaseDuration of 10000 ms, so that a leader stops before its lease can end.',
+    ],
+    [
+      { renewDeadline: '2s', retryPeriod: '2s' },
+      'elections[0]: renewDeadline (2000 ms) must be more than 1.2 × retryPeriod (2000 ms), so that a renewal can be tried again.',
+    ],
+    [{ renewDeadline: '1.2s', retryPeriod: '1s' }, 'must be more than 1.2 × retryPeriod (1000 ms)'],
+    [
+      { leaseDuration: '200ms' },
+      'elections[0]: renewDeadline (133 ms) must be at most 96 ms with a leaseDuration of 200 ms',
+    ],
+  ])('%o cannot be kept', async (election, text) => {
+    expect(await problemOf({ elections: [election] })).toContain(text);
+  });
+
+  it.each([
+    { leaseDuration: '10s', renewDeadline: 9798 },
+    { renewDeadline: 1201, retryPeriod: '1s' },
+    { leaseDuration: '1s' },
+    { leaseDuration: '1h' },
+    { leaseDuration: '24d' },
+  ])('%o can', async (election) => {
+    await leading(await start({ locks: { elections: [election] } }));
+  });
+});
+
+describe('the memory driver under NODE_ENV=production', () => {
+  const REFUSAL =
+    'DistLockModule.forRoot(): driver: the memory driver excludes only within one process, which is rarely meant when ' +
+    'NODE_ENV is production. Pass a driver such as new RedisDriver({ url }), or allowMemoryInProduction: true.';
+
+  it.each<[string, () => DistLockModuleOptions]>([
+    ['by default', () => ({})],
+    ['by name', () => ({ driver: new MemoryDriver() })],
+    ['against the options', () => ({ allowMemoryInProduction: false })],
+  ])('is refused where it is used %s', async (_how, options) => {
+    vi.stubEnv('NODE_ENV', 'production');
+    expect(await problemOf(options())).toBe(REFUSAL);
+  });
+
+  it('is accepted when the options say so', async () => {
+    vi.stubEnv('NODE_ENV', 'production');
+    await expect(start({ locks: { allowMemoryInProduction: true } })).resolves.toBeDefined();
+  });
+
+  it('is accepted in other environments', async () => {
+    vi.stubEnv('NODE_ENV', 'staging');
+    await expect(start({})).resolves.toBeDefined();
+  });
+});
+
+describe('a key', () => {
+  async function acquire(key: unknown): Promise<void> {
+    const app = await start({});
+    await using lock = await app.get(LockService).acquire(key as string);
+    expect(lock.held).toBe(true);
+  }
+
+  it('has 500 characters at most', async () => {
+    await acquire('k'.repeat(500));
+    await expect(acquire('k'.repeat(501))).rejects.toThrow(
+      `Lock key "${'k'.repeat(40)}…" has 501 characters; at most 500 are allowed. Hash the long part.`,
+    );
+  });
+
+  it.each(['', 5, undefined, null])('is not %o', async (key) => {
+    await expect(acquire(key)).rejects.toThrow('A lock key must be a string that is not empty.');
+  });
+
+  it('holds no half of a surrogate pair', async () => {
+    await expect(acquire('a\ud800')).rejects.toThrow(/^Lock key "a\\ud800" holds half a surrogate pair/);
+  });
+
+  it.each(['k'.repeat(501), 'a\ud800'])('of a @WithLock neither', async (key) => {
+    @Injectable()
+    class Jobs {
+      @WithLock((id: string) => id)
+      async run(_id: string): Promise<void> {}
+    }
+    const app = await start({ providers: [Jobs] });
+    await expect(app.get(Jobs).run(key)).rejects.toMatchObject({ code: 'LOCK_KEY' });
+  });
+});

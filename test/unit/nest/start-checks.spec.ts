@@ -1,0 +1,170 @@
+import { Injectable } from '@nestjs/common';
+import { OnEvent } from '@nestjs/event-emitter';
+import { Cron, Interval, Timeout } from '@nestjs/schedule';
+import { DistLockModule, LeaderOnly, WithLock } from 'nestjs-dist-lock';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { serve, start } from '../../support/nest-app.js';
+import { RecordingLogger } from '../../support/nest-log.js';
+
+function warningFor(method: string): string {
+  return (
+    `@WithLock on the scheduled method ${method} waits for the lock, so every replica runs the job, one after the other. ` +
+    "Use onContention: 'skip' to run it on one of them, or @LeaderOnly()."
+  );
+}
+
+describe('a scheduled method that waits for its lock', () => {
+  @Injectable()
+  class Waiting {
+    @Cron('0 2 * * *')
+    @WithLock('job')
+    async cron(): Promise<void> {}
+
+    @WithLock('job', { wait: '1m' })
+    @Interval(3_600_000)
+    async interval(): Promise<void> {}
+
+    @WithLock('job', { onContention: 'wait' })
+    @Timeout(3_600_000)
+    async timeout(): Promise<void> {}
+
+    @WithLock('job')
+    async base(): Promise<void> {}
+  }
+
+  @Injectable()
+  class Overriding extends Waiting {
+    @Cron('0 3 * * *')
+    @WithLock('job')
+    override async base(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @WithLock('job', { onContention: 'skip' })
+    override async cron(): Promise<void> {}
+  }
+
+  @Injectable()
+  class Fine {
+    @Cron('0 2 * * *')
+    @WithLock('job', { onContention: 'skip' })
+    async skips(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @WithLock('job', { onContention: 'throw' })
+    async throws(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @WithLock('job')
+    @LeaderOnly()
+    async leads(): Promise<void> {}
+
+    @LeaderOnly()
+    @WithLock('job')
+    @Cron('0 2 * * *')
+    async leadsToo(): Promise<void> {}
+
+    @OnEvent('e')
+    @WithLock('job')
+    async event(): Promise<void> {}
+
+    @WithLock('job')
+    async called(): Promise<void> {}
+  }
+
+  @LeaderOnly()
+  @Injectable()
+  class FineTogether {
+    @Cron('0 2 * * *')
+    @WithLock('job')
+    async leads(): Promise<void> {}
+  }
+
+  async function warnings(...providers: (new () => object)[]): Promise<string[]> {
+    const logger = new RecordingLogger();
+    await start({ providers, logger, imports: [DistLockModule.forRoot({ name: 'orders' })] });
+    return logger.texts('warn');
+  }
+
+  it('is warned of, once, with both repairs', async () => {
+    expect(await warnings(Waiting)).toEqual(
+      ['cron', 'interval', 'timeout'].map((name) => warningFor(`Waiting.${name}`)),
+    );
+  });
+
+  it('is warned of in the class that Nest runs, which may override it', async () => {
+    expect(await warnings(Overriding)).toEqual(
+      ['base', 'interval', 'timeout'].map((name) => warningFor(`Overriding.${name}`)),
+    );
+  });
+
+  it('is fine where it does not wait, or runs on the leader only, or is not scheduled', async () => {
+    expect(await warnings(Fine, FineTogether)).toEqual([]);
+  });
+
+  it('is warned of by the registration that it locks in', async () => {
+    @Injectable()
+    class Named {
+      @Cron('0 2 * * *')
+      @WithLock('job', { name: 'orders' })
+      async run(): Promise<void> {}
+    }
+    const logger = new RecordingLogger();
+    await start({ providers: [Named], logger, imports: [DistLockModule.forRoot({ name: 'orders' })] });
+    expect(logger.lines.filter(({ level }) => level === 'warn')).toEqual([
+      { level: 'warn', text: warningFor('Named.run'), context: 'DistLock(orders)' },
+    ]);
+  });
+});
+
+describe('shutdown hooks', () => {
+  const WARNING =
+    'Shutdown hooks are not enabled: when this process is stopped, its locks and its leadership are not handed over ' +
+    'but end with their TTL. Call app.enableShutdownHooks() in main.ts.';
+  const logger = new RecordingLogger();
+
+  beforeEach(() => {
+    logger.lines.length = 0;
+    vi.stubEnv('NODE_ENV', 'development');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllEnvs();
+  });
+
+  /** What is warned of within a minute after the start. */
+  async function warned(): Promise<string[]> {
+    await vi.advanceTimersByTimeAsync(60_000);
+    return logger.texts('warn');
+  }
+
+  it('that are not enabled are warned of soon after the start', async () => {
+    await start({ logger });
+    expect(logger.texts('warn')).toEqual([]);
+    expect(await warned()).toEqual([WARNING]);
+  });
+
+  it('may be enabled before the application has started', async () => {
+    await serve({ logger }, (app) => app.enableShutdownHooks());
+    expect(await warned()).toEqual([]);
+  });
+
+  it('may be enabled just after', async () => {
+    const { app } = await serve({ logger });
+    app.enableShutdownHooks();
+    expect(await warned()).toEqual([]);
+  });
+
+  it('do not matter to an application that has ended by itself', async () => {
+    const app = await start({ logger });
+    await app.close();
+    expect(await warned()).toEqual([]);
+  });
+
+  it('do not matter in a test', async () => {
+    vi.stubEnv('NODE_ENV', 'test');
+    await start({ logger });
+    expect(await warned()).toEqual([]);
+  });
+});
