@@ -19,19 +19,21 @@ export {
 } from './core/errors.js';
 export type { LockEvent } from './core/events.js';
 export { Lock } from './core/lock.js';
-export type {
-  AcquireMode,
-  Claim,
-  DriverCapabilities,
-  DriverEvent,
-  DriverListener,
-  Granted,
-  LeaseRef,
-  LockDriver,
-  LockRecord,
-  Queued,
-  Refused,
-  RenewOutcome,
+export {
+  type AcquireMode,
+  type Claim,
+  type DriverCapabilities,
+  type DriverEvent,
+  type DriverListener,
+  type Granted,
+  heartbeat,
+  type LeaseRef,
+  type LockDriver,
+  type LockRecord,
+  type Queued,
+  type Refused,
+  type RenewOutcome,
+  type TokenBlock,
 } from './core/lock-driver.js';
 export { type BoundServices, bindDistLock } from './decorators/bind.js';
 export { CurrentLock } from './decorators/current-lock.js';

@@ -3,9 +3,11 @@ import type { Clock } from './clock.js';
 import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from './errors.js';
 import type { LockEventSink } from './events.js';
 import { newHolder } from './holder.js';
+import type { Holdings } from './holdings.js';
 import { Lease } from './lease.js';
-import type { Claim, LockDriver, LockRecord } from './lock-driver.js';
+import { type Claim, type Granted, heartbeat, type LockDriver, type LockRecord, NO_METADATA } from './lock-driver.js';
 import { type Patience, timeUp } from './patience.js';
+import { Tenure } from './tenure.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
 export interface LeaseRequest {
@@ -33,11 +35,10 @@ export interface AcquisitionContext {
   readonly random: Random;
   readonly instance: string;
   readonly room: WaitingRoom;
+  readonly holdings: Holdings;
   readonly emit: LockEventSink;
   /** Settles when the first connection to the store has succeeded or failed; undefined from then on. */
   starting(): Promise<void> | undefined;
-  /** Makes sure, in the background, that a claim holds nothing and waits for nothing. */
-  cancel(claim: Claim): void;
 }
 
 /**
@@ -55,6 +56,8 @@ export class Acquisition {
   #stray = false;
   /** The claim is, or may be, granted or queued in the store. */
   #open = false;
+  /** The anchor of a grant that the store sends by itself: when the last request that it answered "queued" was sent. */
+  #queuedAt: number | undefined;
   #refusals = 0;
   #failures = 0;
   #failure: unknown;
@@ -72,26 +75,27 @@ export class Acquisition {
 
   /** The lease, or undefined when others held the key all the time; `refusal()` then tells who. */
   async run(): Promise<Lease | undefined> {
-    const { limit } = this.#request;
+    const { limit, name } = this.#request;
     try {
       const starting = this.#context.starting();
       if (starting) await this.#patience.bound(starting);
       if ('wait' in limit) {
-        this.#seat = this.#context.room.enter(this.#request.name);
-        if (!this.#seat.called) {
-          this.#contended(this.#context.instance);
-          await this.#patience.bound(this.#seat.turn());
-        }
+        this.#seat = this.#context.room.enter(name, this.#request);
+        if (!this.#seat.isTurn) await this.#waitInLine(this.#seat);
+        if (this.#seat.handed) return this.#delivered(this.#seat.handed);
       }
       for (let attempt = 1; ; attempt++) {
         this.#seat?.listen();
-        const lease = await this.#ask();
-        if (lease) return this.#granted(lease);
+        const tenure = await this.#ask();
+        if (tenure) return this.#delivered(this.#firstLease(tenure));
         if ('attempts' in limit && attempt >= limit.attempts) throw timeUp;
         await this.#patience.bound(this.#pause());
+        const pushed = this.#takePushed();
+        if (pushed) return this.#delivered(this.#firstLease(pushed));
       }
     } catch (error) {
-      if (this.#open || this.#stray) this.#context.cancel(this.#claim);
+      if (this.#open || this.#stray) this.#context.holdings.cancel(this.#claim);
+      if (this.#seat?.handed) void this.#context.holdings.share(this.#seat.handed).release();
       if (error !== timeUp) throw error;
       if (this.#failure !== undefined || (this.#open && this.#refusals === 0)) throw this.#unavailable();
       return undefined;
@@ -109,12 +113,17 @@ export class Acquisition {
   }
 
   #newClaim(): Claim {
-    const { name, ttl, metadata } = this.#request;
-    return { key: name, holder: newHolder(), ttl, instance: this.#context.instance, metadata: metadata ?? {} };
+    const { name, ttl, metadata = NO_METADATA } = this.#request;
+    return { key: name, holder: newHolder(), ttl, instance: this.#context.instance, metadata };
+  }
+
+  #waitInLine(seat: Seat): Promise<void> {
+    this.#contended(this.#context.instance);
+    return this.#patience.bound(seat.turn());
   }
 
   /** One request to the store, and as many more as a slow grant needs for its confirmation. */
-  async #ask(): Promise<Lease | undefined> {
+  async #ask(): Promise<Tenure | undefined> {
     const { clock, driver } = this.#context;
     for (let confirming = false; ;) {
       const anchor = clock.now();
@@ -125,24 +134,17 @@ export class Acquisition {
         this.#failures = 0;
         if (answer.status !== 'granted') {
           this.#open = answer.status === 'queued';
+          this.#queuedAt = this.#open ? anchor : undefined;
           this.#refused(answer.record);
           return undefined;
         }
-        const { fencingToken, ttl } = answer;
-        const lease = new Lease(clock, {
-          ...this.#request,
-          claim: this.#claim,
-          stray: this.#stray,
-          fencingToken,
-          ttl,
-          anchor,
-        });
-        if (lease.remaining > Math.min(ttl, this.#request.validFor ?? Infinity) / 4) return lease;
-        confirming = lease.remaining > 0;
+        const tenure = this.#tenure(answer, anchor);
+        if (isFresh(tenure, answer.ttl)) return tenure;
+        confirming = tenure.remaining > 0;
         if (!confirming) this.#giveUpClaim();
       } catch (error) {
         this.#patience.check();
-        this.#open = false;
+        this.#open = this.#queuedAt !== undefined;
         this.#stray ||= confirming || !notExecuted(error);
         if (error instanceof LockConfigError) throw error;
         this.#failure = error;
@@ -154,13 +156,40 @@ export class Acquisition {
 
   /** A grant that was over before it arrived: give it back, and ask as somebody new. */
   #giveUpClaim(): void {
-    this.#context.cancel(this.#claim);
+    this.#context.holdings.cancel(this.#claim);
     this.#claim = this.#newClaim();
     this.#open = false;
     this.#stray = false;
+    this.#queuedAt = undefined;
   }
 
-  #granted(lease: Lease): Lease {
+  /**
+   * A grant that the store sent by itself. It must be newer than the last answer that we wait, which its token tells: an
+   * earlier grant to this claim, whose message comes late, has run out by now. One that needs confirmation is left to
+   * the next request.
+   */
+  #takePushed(): Tenure | undefined {
+    const pushed = this.#seat?.takePushed(this.#claim.holder);
+    if (!pushed || this.#queuedAt === undefined || !this.#record) return undefined;
+    if (pushed.fencingToken <= this.#record.fencingToken) return undefined;
+    const tenure = this.#tenure(pushed, this.#queuedAt);
+    return isFresh(tenure, pushed.ttl) ? tenure : undefined;
+  }
+
+  #tenure(granted: Granted, anchor: number): Tenure {
+    const { fencingToken, tokens, ttl } = granted;
+    const waiters = this.#seat?.contended ? Math.max(1, granted.waiters) : granted.waiters;
+    const { validFor, renewEvery } = this.#request;
+    const grant = { claim: this.#claim, stray: this.#stray, fencingToken, tokens, ttl, waiters, anchor };
+    return new Tenure(this.#context.clock, { ...grant, validFor, renewEvery });
+  }
+
+  #firstLease(tenure: Tenure): Lease {
+    this.#context.holdings.begin(tenure);
+    return new Lease(this.#request.key, tenure, tenure.takeToken()!, this.#context.clock.now());
+  }
+
+  #delivered(lease: Lease): Lease {
     const { key, fencingToken } = lease;
     this.#context.emit({ type: 'acquired', key, fencingToken, waited: this.#waited });
     return lease;
@@ -190,12 +219,13 @@ export class Acquisition {
     const { limit, pollEvery } = this.#request;
     if ('attempts' in limit) return limit.retryDelay * (0.75 + random() / 2);
     if (this.#failure !== undefined) return backoff(this.#failures - 1, 50, 1000, random);
+    const queued = this.#queuedAt === undefined ? Infinity : heartbeat(this.#claim.ttl) * (0.75 + random() / 2);
     const poll =
       pollEvery !== undefined || driver.capabilities.push
         ? (pollEvery ?? 500) * (0.75 + random() / 2)
         : backoff(this.#refusals, 10, 100, random);
     // A holder that died is followed when its lease has run out; the spread keeps waiters from asking all at once.
-    return Math.min(poll, (this.#record?.remaining ?? Infinity) + 1 + random() * 10);
+    return Math.min(queued, poll, (this.#record?.remaining ?? Infinity) + 1 + random() * 10);
   }
 
   #unavailable(): DriverUnavailableError {
@@ -212,4 +242,9 @@ export class Acquisition {
 
 function notExecuted(error: unknown): boolean {
   return error instanceof LockConfigError || (error instanceof DriverUnavailableError && !error.sent);
+}
+
+/** Whether enough of a grant is left for it to be delivered without another look at the store. */
+function isFresh(tenure: Tenure, ttl: number): boolean {
+  return tenure.remaining > Math.min(ttl, tenure.validFor) / 4;
 }

@@ -41,7 +41,7 @@ export async function runInside<T>(scope: object, lock: LeaseHandle, task: () =>
 
 /** The innermost open frame of `scope`, or that of the key which the store calls `name`. */
 export function findFrame(scope: object, name?: string): Frame | undefined {
-  return find((frame) => frame.scope === scope && (name === undefined || frame.lock.lease.claim.key === name));
+  return find((frame) => frame.scope === scope && (name === undefined || frame.lock.lease.tenure.claim.key === name));
 }
 
 /**

@@ -1,73 +1,32 @@
-import type { Clock } from './clock.js';
 import { type Duration, toMilliseconds } from './duration.js';
 import { LockLostError, type LossReason } from './errors.js';
-import type { Claim } from './lock-driver.js';
 import { Lock } from './lock.js';
+import type { Tenure } from './tenure.js';
 
-/**
- * The part of a TTL in which a lease must not be trusted: clocks of different machines run at slightly different
- * rates, and timers fire late.
- */
-export function driftMargin(ttl: number): number {
-  return Math.ceil(0.01 * ttl) + 2;
-}
-
-export interface LeaseGrant {
-  /** The key as the caller named it. */
-  readonly key: string;
-  readonly claim: Claim;
-  readonly fencingToken: number;
-  /** An earlier request for this claim may still reach the store: it has to be cancelled, not just released. */
-  readonly stray: boolean;
-  /** Local time just before the sending of the request from whose execution the TTL runs. */
-  readonly anchor: number;
-  /** Milliseconds granted. */
-  readonly ttl: number;
-  /** The longest that one renewal keeps the lease valid; default: the TTL less the drift margin. */
-  readonly validFor?: number | undefined;
-  /** Milliseconds between renewals; default: a third of the TTL. */
-  readonly renewEvery?: number | undefined;
-}
-
-/**
- * One tenure of one key. Valid until `anchor + TTL - margin`, where every renewal that was answered in time moves the
- * anchor. Once the clock has passed that moment nothing makes it valid again, however late the news arrives.
- */
+/** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */
 export class Lease {
+  /** As the caller named it. */
   readonly key: string;
-  readonly claim: Claim;
+  readonly tenure: Tenure;
   readonly fencingToken: number;
-  readonly stray: boolean;
-  readonly renewEvery: number;
   readonly acquiredAt: number;
-  /** Handles that use this lease; the last one to let go releases it. */
+  /** Handles that use this lease; the last one to let go ends it. */
   shares = 0;
 
-  readonly #clock: Clock;
-  readonly #validFor: number;
-  #validUntil: number;
   #ended = false;
   #loss: LockLostError | undefined;
   #controller: AbortController | undefined;
 
-  constructor(clock: Clock, grant: LeaseGrant) {
-    this.#clock = clock;
-    this.key = grant.key;
-    this.claim = grant.claim;
-    this.fencingToken = grant.fencingToken;
-    this.stray = grant.stray;
-    this.renewEvery = grant.renewEvery ?? grant.claim.ttl / 3;
-    this.acquiredAt = clock.now();
-    this.#validFor = grant.validFor ?? Infinity;
-    this.#validUntil = this.#validity(grant.anchor, grant.ttl);
-  }
-
-  get validUntil(): number {
-    return this.#validUntil;
+  constructor(key: string, tenure: Tenure, fencingToken: number, acquiredAt: number) {
+    this.key = key;
+    this.tenure = tenure;
+    this.fencingToken = fencingToken;
+    this.acquiredAt = acquiredAt;
+    tenure.lease = this;
   }
 
   get remaining(): number {
-    return this.#ended ? 0 : Math.max(0, this.#validUntil - this.#clock.now());
+    return this.#ended ? 0 : this.tenure.remaining;
   }
 
   get signal(): AbortSignal {
@@ -82,19 +41,11 @@ export class Lease {
     return this.#loss;
   }
 
-  /** Takes a renewal into account that was sent at `anchor`. False when it came too late. */
-  renewed(anchor: number): boolean {
-    if (this.remaining === 0) return false;
-    this.#validUntil = Math.max(this.#validUntil, this.#validity(anchor, this.claim.ttl));
-    return true;
-  }
-
-  lose(reason: LossReason, cause?: unknown): LockLostError | undefined {
-    if (this.#ended) return undefined;
+  lose(reason: LossReason, cause?: unknown): void {
+    if (this.#ended) return;
     this.#ended = true;
     this.#loss = this.lossError(reason, cause);
     this.#controller?.abort(this.#loss);
-    return this.#loss;
   }
 
   end(): void {
@@ -103,10 +54,6 @@ export class Lease {
 
   lossError(reason: LossReason, cause?: unknown): LockLostError {
     return new LockLostError(this.key, this.fencingToken, reason, cause === undefined ? undefined : { cause });
-  }
-
-  #validity(anchor: number, ttl: number): number {
-    return anchor + Math.min(ttl - driftMargin(ttl), this.#validFor);
   }
 }
 
@@ -128,7 +75,7 @@ export class LeaseHandle extends Lock {
   }
 
   get holder(): string {
-    return this.#lease.claim.holder;
+    return this.#lease.tenure.claim.holder;
   }
 
   get fencingToken(): number {

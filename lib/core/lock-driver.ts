@@ -6,7 +6,10 @@
  *   `DriverUnavailableError` whose `sent` is false (known not to have been executed) or a `LockConfigError`.
  * - `acquire` is idempotent for a claim's holder: repeated, it answers with the same token and re-arms the whole TTL.
  * - A holder that was released or cancelled is never granted or queued again, also when its acquire arrives late.
- * - Fencing tokens strictly increase per key, in the atomic step that changes the holder, and stay below 2^53.
+ * - Fencing tokens strictly increase per key, in the atomic step that changes the holder, and stay below 2^53. A grant
+ *   may reserve a block of them; no later grant then gets a token that is not above the whole block.
+ * - With a queue, a release passes the lease to the waiter that has waited longest and is alive. A waiter says that it
+ *   is by asking again every `heartbeat(ttl)`; its lease may be armed for a few heartbeats only.
  */
 export interface LockDriver {
   readonly name: string;
@@ -16,7 +19,7 @@ export interface LockDriver {
    * driver goes on trying by itself and says `up` once it succeeds. Several listeners may share one driver.
    */
   connect(listener: DriverListener): Promise<void>;
-  /** `queue`: the caller will wait, so tell it (`granted` or `freed`) when the key is worth asking for again. */
+  /** `queue`: the caller will wait, so queue it, or tell it (`freed`) when the key is worth asking for again. */
   acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued>;
   /** Leaves the queue, or gives back what was granted in the meantime. */
   cancel(claim: Claim): Promise<void>;
@@ -24,6 +27,8 @@ export interface LockDriver {
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]>;
   /** Whether this holder had the key. A repeated release answers false and never touches a successor. */
   release(lease: LeaseRef): Promise<boolean>;
+  /** Reserves a further block of tokens for a lease; null when it is gone. Needed to pass a lease on locally. */
+  reserve?(lease: LeaseRef): Promise<TokenBlock | null>;
   inspect(key: string): Promise<LockRecord | null>;
   /** Ends the delivery to `listener`; the last one closes what the driver opened itself. */
   close(listener: DriverListener): Promise<void>;
@@ -56,9 +61,19 @@ export interface Claim extends LeaseRef {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-export interface Granted {
-  readonly status: 'granted';
+/** Consecutive fencing tokens of one holder. */
+export interface TokenBlock {
   readonly fencingToken: number;
+  /** How many there are, the first one included. */
+  readonly tokens: number;
+}
+
+export const NO_METADATA: Claim['metadata'] = {};
+
+export interface Granted extends TokenBlock {
+  readonly status: 'granted';
+  /** Others that wait in the store. */
+  readonly waiters: number;
   /** Milliseconds for which the store armed the lease. */
   readonly ttl: number;
 }
@@ -74,7 +89,8 @@ export interface Queued {
   readonly record: LockRecord | null;
 }
 
-export type RenewOutcome = 'held' | 'gone';
+/** The number of those who wait for a lease that is still held. */
+export type RenewOutcome = { readonly waiters: number } | 'gone';
 
 /** What the store knows of a held key. */
 export interface LockRecord {
@@ -84,15 +100,23 @@ export interface LockRecord {
   /** Milliseconds until the lease runs out, by the store's clock. A hint. */
   readonly remaining: number;
   readonly metadata: Readonly<Record<string, string>>;
-  /** Instances that asked to be told of the release, where the driver knows. */
+  /** Instances that wait in the store, where the driver knows. */
   readonly waiters: number;
 }
 
 /** All events are hints: a lost one costs latency, never safety. */
 export type DriverEvent =
   | { readonly type: 'freed'; readonly key: string }
-  | { readonly type: 'granted'; readonly key: string; readonly holder: string }
+  /** The lease was passed to this holder, armed for `ttl` from a moment after its last heartbeat was answered. */
+  | (Granted & { readonly type: 'granted'; readonly key: string; readonly holder: string })
+  /** Somebody began to wait for a lease of this instance. */
+  | { readonly type: 'contended'; readonly key: string }
   | { readonly type: 'up' }
   | { readonly type: 'down'; readonly cause: Error };
 
 export type DriverListener = (event: DriverEvent) => void;
+
+/** Milliseconds after which a waiter asks again, to keep its place in a queue. */
+export function heartbeat(ttl: number): number {
+  return Math.max(1, Math.floor(Math.min(ttl / 6, 1000)));
+}

@@ -4,13 +4,12 @@ import { findFrame, type Frame, runInside } from './call-chain.js';
 import type { Clock } from './clock.js';
 import { LockServiceClosedError, NestedLockError } from './errors.js';
 import type { LockEventSink } from './events.js';
-import { type Lease, LeaseHandle } from './lease.js';
+import { Holdings } from './holdings.js';
+import type { Lease, LeaseHandle } from './lease.js';
 import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock-driver.js';
 import type { Lock } from './lock.js';
 import { Patience, timeUp } from './patience.js';
-import { Settlements } from './settlements.js';
 import { WaitingRoom } from './waiting-room.js';
-import { Watchdog } from './watchdog.js';
 
 export interface LockManagerOptions {
   readonly driver: LockDriver;
@@ -36,19 +35,15 @@ export class LockManager {
   readonly random: Random;
 
   readonly #driver: LockDriver;
-  readonly #emit: LockEventSink;
   readonly #room: WaitingRoom;
-  readonly #watchdog: Watchdog;
+  readonly #holdings: Holdings;
   readonly #context: AcquisitionContext;
-  readonly #leases = new Set<Lease>();
   /** Who waits for a lease, and whether it does so from inside a guarded call. */
   readonly #waiting = new Map<Patience, boolean>();
-  readonly #settlements: Settlements;
   readonly #listener: DriverListener;
   #connection: Promise<void> | undefined;
   #isStarted = false;
   #closing = false;
-  #onIdle: (() => void) | undefined;
 
   constructor(options: LockManagerOptions) {
     const { driver, clock, random, emit, instance } = options;
@@ -56,14 +51,11 @@ export class LockManager {
     this.clock = clock;
     this.random = random;
     this.#driver = driver;
-    this.#emit = emit;
     this.#room = new WaitingRoom(clock);
-    this.#watchdog = new Watchdog(driver, clock, random, emit);
-    this.#settlements = new Settlements(clock, random);
+    this.#holdings = new Holdings(driver, clock, random, emit, this.#room);
     this.#listener = (event) => {
-      if (event.type === 'freed' || event.type === 'granted') return this.#room.nudge(event.key);
-      if (event.type === 'up') this.#room.nudgeAll();
-      options.onStore?.(event);
+      if (event.type === 'up' || event.type === 'down') options.onStore?.(event);
+      this.#heard(event);
     };
     this.#context = {
       driver,
@@ -72,8 +64,8 @@ export class LockManager {
       instance,
       emit,
       room: this.#room,
+      holdings: this.#holdings,
       starting: () => this.#starting(),
-      cancel: (claim) => void this.#settlements.settle(() => driver.cancel(claim), claim.ttl),
     };
   }
 
@@ -112,20 +104,23 @@ export class LockManager {
 
   /** Stops renewing a lease without releasing it: the code that it protects still runs, so it ends with its TTL. */
   abandon(lease: Lease): void {
-    this.#watchdog.lose(lease, 'shutdown');
-    this.#forget(lease);
+    this.#holdings.abandon(lease);
   }
 
   /** Ends all waiting, gives the leases `grace` milliseconds to be released, abandons the others, closes the driver. */
   async close(grace: number): Promise<void> {
     this.#closing = true;
     this.#endWaiting((insideGuardedCall) => !insideGuardedCall);
-    const deadline = this.clock.now() + grace;
-    await this.#atMost(grace, this.#idle());
+    await this.#holdings.close(grace);
     this.#endWaiting(() => true);
-    for (const lease of this.#leases) this.abandon(lease);
-    await this.#atMost(deadline - this.clock.now(), this.#settlements.all());
     if (this.#connection) await this.#driver.close(this.#listener);
+  }
+
+  #heard(event: DriverEvent): void {
+    if (event.type === 'granted') this.#room.nudge(event.key, event);
+    if (event.type === 'freed') this.#room.nudge(event.key);
+    if (event.type === 'up') this.#room.nudgeAll();
+    if (event.type === 'contended') this.#room.contended(event.key);
   }
 
   #starting(): Promise<void> | undefined {
@@ -144,19 +139,14 @@ export class LockManager {
     this.#waiting.set(patience, insideGuardedCall);
     try {
       const acquisition = new Acquisition(this.#context, request, patience);
-      const handle = frame ? await this.#share(frame, patience) : this.#hold(await acquisition.run());
+      const handle = frame
+        ? await this.#share(frame, patience)
+        : await acquisition.run().then((lease) => lease && this.#holdings.share(lease));
       return [handle, () => acquisition.refusal()] as const;
     } finally {
       patience.dispose();
       this.#waiting.delete(patience);
     }
-  }
-
-  #hold(lease: Lease | undefined): LeaseHandle | undefined {
-    if (!lease) return undefined;
-    this.#leases.add(lease);
-    this.#watchdog.watch(lease);
-    return new LeaseHandle(lease, () => this.#letGo(lease));
   }
 
   /** A further handle for a lease that this call chain holds; siblings below one frame have it one after the other. */
@@ -167,10 +157,7 @@ export class LockManager {
     const own = new Promise<void>((resolve) => (done = resolve));
     frame.lastChild = before.then(() => own);
     // Counts from now on, so that the lease outlives a parent that does not wait for us.
-    const handle = new LeaseHandle(lease, () => {
-      done();
-      return this.#letGo(lease);
-    });
+    const handle = this.#holdings.share(lease, done);
     try {
       await patience.bound(before);
       handle.ensure();
@@ -182,48 +169,7 @@ export class LockManager {
     }
   }
 
-  async #letGo(lease: Lease): Promise<void> {
-    if (--lease.shares > 0) return;
-    if (lease.remaining === 0) this.#watchdog.lose(lease, 'expired');
-    const lost = lease.loss?.reason;
-    lease.end();
-    this.#watchdog.unwatch(lease);
-    // After an expiry the store may still have the lease, re-armed by a renewal whose answer came late.
-    if (lost === undefined || lost === 'expired') await this.#giveBack(lease);
-    if (lost === undefined) {
-      const { key, fencingToken, acquiredAt } = lease;
-      this.#emit({ type: 'released', key, fencingToken, held: this.clock.now() - acquiredAt });
-    }
-    this.#forget(lease);
-    this.#room.nudge(lease.claim.key);
-  }
-
-  #giveBack({ claim, stray }: Lease): Promise<void> {
-    const request = (): Promise<unknown> => (stray ? this.#driver.cancel(claim) : this.#driver.release(claim));
-    return this.#settlements.settle(request, claim.ttl);
-  }
-
-  #forget(lease: Lease): void {
-    this.#leases.delete(lease);
-    if (this.#leases.size === 0) this.#onIdle?.();
-  }
-
   #endWaiting(which: (insideGuardedCall: boolean) => boolean): void {
     for (const [patience, inside] of this.#waiting) if (which(inside)) patience.end(new LockServiceClosedError());
-  }
-
-  #idle(): Promise<void> {
-    if (this.#leases.size === 0) return Promise.resolve();
-    return new Promise((resolve) => (this.#onIdle = resolve));
-  }
-
-  #atMost(milliseconds: number, work: Promise<unknown>): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.clock.after(milliseconds, resolve);
-      void work.then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
   }
 }

@@ -1,77 +1,162 @@
 import type { Clock, Timer } from './clock.js';
+import type { Lease } from './lease.js';
+import { type DriverEvent, NO_METADATA } from './lock-driver.js';
+import type { Tenure } from './tenure.js';
+
+type Pushed = Extract<DriverEvent, { type: 'granted' }>;
+
+/** What a caller asks for, as far as it decides whether a lease can be passed on to it. */
+export interface Wish {
+  readonly key: string;
+  readonly ttl: number;
+  readonly validFor?: number | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+}
 
 /**
  * The callers of this instance that wait for a key, first come, first served. Only the first in a line asks the store,
- * so that the store sees one waiter per instance and key, however many callers there are.
+ * and none does while the instance itself has the key: the store sees one waiter per instance and key, however many
+ * callers there are, and a lease can be passed on within the instance.
  */
 export class WaitingRoom {
   readonly #clock: Clock;
-  readonly #lines = new Map<string, Set<Seat>>();
+  readonly #lines = new Map<string, Line>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  enter(key: string): Seat {
-    const line = this.#lines.get(key) ?? new Set<Seat>();
-    this.#lines.set(key, line);
-    const seat = new Seat(this.#clock, () => {
-      line.delete(seat);
-      if (line.size === 0) this.#lines.delete(key);
-      else first(line).call();
+  enter(key: string, wish: Wish): Seat {
+    const line = this.#lineOf(key);
+    const seat = new Seat(this.#clock, wish, () => {
+      line.seats.delete(seat);
+      this.#moved(key, line);
     });
-    line.add(seat);
-    if (line.size === 1) seat.call();
+    line.seats.add(seat);
+    this.#moved(key, line);
     return seat;
   }
 
-  /** The key may be free: wakes the first in its line. */
-  nudge(key: string): void {
+  /** The instance has the key: nobody here asks the store for it. */
+  occupy(tenure: Tenure): void {
+    this.#lineOf(tenure.claim.key).occupant = tenure;
+  }
+
+  vacate(tenure: Tenure): void {
+    const line = this.#lines.get(tenure.claim.key);
+    if (line?.occupant !== tenure) return;
+    line.occupant = undefined;
+    this.#moved(tenure.claim.key, line);
+  }
+
+  /** The caller that comes next. */
+  first(key: string): Seat | undefined {
+    return this.#lines.get(key)?.first;
+  }
+
+  /** The key may be free, or was granted to a claim of the first in its line. */
+  nudge(key: string, pushed?: Pushed): void {
+    this.first(key)?.nudge(pushed);
+  }
+
+  /** Somebody waits in the store for what this instance has, or is just about to get. */
+  contended(key: string): void {
     const line = this.#lines.get(key);
-    if (line) first(line).nudge();
+    if (line?.occupant) line.occupant.waiters ||= 1;
+    else if (line?.first) line.first.contended = true;
   }
 
   nudgeAll(): void {
-    for (const line of this.#lines.values()) first(line).nudge();
+    for (const { first } of this.#lines.values()) first?.nudge();
+  }
+
+  #lineOf(key: string): Line {
+    let line = this.#lines.get(key);
+    if (!line) this.#lines.set(key, (line = new Line()));
+    return line;
+  }
+
+  #moved(key: string, line: Line): void {
+    if (line.occupant) return;
+    if (line.first) line.first.call();
+    else if (this.#lines.get(key) === line) this.#lines.delete(key);
   }
 }
 
-function first(line: Set<Seat>): Seat {
-  const [seat] = line;
-  return seat!;
+class Line {
+  readonly seats = new Set<Seat>();
+  occupant: Tenure | undefined;
+
+  get first(): Seat | undefined {
+    const [seat] = this.seats;
+    return seat;
+  }
 }
 
+/** One waiting caller. */
 export class Seat {
+  readonly wish: Wish;
+  /** Somebody began to wait for the lease while it was on its way to this caller. */
+  contended = false;
   readonly #clock: Clock;
   readonly #leave: () => void;
   #called = false;
-  #onCall: (() => void) | undefined;
+  #handed: Lease | undefined;
+  #onTurn: (() => void) | undefined;
   #nudged = false;
+  #pushed: Pushed | undefined;
   #wake: (() => void) | undefined;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, leave: () => void) {
+  constructor(clock: Clock, wish: Wish, leave: () => void) {
     this.#clock = clock;
+    this.wish = wish;
     this.#leave = leave;
   }
 
-  /** Whether this seat is the first in its line. */
-  get called(): boolean {
-    return this.#called;
+  /** A lease that was passed on within the instance. */
+  get handed(): Lease | undefined {
+    return this.#handed;
   }
 
+  get isTurn(): boolean {
+    return this.#called || this.#handed !== undefined;
+  }
+
+  /** Whether what the store keeps of the tenure is what this caller asked for, and has not asked the store for yet. */
+  fits({ claim, validFor }: Tenure): boolean {
+    if (this.#called) return false;
+    const { ttl, metadata = NO_METADATA } = this.wish;
+    return ttl === claim.ttl && metadata === claim.metadata && (this.wish.validFor ?? Infinity) === validFor;
+  }
+
+  /** Resolves when the caller may ask the store, or was handed a lease. */
   turn(): Promise<void> {
-    return this.#called ? Promise.resolve() : new Promise((resolve) => (this.#onCall = resolve));
+    return this.isTurn ? Promise.resolve() : new Promise((resolve) => (this.#onTurn = resolve));
   }
 
   call(): void {
     this.#called = true;
-    this.#onCall?.();
+    this.#onTurn?.();
+  }
+
+  hand(lease: Lease): void {
+    this.#handed = lease;
+    this.#onTurn?.();
+    this.#leave();
   }
 
   /** From here on a nudge counts, also one that arrives before `rest`. */
   listen(): void {
     this.#nudged = false;
+    this.contended = false;
+  }
+
+  /** The grant that the store sent to this holder by itself, once. */
+  takePushed(holder: string): Pushed | undefined {
+    const pushed = this.#pushed;
+    this.#pushed = undefined;
+    return pushed?.holder === holder ? pushed : undefined;
   }
 
   /** Waits, but not past a nudge. */
@@ -84,13 +169,14 @@ export class Seat {
     this.#timer?.cancel();
   }
 
-  nudge(): void {
+  nudge(pushed?: Pushed): void {
+    this.#pushed = pushed ?? this.#pushed;
     this.#nudged = true;
     this.#wake?.();
   }
 
   leave(): void {
     this.#timer?.cancel();
-    this.#leave();
+    if (!this.#handed) this.#leave();
   }
 }

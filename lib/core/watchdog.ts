@@ -2,8 +2,8 @@ import { backoff, type Random } from './backoff.js';
 import type { Clock, Timer } from './clock.js';
 import type { LossReason } from './errors.js';
 import type { LockEventSink } from './events.js';
-import type { Lease } from './lease.js';
 import type { LockDriver } from './lock-driver.js';
+import type { Tenure } from './tenure.js';
 
 /** Leases that one request to the store renews at most. */
 const CHUNK = 250;
@@ -29,33 +29,38 @@ export class Watchdog {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #emit: LockEventSink;
-  readonly #watches = new Map<Lease, Watch>();
+  readonly #onLoss: (tenure: Tenure) => void;
+  readonly #watches = new Map<Tenure, Watch>();
   #timer: Timer | undefined;
   #timerAt = Infinity;
 
-  constructor(driver: LockDriver, clock: Clock, random: Random, emit: LockEventSink) {
+  constructor(driver: LockDriver, clock: Clock, random: Random, emit: LockEventSink, onLoss: (tenure: Tenure) => void) {
     this.#driver = driver;
     this.#clock = clock;
     this.#random = random;
     this.#emit = emit;
+    this.#onLoss = onLoss;
   }
 
-  watch(lease: Lease): void {
-    const watch: Watch = { due: 0, slack: 0, failures: 0, sentAt: undefined, cause: undefined };
-    this.#plan(lease, watch, this.#clock.now());
-    this.#watches.set(lease, watch);
-    this.#arm(Math.min(watch.due, lease.validUntil));
+  watch(tenure: Tenure): void {
+    const due = tenure.firstRenewal;
+    const slack = (due - this.#clock.now()) / 4;
+    this.#watches.set(tenure, { due, slack, failures: 0, sentAt: undefined, cause: undefined });
+    this.#arm(Math.min(due, tenure.validUntil));
   }
 
-  unwatch(lease: Lease): void {
-    this.#watches.delete(lease);
+  unwatch(tenure: Tenure): void {
+    this.#watches.delete(tenure);
   }
 
-  lose(lease: Lease, reason: LossReason, cause?: unknown): void {
-    this.#watches.delete(lease);
-    const { key, fencingToken } = lease;
-    if (!lease.lose(reason, cause)) return;
-    this.#emit({ type: 'lost', key, fencingToken, reason, held: this.#clock.now() - lease.acquiredAt });
+  lose(tenure: Tenure, reason: LossReason, cause?: unknown): void {
+    this.#watches.delete(tenure);
+    const { lease } = tenure;
+    if (!tenure.lose(reason, cause)) return;
+    this.#onLoss(tenure);
+    if (!lease?.loss) return;
+    const { key, fencingToken, acquiredAt } = lease;
+    this.#emit({ type: 'lost', key, fencingToken, reason, held: this.#clock.now() - acquiredAt });
   }
 
   #arm(at: number): void {
@@ -68,68 +73,70 @@ export class Watchdog {
   #tick(): void {
     this.#timerAt = Infinity;
     const now = this.#clock.now();
-    const due: Lease[] = [];
-    for (const [lease, watch] of this.#watches) {
-      if (lease.remaining === 0) {
-        this.lose(lease, 'expired', watch.cause);
+    const due: Tenure[] = [];
+    for (const [tenure, watch] of this.#watches) {
+      if (tenure.remaining === 0) {
+        this.lose(tenure, 'expired', watch.cause);
       } else if (watch.due - watch.slack <= now) {
-        if (watch.sentAt === undefined) due.push(lease);
-        else this.#failed(lease, watch, new Error('The store did not answer a renewal in time.'));
+        if (watch.sentAt === undefined) due.push(tenure);
+        else this.#failed(tenure, watch, new Error('The store did not answer a renewal in time.'));
       }
     }
     for (let from = 0; from < due.length; from += CHUNK) void this.#renew(due.slice(from, from + CHUNK));
 
     let next = Infinity;
-    for (const [lease, watch] of this.#watches) next = Math.min(next, watch.due, lease.validUntil);
+    for (const [tenure, watch] of this.#watches) next = Math.min(next, watch.due, tenure.validUntil);
     if (next < Infinity) this.#arm(next);
   }
 
-  async #renew(leases: readonly Lease[]): Promise<void> {
+  async #renew(tenures: readonly Tenure[]): Promise<void> {
     const sentAt = this.#clock.now();
-    for (const lease of leases) {
-      const watch = this.#watches.get(lease)!;
+    for (const tenure of tenures) {
+      const watch = this.#watches.get(tenure)!;
       watch.sentAt = sentAt;
-      watch.due = sentAt + lease.claim.ttl / 6;
+      watch.due = sentAt + tenure.claim.ttl / 6;
       watch.slack = 0;
     }
     try {
-      const outcomes = await this.#driver.renew(leases.map((lease) => lease.claim));
-      leases.forEach((lease, index) => {
-        const watch = this.#watches.get(lease);
+      const outcomes = await this.#driver.renew(tenures.map((tenure) => tenure.claim));
+      tenures.forEach((tenure, index) => {
+        const watch = this.#watches.get(tenure);
         if (!watch) return;
-        if (outcomes[index] === 'gone') this.lose(lease, 'gone');
-        else if (lease.renewed(sentAt)) this.#succeeded(lease, watch, sentAt);
-        else this.lose(lease, 'expired', watch.cause);
+        const outcome = outcomes[index]!;
+        if (outcome === 'gone') return this.lose(tenure, 'gone');
+        tenure.waiters = outcome.waiters;
+        if (tenure.renewed(sentAt)) this.#succeeded(tenure, watch, sentAt);
+        else this.lose(tenure, 'expired', watch.cause);
       });
     } catch (error) {
-      for (const lease of leases) {
-        const watch = this.#watches.get(lease);
-        if (watch?.sentAt === sentAt) this.#failed(lease, watch, error);
+      for (const tenure of tenures) {
+        const watch = this.#watches.get(tenure);
+        if (watch?.sentAt === sentAt) this.#failed(tenure, watch, error);
       }
     }
   }
 
-  #succeeded(lease: Lease, watch: Watch, sentAt: number): void {
-    this.#plan(lease, watch, sentAt);
-    const { key, fencingToken } = lease;
+  #succeeded(tenure: Tenure, watch: Watch, sentAt: number): void {
+    this.#plan(tenure, watch, sentAt);
+    const { key, fencingToken } = tenure.lease!;
     this.#emit({ type: 'renewed', key, fencingToken, took: this.#clock.now() - sentAt });
     this.#arm(watch.due);
   }
 
-  #failed(lease: Lease, watch: Watch, cause: unknown): void {
-    const { key, fencingToken, remaining } = lease;
+  #failed(tenure: Tenure, watch: Watch, cause: unknown): void {
+    const { key, fencingToken, remaining } = tenure.lease!;
     watch.sentAt = undefined;
     watch.cause = cause;
-    watch.due = this.#clock.now() + backoff(watch.failures, Math.min(100, lease.claim.ttl / 12), 1000, this.#random);
+    watch.due = this.#clock.now() + backoff(watch.failures, Math.min(100, tenure.claim.ttl / 12), 1000, this.#random);
     if (watch.failures++ === 0) this.#emit({ type: 'at-risk', key, fencingToken, remaining, cause });
     this.#arm(watch.due);
   }
 
-  #plan(lease: Lease, watch: Watch, from: number): void {
+  #plan(tenure: Tenure, watch: Watch, from: number): void {
     watch.sentAt = undefined;
     watch.failures = 0;
     watch.cause = undefined;
-    watch.due = from + lease.renewEvery;
-    watch.slack = lease.renewEvery / 4;
+    watch.due = from + tenure.renewEvery;
+    watch.slack = tenure.renewEvery / 4;
   }
 }

@@ -1,10 +1,10 @@
 import { checkWait } from '../core/acquire-options.js';
 import type { Duration } from '../core/duration.js';
 import { newInstanceId } from '../core/holder.js';
-import { driftMargin } from '../core/lease.js';
 import type { LockDriver } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { electionName, NAMESPACE } from '../core/store-key.js';
+import { driftMargin } from '../core/tenure.js';
 import { MemoryDriver } from '../drivers/memory/memory.driver.js';
 import type { ElectionSettings } from '../leader/election.js';
 import type { InstanceInfo } from '../leader/leadership.js';

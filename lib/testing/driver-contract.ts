@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverUnavailableError } from '../core/errors.js';
-import type { Claim, DriverEvent, DriverListener, Granted, LockDriver } from '../core/lock-driver.js';
+import {
+  type Claim,
+  type DriverEvent,
+  type DriverListener,
+  type Granted,
+  heartbeat,
+  type LockDriver,
+} from '../core/lock-driver.js';
 
 /**
  * What every driver promises, as cases for any test runner:
@@ -32,6 +39,16 @@ class Instance {
     readonly driver: LockDriver,
     readonly id: string,
   ) {}
+
+  /** The grant that the store sends to a waiting claim by itself. */
+  async granted(claim: Claim): Promise<Granted> {
+    await until(() => this.grantOf(claim) !== undefined, 2000, `${this.id} is told that it was granted the key`);
+    return this.grantOf(claim)!;
+  }
+
+  grantOf({ holder }: Claim): Granted | undefined {
+    return this.events.find((event) => event.type === 'granted' && event.holder === holder) as Granted | undefined;
+  }
 
   heard(type: DriverEvent['type'], key: string): boolean {
     return this.events.some((event) => event.type === type && 'key' in event && event.key === key);
@@ -86,6 +103,10 @@ async function grant({ driver }: Instance, claim: Claim): Promise<Granted> {
 
 async function refuse({ driver }: Instance, claim: Claim, why: string): Promise<void> {
   assert.equal((await driver.acquire(claim, 'try')).status, 'refused', why);
+}
+
+async function queue({ driver }: Instance, claim: Claim): Promise<void> {
+  assert.equal((await driver.acquire(claim, 'queue')).status, 'queued', 'a held key queues whoever waits');
 }
 
 async function until(condition: () => boolean | Promise<boolean>, milliseconds: number, what: string): Promise<void> {
@@ -148,7 +169,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await grant(second, successor);
     assert.equal(await first.driver.release(claim), false, 'a retried release finds nothing');
     await first.driver.cancel(claim);
-    assert.deepEqual(await second.driver.renew([successor]), ['held'], 'and never touches the successor');
+    assert.deepEqual(await second.driver.renew([successor]), [{ waiters: 0 }], 'and never touches the successor');
   },
 
   async 'gives every grant of a key a larger fencing token'(bench) {
@@ -194,7 +215,8 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await instance.driver.release(claims[3]!);
     await grant(instance, bench.claim(instance, { key: claims[3]!.key }));
     const leases = claims.map((claim) => ({ ...claim, ttl: bench.longTtl }));
-    assert.deepEqual(await instance.driver.renew(leases), ['held', 'gone', 'held', 'gone', 'held']);
+    const held = { waiters: 0 };
+    assert.deepEqual(await instance.driver.renew(leases), [held, 'gone', held, 'gone', held]);
     for (const index of [0, 2, 4]) {
       const record = await instance.driver.inspect(claims[index]!.key);
       assert.ok(record!.remaining > ttl, 'a renewal arms the whole TTL');
@@ -273,6 +295,118 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     );
   },
 
+  async 'queues waiters, each at its place, and tells the holder'(bench) {
+    const [holder, first, second] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    const { fencingToken } = await grant(holder, held);
+    const claims = [bench.claim(first), bench.claim(second)] as const;
+    await queue(first, claims[0]);
+    await queue(second, claims[1]);
+    await queue(first, claims[0]);
+    await until(() => holder.heard('contended', held.key), 2000, 'the holder is told');
+    assert.deepEqual(await holder.driver.renew([held]), [{ waiters: 2 }]);
+
+    await holder.driver.release(held);
+    const granted = await first.granted(claims[0]);
+    assert.ok(granted.fencingToken > fencingToken);
+    assert.equal(granted.waiters, 1);
+    await first.driver.release(claims[0]);
+    assert.ok((await second.granted(claims[1])).fencingToken > granted.fencingToken);
+  },
+
+  async 'passes a lease on once, however often the release is repeated'(bench) {
+    const [holder, first, second] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const claim = bench.claim(first);
+    const next = bench.claim(second);
+    await queue(first, claim);
+    await queue(second, next);
+    assert.equal(await holder.driver.release(held), true);
+    assert.equal(await holder.driver.release(held), false);
+    await holder.driver.cancel(held);
+    await first.granted(claim);
+    assert.deepEqual(await first.driver.renew([claim]), [{ waiters: 1 }]);
+    assert.equal(second.grantOf(next), undefined);
+  },
+
+  async 'answers a waiter that was passed the lease, and asks again, with that grant'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const claim = bench.claim(waiter);
+    await queue(waiter, claim);
+    await holder.driver.release(held);
+    const { fencingToken } = await waiter.granted(claim);
+    const answer = await grant(waiter, claim);
+    assert.deepEqual([answer.fencingToken, answer.ttl], [fencingToken, claim.ttl]);
+  },
+
+  async 'never passes a lease to a waiter that was cancelled'(bench) {
+    const [holder, first, second] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const claims = [bench.claim(first), bench.claim(second)] as const;
+    await queue(first, claims[0]);
+    await queue(second, claims[1]);
+    await first.driver.cancel(claims[0]);
+    assert.deepEqual(await holder.driver.renew([held]), [{ waiters: 1 }]);
+    await holder.driver.release(held);
+    await second.granted(claims[1]);
+    await second.driver.cancel(claims[1]);
+    assert.equal(await holder.driver.inspect(held.key), null, 'a cancel gives back what was passed on');
+  },
+
+  async 'skips a waiter that has not been heard of for three heartbeats'(bench) {
+    const [holder, dead, alive] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const ttl = Math.max(bench.shortTtl(holder), 600);
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const lost = bench.claim(dead, { ttl });
+    await queue(dead, lost);
+    const claim = bench.claim(alive, { ttl });
+    const end = performance.now() + 4 * heartbeat(ttl);
+    while (performance.now() < end) {
+      await queue(alive, claim);
+      await sleep(heartbeat(ttl) / 2);
+    }
+    await holder.driver.release(held);
+    await alive.granted(claim);
+    assert.equal(dead.grantOf(lost), undefined);
+  },
+
+  async 'gives a lease that ran out to those who wait, before a newcomer'(bench) {
+    const [holder, waiter, newcomer] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder, { ttl: bench.shortTtl(holder) });
+    await grant(holder, held);
+    const claim = bench.claim(waiter);
+    await queue(waiter, claim);
+    await until(async () => (await holder.driver.inspect(held.key)) === null, 10_000, 'the lease ends');
+    await refuse(newcomer, bench.claim(newcomer), 'others came first');
+    await waiter.granted(claim);
+  },
+
+  async 'reserves tokens for a holder, below those of every later grant'(bench) {
+    const [holder, successor] = [await bench.instance(), await bench.instance()];
+    const held = bench.claim(holder);
+    const { fencingToken, tokens } = await grant(holder, held);
+    let last = fencingToken + tokens - 1;
+    if (holder.driver.reserve) {
+      const block = await holder.driver.reserve(held);
+      assert.ok(block && block.fencingToken > last, 'the block comes after the one before');
+      last = block.fencingToken + block.tokens - 1;
+      assert.equal(await holder.driver.reserve(bench.claim(holder)), null, 'nobody else can reserve');
+    }
+    await holder.driver.release(held);
+    assert.ok((await grant(successor, bench.claim(successor))).fencingToken > last);
+  },
+
   async 'serves several listeners, and goes on for one when another is gone'(bench) {
     const instance = await bench.instance();
     const other: DriverEvent[] = [];
@@ -284,7 +418,6 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await grant(instance, claim);
     await instance.driver.acquire(bench.claim(instance), 'queue');
     await instance.driver.release(claim);
-    assert.equal(await instance.driver.inspect(claim.key), null);
     assert.equal(other.length, heard, 'the closed listener hears nothing more');
   },
 

@@ -54,7 +54,7 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
   {
     name: 'a renewal that takes over',
     caughtBy: 'renews many leases, each with its own outcome, in order',
-    broken: () => alter(() => ({ renew: async (leases: readonly LeaseRef[]) => leases.map(() => 'held' as const) })),
+    broken: () => alter(() => ({ renew: async (leases: readonly LeaseRef[]) => leases.map(() => ({ waiters: 0 })) })),
   },
   {
     name: 'a renewal that says held and arms nothing',

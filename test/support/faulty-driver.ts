@@ -9,7 +9,7 @@ import type {
   LockDriver,
 } from '../../lib/core/lock-driver.js';
 
-type Call = 'acquire' | 'cancel' | 'renew' | 'release';
+type Call = 'acquire' | 'cancel' | 'renew' | 'release' | 'reserve';
 
 /** What happens to the next call of a kind. */
 export type Fault =
@@ -33,9 +33,11 @@ export class FaultyDriver implements LockDriver {
   unreachable = false;
   /** While set, what the store says by itself does not arrive. */
   deaf = false;
+  /** Milliseconds that what the store says by itself is late. */
+  eventsLate = 0;
   readonly #store: LockDriver;
   readonly #clock: Clock;
-  readonly #faults: Record<Call, Fault[]> = { acquire: [], cancel: [], renew: [], release: [] };
+  readonly #faults: Record<Call, Fault[]> = { acquire: [], cancel: [], renew: [], release: [], reserve: [] };
   readonly #listeners = new Map<DriverListener, DriverListener>();
 
   constructor(store: LockDriver, clock: Clock) {
@@ -58,7 +60,9 @@ export class FaultyDriver implements LockDriver {
 
   connect(listener: DriverListener): Promise<void> {
     const hearing: DriverListener = (event) => {
-      if (!this.deaf) listener(event);
+      if (this.deaf) return;
+      if (this.eventsLate > 0) this.#clock.after(this.eventsLate, () => listener(event));
+      else listener(event);
     };
     this.#listeners.set(listener, hearing);
     return this.#store.connect(hearing);
@@ -82,6 +86,10 @@ export class FaultyDriver implements LockDriver {
 
   release(lease: LeaseRef): Promise<boolean> {
     return this.#run('release', [lease], () => this.#store.release(lease));
+  }
+
+  reserve(lease: LeaseRef): ReturnType<NonNullable<LockDriver['reserve']>> {
+    return this.#run('reserve', [lease], () => this.#store.reserve!(lease));
   }
 
   inspect(key: string): ReturnType<LockDriver['inspect']> {

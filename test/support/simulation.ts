@@ -17,6 +17,7 @@ export interface SimulationOptions {
 }
 
 export interface SimulationResult {
+  /** Locks that callers got. */
   readonly grants: number;
   readonly lost: number;
   /** Moments at which the store granted the key to one instance while another still believed to hold it. */
@@ -98,7 +99,7 @@ class Network implements LockDriver {
     private readonly world: ManualClock,
     private readonly process: Process,
     private readonly random: () => number,
-    private readonly onGrant: (claim: Claim, token: number) => void,
+    private readonly onExecuted: () => Promise<void>,
   ) {}
 
   get capabilities(): LockDriver['capabilities'] {
@@ -112,12 +113,7 @@ class Network implements LockDriver {
   }
 
   acquire(claim: Claim, mode: AcquireMode): ReturnType<LockDriver['acquire']> {
-    return this.#call(async () => {
-      const before = await this.store.inspect(claim.key);
-      const answer = await this.store.acquire(claim, mode);
-      if (answer.status === 'granted' && before?.holder !== claim.holder) this.onGrant(claim, answer.fencingToken);
-      return answer;
-    });
+    return this.#call(() => this.store.acquire(claim, mode));
   }
 
   cancel(claim: Claim): Promise<void> {
@@ -130,6 +126,10 @@ class Network implements LockDriver {
 
   release(lease: LeaseRef): Promise<boolean> {
     return this.#call(() => this.store.release(lease));
+  }
+
+  reserve(lease: LeaseRef): ReturnType<NonNullable<LockDriver['reserve']>> {
+    return this.#call(() => this.store.reserve!(lease));
   }
 
   inspect(key: string): ReturnType<LockDriver['inspect']> {
@@ -147,7 +147,8 @@ class Network implements LockDriver {
       this.world.after(150, () => this.process.deliver(() => reject(new Error('timed out'))));
       if (this.random() < 0.03) return;
       this.world.after(this.#delay(), () => {
-        void execute().then((answer) => {
+        void execute().then(async (answer) => {
+          await this.onExecuted();
           if (this.random() < 0.03) return;
           this.world.after(this.#delay(), () => this.process.deliver(() => resolve(answer)));
         });
@@ -160,24 +161,37 @@ export async function simulate({ seed, duration = 8000, ttl = 300 }: SimulationO
   const random = randomFrom(seed);
   const world = new ManualClock();
   const store = new MemoryDriver({ clock: world });
-  const held = new Map<string, Lock>();
+  const held = new Map<string, { readonly instance: string; readonly lock: Lock }>();
   const trace: string[] = [];
+  let grants = 0;
   let lost = 0;
   let beliefs = 0;
   let disorder = 0;
+  let holder: string | undefined;
   let lastToken = 0;
 
-  const onGrant = ({ instance }: Claim, token: number): void => {
-    trace.push(`${world.now().toFixed(3)} ${instance}`);
-    if (token <= lastToken) disorder++;
-    lastToken = token;
-    for (const [other, lock] of held) if (other !== instance && lock.held) beliefs++;
-  };
+  /** At the very moment at which the store has a new holder, nobody else may believe. */
+  async function checkStore(): Promise<void> {
+    const record = await store.inspect(KEY);
+    if (!record || record.holder === holder) return;
+    holder = record.holder;
+    trace.push(`${world.now().toFixed(3)} ${record.instance}`);
+    for (const { instance, lock } of held.values()) if (instance !== record.instance && lock.held) beliefs++;
+  }
+
+  function checkObtained(worker: string, instance: string, lock: Lock): void {
+    for (const other of held.values()) if (other.instance === instance && other.lock.held) beliefs++;
+    held.set(worker, { instance, lock });
+    grants++;
+    if (!lock.held) return;
+    if (lock.fencingToken <= lastToken) disorder++;
+    lastToken = lock.fencingToken;
+  }
 
   const processes = ['a', 'b', 'c'].map((instance, index) => {
     // Half a percent fast, exact, half a percent slow: within the margin of one percent.
     const process = new Process(world, 1 + (index - 1) * 0.005);
-    const driver = new Network(store, world, process, random, onGrant);
+    const driver = new Network(store, world, process, random, checkStore);
     const manager = new LockManager({
       driver,
       instance,
@@ -185,18 +199,19 @@ export async function simulate({ seed, duration = 8000, ttl = 300 }: SimulationO
       random,
       emit: ({ type }) => (type === 'lost' ? lost++ : undefined),
     });
-    void work(instance, process, manager);
+    for (const worker of [1, 2]) void work(`${instance}${worker}`, instance, process, manager);
     return process;
   });
 
-  async function work(instance: string, process: Process, manager: LockManager): Promise<never> {
+  async function work(worker: string, instance: string, process: Process, manager: LockManager): Promise<never> {
     for (;;) {
       const limit = { wait: 50 + random() * 1000 };
       const lock = await manager.acquire({ key: 'k', name: KEY, ttl, limit }).catch(() => undefined);
       if (!lock) continue;
-      held.set(instance, lock);
+      checkObtained(worker, instance, lock);
       for (let step = random() * 20; step > 0 && lock.held; step--) await process.sleep(random() * 40);
       await lock.release();
+      held.delete(worker);
       await process.sleep(random() * 20);
     }
   }
@@ -212,5 +227,5 @@ export async function simulate({ seed, duration = 8000, ttl = 300 }: SimulationO
   void disturb();
 
   await world.advance(duration);
-  return { grants: trace.length, lost, beliefs, disorder, trace: trace.join('\n') };
+  return { grants, lost, beliefs, disorder, trace: trace.join('\n') };
 }

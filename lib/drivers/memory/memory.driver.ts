@@ -1,28 +1,43 @@
 import { type Clock, SystemClock } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
-import type {
-  AcquireMode,
-  Claim,
-  DriverCapabilities,
-  DriverListener,
-  Granted,
-  LeaseRef,
-  LockDriver,
-  LockRecord,
-  Refused,
-  RenewOutcome,
+import {
+  type AcquireMode,
+  type Claim,
+  type DriverCapabilities,
+  type DriverEvent,
+  type DriverListener,
+  type Granted,
+  heartbeat,
+  type LeaseRef,
+  type LockDriver,
+  type LockRecord,
+  type Queued,
+  type Refused,
+  type RenewOutcome,
+  type TokenBlock,
 } from '../../core/lock-driver.js';
 
-interface Tenure {
+interface Holding {
   readonly claim: Claim;
   readonly fencingToken: number;
   until: number;
-  /** Instances that asked to be told when the key is free. */
-  readonly waiters: Set<string>;
+}
+
+interface Waiter {
+  readonly claim: Claim;
+  /** When it last said that it is still there. */
+  seen: number;
+}
+
+/** One key: who has it, and who waits for it, the longest first. */
+interface Entry {
+  holding: Holding | undefined;
+  readonly queue: Map<string, Waiter>;
 }
 
 /** How long a cancelled holder is remembered, at least; a call within one process cannot be late for longer. */
 const CANCELLED_FOR = 60_000;
+const TOKENS = 64;
 
 /**
  * Leases in the memory of one process: for tests, development, and applications of one replica. Several applications
@@ -30,10 +45,10 @@ const CANCELLED_FOR = 60_000;
  */
 export class MemoryDriver implements LockDriver {
   readonly name = 'memory';
-  readonly capabilities: DriverCapabilities = { scope: 'process', queue: false, push: true, minTtl: 20 };
+  readonly capabilities: DriverCapabilities = { scope: 'process', queue: true, push: true, minTtl: 20 };
 
   readonly #clock: Clock;
-  readonly #tenures = new Map<string, Tenure>();
+  readonly #entries = new Map<string, Entry>();
   /** Holders that were cancelled, oldest first, with the time until which they are remembered. */
   readonly #cancelled = new Map<string, number>();
   readonly #listeners = new Set<DriverListener>();
@@ -48,39 +63,37 @@ export class MemoryDriver implements LockDriver {
     this.#listeners.add(listener);
   }
 
-  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused> {
+  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
     this.#assertOpen();
-    const current = this.#tenure(claim.key);
-    if (current && current.claim.holder !== claim.holder) {
-      if (mode === 'queue' && !this.#isCancelled(claim.holder)) current.waiters.add(claim.instance);
-      return { status: 'refused', record: this.#record(current) };
-    }
-    if (current) {
-      current.until = this.#clock.now() + claim.ttl;
-      return { status: 'granted', fencingToken: current.fencingToken, ttl: claim.ttl };
-    }
+    const entry = this.#entry(claim.key);
+    if (entry.holding?.claim.holder === claim.holder) return this.#rearm(entry, entry.holding, claim.ttl);
     if (this.#isCancelled(claim.holder)) return { status: 'refused', record: null };
+    if (!entry.holding && entry.queue.size === 0) return this.#grant(entry, claim, claim.ttl);
 
-    // In step with the wall clock, so that a restarted process continues above the tokens that were stored elsewhere.
-    this.#lastToken = Math.max(this.#lastToken + 1, Math.floor(this.#clock.wall() * 1000));
-    const fencingToken = this.#lastToken;
-    this.#tenures.set(claim.key, { claim, fencingToken, until: this.#clock.now() + claim.ttl, waiters: new Set() });
-    return { status: 'granted', fencingToken, ttl: claim.ttl };
+    if (mode === 'queue') this.#enqueue(entry, claim);
+    if (!entry.holding) {
+      // It ran out while others waited: they come first.
+      const holding = this.#handOver(entry);
+      if (!holding) return this.#grant(entry, claim, claim.ttl);
+      if (holding.claim.holder === claim.holder) return this.#rearm(entry, holding, claim.ttl);
+    }
+    return { status: mode === 'queue' ? 'queued' : 'refused', record: this.#record(entry) };
   }
 
   async cancel(claim: Claim): Promise<void> {
     this.#assertOpen();
     this.#cancelled.set(claim.holder, this.#clock.now() + Math.max(claim.ttl, CANCELLED_FOR));
+    this.#entry(claim.key).queue.delete(claim.holder);
     this.#free(claim);
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     this.#assertOpen();
     return leases.map((lease) => {
-      const tenure = this.#tenure(lease.key);
-      if (tenure?.claim.holder !== lease.holder) return 'gone';
-      tenure.until = this.#clock.now() + lease.ttl;
-      return 'held';
+      const { holding, queue } = this.#entry(lease.key);
+      if (holding?.claim.holder !== lease.holder) return 'gone';
+      holding.until = this.#clock.now() + lease.ttl;
+      return { waiters: queue.size };
     });
   }
 
@@ -89,10 +102,14 @@ export class MemoryDriver implements LockDriver {
     return this.#free(lease);
   }
 
+  async reserve({ key, holder }: LeaseRef): Promise<TokenBlock | null> {
+    this.#assertOpen();
+    return this.#entry(key).holding?.claim.holder === holder ? this.#mint() : null;
+  }
+
   async inspect(key: string): Promise<LockRecord | null> {
     this.#assertOpen();
-    const tenure = this.#tenure(key);
-    return tenure ? this.#record(tenure) : null;
+    return this.#record(this.#entry(key));
   }
 
   async close(listener: DriverListener): Promise<void> {
@@ -103,26 +120,68 @@ export class MemoryDriver implements LockDriver {
     if (this.#listeners.size === 0) throw new DriverUnavailableError('The memory driver is closed.', { sent: false });
   }
 
-  #tenure(key: string): Tenure | undefined {
-    const tenure = this.#tenures.get(key);
-    if (tenure && tenure.until <= this.#clock.now()) {
-      this.#tenures.delete(key);
-      return undefined;
+  /** The key as it is now, without a lease that has run out. */
+  #entry(key: string): Entry {
+    const entry = this.#entries.get(key) ?? { holding: undefined, queue: new Map<string, Waiter>() };
+    if (entry.holding && entry.holding.until <= this.#clock.now()) entry.holding = undefined;
+    return entry;
+  }
+
+  #grant(entry: Entry, claim: Claim, ttl: number): Granted {
+    const block = this.#mint();
+    entry.holding = { claim, fencingToken: block.fencingToken, until: this.#clock.now() + ttl };
+    this.#entries.set(claim.key, entry);
+    return { status: 'granted', ...block, ttl, waiters: entry.queue.size };
+  }
+
+  #rearm(entry: Entry, holding: Holding, ttl: number): Granted {
+    holding.until = this.#clock.now() + ttl;
+    return { status: 'granted', fencingToken: holding.fencingToken, tokens: 1, ttl, waiters: entry.queue.size };
+  }
+
+  #enqueue(entry: Entry, claim: Claim): void {
+    const isNew = !entry.queue.has(claim.holder);
+    entry.queue.set(claim.holder, { claim, seen: this.#clock.now() });
+    this.#entries.set(claim.key, entry);
+    if (isNew && entry.queue.size === 1) this.#tell({ type: 'contended', key: claim.key });
+  }
+
+  /** Passes the lease to the first waiter that is alive, armed for a few heartbeats only. */
+  #handOver(entry: Entry): Holding | undefined {
+    for (const [holder, { claim, seen }] of entry.queue) {
+      entry.queue.delete(holder);
+      const beat = heartbeat(claim.ttl);
+      if (this.#clock.now() - seen > 3 * beat) continue;
+      const granted = this.#grant(entry, claim, 4 * beat);
+      this.#tell({ ...granted, type: 'granted', key: claim.key, holder });
+      return entry.holding;
     }
-    return tenure;
+    return undefined;
   }
 
   #free({ key, holder }: LeaseRef): boolean {
-    const tenure = this.#tenure(key);
-    if (tenure?.claim.holder !== holder) return false;
-    this.#tenures.delete(key);
-    if (tenure.waiters.size > 0) for (const listener of this.#listeners) listener({ type: 'freed', key });
-    return true;
+    const entry = this.#entry(key);
+    const isHolder = entry.holding?.claim.holder === holder;
+    if (isHolder) {
+      entry.holding = undefined;
+      this.#handOver(entry);
+    }
+    if (!entry.holding && entry.queue.size === 0) this.#entries.delete(key);
+    return isHolder;
   }
 
-  #record({ claim, fencingToken, until, waiters }: Tenure): LockRecord {
+  /** In step with the wall clock, so that a restarted process continues above the tokens that were stored elsewhere. */
+  #mint(): TokenBlock {
+    const fencingToken = Math.max(this.#lastToken + 1, Math.floor(this.#clock.wall() * 1000));
+    this.#lastToken = fencingToken + TOKENS - 1;
+    return { fencingToken, tokens: TOKENS };
+  }
+
+  #record({ holding, queue }: Entry): LockRecord | null {
+    if (!holding) return null;
+    const { claim, fencingToken, until } = holding;
     const { holder, instance, metadata } = claim;
-    return { holder, instance, metadata, fencingToken, remaining: until - this.#clock.now(), waiters: waiters.size };
+    return { holder, instance, metadata, fencingToken, remaining: until - this.#clock.now(), waiters: queue.size };
   }
 
   #isCancelled(holder: string): boolean {
@@ -132,5 +191,9 @@ export class MemoryDriver implements LockDriver {
       this.#cancelled.delete(oldest);
     }
     return this.#cancelled.has(holder);
+  }
+
+  #tell(event: DriverEvent): void {
+    for (const listener of this.#listeners) listener(event);
   }
 }

@@ -45,9 +45,11 @@ export class RedisConnection {
   readonly #commands: Redis;
   readonly #subscriber: Redis;
   readonly #listener: ConnectionListener;
-  readonly #channels = new Map<string, Promise<unknown>>();
+  /** Channels that we subscribed to, and whether the first answer has come. */
+  readonly #channels = new Map<string, { readonly answered: Promise<void>; settled: boolean }>();
   #lastError: Error | undefined;
   #isUp = false;
+  #isCorked = false;
   #closed = false;
 
   constructor(options: RedisConnectionOptions, listener: ConnectionListener) {
@@ -76,6 +78,7 @@ export class RedisConnection {
   async run(name: ScriptName, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
     if (this.#commands.status !== 'ready') throw unreachable(this.server, this.#lastError);
     const { sha, lua } = scripts[name];
+    this.#cork();
     try {
       return await this.#commands.evalsha(sha, keys.length, ...keys, ...args);
     } catch (error) {
@@ -88,14 +91,35 @@ export class RedisConnection {
     }
   }
 
+  /** The commands of one tick leave in one write. */
+  #cork(): void {
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    const { stream } = this.#commands;
+    stream.cork();
+    process.nextTick(() => {
+      this.#isCorked = false;
+      stream.uncork();
+    });
+  }
+
+  listensTo(channel: string): boolean {
+    return this.#channels.get(channel)?.settled ?? false;
+  }
+
   /** Resolves when messages of the channel arrive, or cannot for now: they are hints, so callers go on either way. */
   async subscribe(channel: string): Promise<void> {
     let subscription = this.#channels.get(channel);
     if (!subscription) {
-      subscription = this.#subscriber.subscribe(channel).catch((error: Error) => this.#noteError(error));
+      const answered = this.#subscriber.subscribe(channel).then(
+        () => undefined,
+        (error: Error) => this.#noteError(error),
+      );
+      subscription = { answered, settled: false };
       this.#channels.set(channel, subscription);
     }
-    await subscription;
+    await subscription.answered;
+    subscription.settled = true;
   }
 
   close(): void {

@@ -9,27 +9,32 @@ import type {
   LeaseRef,
   LockDriver,
   LockRecord,
+  Queued,
   Refused,
   RenewOutcome,
+  TokenBlock,
 } from '../../core/lock-driver.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { RedisConnection, type RedisConnectionOptions } from './connection.js';
 
-/** A token record outlives its last grant by this long, to bridge a server clock that was set back. */
-const TOKEN_REMEMBERED = 24 * 3600 * 1000;
 /** A cancelled holder is remembered for its TTL, and at least this long. */
 const CANCELLED_FOR = 60_000;
+/** Fencing tokens that a grant reserves. */
+const TOKENS = 64;
 
-type HeldReply = [status: 0, remaining: number, lease?: string, waiters?: number];
-type AcquireReply = [status: 1, token: string] | HeldReply;
+/** A number that a script was given comes back as text. */
+type GrantedReply = [status: 1, token: string, tokens: number | string, waiters: number];
+type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
 
 /**
  * Leases on one Redis server, 6.2 or later. Exclusive as long as the server keeps its data: what a fail-over to a
  * replica or a restart without persistence loses may be granted twice, and then only the fencing token tells.
+ *
+ * A release passes the lease to the next waiter in the same script and publishes it to the inbox of its instance.
  */
 export class RedisDriver implements LockDriver {
   readonly name = 'redis';
-  readonly capabilities: DriverCapabilities = { scope: 'server', queue: false, push: true, minTtl: 100 };
+  readonly capabilities: DriverCapabilities = { scope: 'server', queue: true, push: true, minTtl: 100 };
 
   readonly #connection: RedisConnection;
   readonly #listeners = new Set<DriverListener>();
@@ -41,7 +46,10 @@ export class RedisDriver implements LockDriver {
     this.#connection = new RedisConnection(options, {
       up: () => this.#tell({ type: 'up' }),
       down: (cause) => this.#tell({ type: 'down', cause }),
-      message: (_channel, lease) => this.#tell({ type: 'freed', key: lease.slice(1, -1) }),
+      message: (_channel, message) => {
+        const event = toEvent(message);
+        if (event) this.#tell(event);
+      },
     });
   }
 
@@ -51,40 +59,50 @@ export class RedisDriver implements LockDriver {
     return this.#connecting;
   }
 
-  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused> {
-    const { key, holder, ttl, instance, metadata } = claim;
-    const inbox = mode === 'queue' ? `${namespaceOf(key)}:i:${this.#inbox}` : '';
-    if (inbox) await this.#connection.subscribe(inbox);
-    const keys = [leaseKey(key), `{${key}}:t`, inboxesKey(key), cancelledKey(key, holder)];
-    const tail = JSON.stringify({ instance, metadata });
-    const reply = (await this.#connection.run('acquire', keys, [
+  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
+    const { key, holder, ttl } = claim;
+    const inbox = this.#inboxFor(key);
+    if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox);
+    const reply = (await this.#connection.run('acquire', keysOf(claim), [
       holder,
       ttl,
-      tail,
       inbox,
-      TOKEN_REMEMBERED,
-    ])) as AcquireReply;
-    if (reply[0] === 1) return { status: 'granted', fencingToken: Number(reply[1]), ttl };
-    return { status: 'refused', record: toRecord(reply) };
+      tailOf(claim),
+      mode,
+      TOKENS,
+    ])) as GrantedReply | HeldReply;
+    if (reply[0] === 1) {
+      const [, token, tokens, waiters] = reply;
+      return { status: 'granted', fencingToken: Number(token), tokens: Number(tokens), ttl, waiters };
+    }
+    return { status: reply[0] === 2 ? 'queued' : 'refused', record: toRecord(reply) };
   }
 
   async cancel(claim: Claim): Promise<void> {
-    await this.#free(claim, Math.max(claim.ttl, CANCELLED_FOR));
+    const { key, holder, ttl } = claim;
+    const entry = `${holder} ${this.#inboxFor(key)} ${ttl} ${tailOf(claim)}`;
+    await this.#connection.run('cancel', keysOf(claim), [holder, TOKENS, entry, Math.max(ttl, CANCELLED_FOR)]);
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
-    const keys = leases.map(({ key }) => leaseKey(key));
+    const keys = leases.flatMap(({ key }) => [leaseKey(key), queueKey(key)]);
     const args = leases.flatMap(({ holder, ttl }) => [holder, ttl]);
     const outcomes = (await this.#connection.run('renew', keys, args)) as number[];
-    return outcomes.map((held) => (held === 1 ? 'held' : 'gone'));
+    return outcomes.map((waiters) => (waiters < 0 ? 'gone' : { waiters }));
   }
 
-  release(lease: LeaseRef): Promise<boolean> {
-    return this.#free(lease, 0);
+  async release(lease: LeaseRef): Promise<boolean> {
+    return (await this.#connection.run('release', keysOf(lease), [lease.holder, TOKENS])) === 1;
+  }
+
+  async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
+    const reply = (await this.#connection.run('reserve', keysOf(lease), [lease.holder, TOKENS])) as [string?, number?];
+    const [token, tokens] = reply;
+    return token === undefined ? null : { fencingToken: Number(token), tokens: Number(tokens) };
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
-    return toRecord((await this.#connection.run('inspect', [leaseKey(key), inboxesKey(key)], [])) as HeldReply);
+    return toRecord((await this.#connection.run('inspect', [leaseKey(key), queueKey(key)], [])) as HeldReply);
   }
 
   async close(listener: DriverListener): Promise<void> {
@@ -92,9 +110,8 @@ export class RedisDriver implements LockDriver {
     if (this.#listeners.size === 0) this.#connection.close();
   }
 
-  async #free({ key, holder }: LeaseRef, cancelledFor: number): Promise<boolean> {
-    const keys = [leaseKey(key), inboxesKey(key), cancelledKey(key, holder)];
-    return (await this.#connection.run('release', keys, [holder, cancelledFor])) === 1;
+  #inboxFor(key: string): string {
+    return `${namespaceOf(key)}:i:${this.#inbox}`;
   }
 
   #tell(event: DriverEvent): void {
@@ -104,12 +121,40 @@ export class RedisDriver implements LockDriver {
 
 // One hash tag per lock, so that all its keys share a slot.
 const leaseKey = (key: string): string => `{${key}}`;
-const inboxesKey = (key: string): string => `{${key}}:w`;
-const cancelledKey = (key: string, holder: string): string => `{${key}}:x:${holder}`;
+const queueKey = (key: string): string => `{${key}}:q`;
 
-function toRecord([, remaining, lease, waiters = 0]: HeldReply): LockRecord | null {
+/** In the order in which the scripts expect them. */
+function keysOf({ key, holder }: LeaseRef): string[] {
+  return [leaseKey(key), `{${key}}:t`, queueKey(key), `{${key}}:w`, `{${key}}:x:${holder}`];
+}
+
+/** What the store keeps of a claim for people and for other instances. */
+function tailOf({ instance, metadata }: Claim): string {
+  return JSON.stringify({ instance, metadata });
+}
+
+function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
   if (lease === undefined) return null;
-  const [, holder, token, tail] = /^(\S+) (\d+) (.*)$/s.exec(lease)!;
+  const [, holder, token, tail] = /^(\S+) (\d+) \S+ (.*)$/s.exec(lease)!;
   const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
   return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
+}
+
+/** Anybody may publish: what is not a message of our scripts is ignored. */
+function toEvent(message: string): DriverEvent | undefined {
+  const contended = /^contended \{(.*)\}$/s.exec(message);
+  if (contended) return { type: 'contended', key: contended[1]! };
+  const granted = /^granted (\S+) (\d+) (\d+) (\d+) (\d+) \{(.*)\}$/s.exec(message);
+  if (!granted) return undefined;
+  const [fencingToken, tokens, ttl, waiters] = granted.slice(2, 6).map(Number) as [number, number, number, number];
+  return {
+    type: 'granted',
+    status: 'granted',
+    key: granted[6]!,
+    holder: granted[1]!,
+    fencingToken,
+    tokens,
+    ttl,
+    waiters,
+  };
 }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Lease, LeaseHandle } from '../../../lib/core/lease.js';
+import { LeaseHandle } from '../../../lib/core/lease.js';
+import { Tenure } from '../../../lib/core/tenure.js';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { simulate, type SimulationResult } from '../../support/simulation.js';
 
@@ -46,8 +47,8 @@ describe('in a simulation of lost, late and reordered messages, pauses and drift
     });
 
     it('a validity that runs from the arrival of the answer is caught', async () => {
-      const { renewed } = Lease.prototype;
-      vi.spyOn(Lease.prototype, 'renewed').mockImplementation(function (this: Lease, anchor) {
+      const { renewed } = Tenure.prototype;
+      vi.spyOn(Tenure.prototype, 'renewed').mockImplementation(function (this: Tenure, anchor) {
         return renewed.call(this, anchor + 60);
       });
       expect((await total(SEEDS.slice(0, 60))).beliefs).toBeGreaterThan(0);

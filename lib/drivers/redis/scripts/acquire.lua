@@ -1,29 +1,52 @@
--- Takes a lease, or tells who has it. Idempotent for a holder: asked again, it re-arms the whole TTL.
--- KEYS[1] lease: 'holder token tail'    KEYS[2] the smallest token of the next grant
--- KEYS[3] inboxes to tell of a release  KEYS[4] exists while this holder counts as cancelled
--- ARGV[1] holder  ARGV[2] TTL in ms  ARGV[3] tail: JSON of instance and metadata
--- ARGV[4] inbox to tell, or ''       ARGV[5] ms for which the next token is remembered
--- reply: {1, token} granted | {0, remaining ms, lease, waiters} held by another | {0, 0} this holder was cancelled
-local holder, ttl = ARGV[1], ARGV[2]
+-- Takes a lease, or joins the queue for it. Idempotent for a holder: asked again, it re-arms the whole TTL of a lease
+-- that it has, and keeps the place of one that waits.
+-- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] the smallest token of the next grant
+-- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
+-- KEYS[5] exists while this holder counts as cancelled
+-- ARGV[1] holder  ARGV[2] TTL in ms  ARGV[3] inbox  ARGV[4] tail: JSON of instance and metadata
+-- ARGV[5] 'queue' or 'try'  ARGV[6] tokens to reserve
+-- reply: {1, token, tokens, waiters} granted | {2, remaining ms, lease, waiters} queued
+--        {0, remaining ms, lease, waiters} held by another | {0} this holder was cancelled
+--- @include token
+local holder, ttl, inbox, tail, block = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
 local lease = redis.call('GET', KEYS[1])
-if lease then
-  if string.sub(lease, 1, #holder + 1) == holder .. ' ' then
-    redis.call('PEXPIRE', KEYS[1], ttl)
-    return { 1, string.match(lease, '^%S+ (%d+)') }
-  end
-  local remaining = redis.call('PTTL', KEYS[1])
-  if ARGV[4] ~= '' and redis.call('EXISTS', KEYS[4]) == 0 then
-    redis.call('SADD', KEYS[3], ARGV[4])
-    redis.call('PEXPIRE', KEYS[3], math.max(remaining, 60000))
-  end
-  return { 0, remaining, lease, redis.call('SCARD', KEYS[3]) }
+if not lease and redis.call('EXISTS', KEYS[3], KEYS[5]) == 0 then
+  local token, tokens = mint(block)
+  grant(holder, inbox, tail, ttl, token)
+  return { 1, token, tokens, 0 }
 end
-if redis.call('EXISTS', KEYS[4]) == 1 then
-  return { 0, 0 }
+if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then
+  redis.call('PEXPIRE', KEYS[1], ttl)
+  return { 1, string.match(lease, '^%S+ (%d+)'), 1, redis.call('LLEN', KEYS[3]) }
 end
-local time = redis.call('TIME')
-local token = math.max(tonumber(redis.call('GET', KEYS[2]) or 0), time[1] * 1000000 + time[2])
-redis.call('SET', KEYS[2], string.format('%.0f', token + 1), 'PX', ARGV[5])
-token = string.format('%.0f', token)
-redis.call('SET', KEYS[1], holder .. ' ' .. token .. ' ' .. ARGV[3], 'PX', ttl)
-return { 1, token }
+if redis.call('EXISTS', KEYS[5]) == 1 then
+  return { 0 }
+end
+
+--- @include queue
+local status = 0
+if ARGV[5] == 'queue' then
+  status = 2
+  if redis.call('HSET', SEEN, holder, milliseconds()) == 1 then
+    local length = redis.call('RPUSH', QUEUE, table.concat({ holder, inbox, ttl, tail }, ' '))
+    redis.call('PEXPIRE', QUEUE, 86400000)
+    redis.call('PEXPIRE', SEEN, 86400000)
+    if lease and length == 1 then
+      redis.call('PUBLISH', string.match(lease, '^%S+ %d+ (%S+)'), 'contended ' .. LEASE)
+    end
+  end
+end
+if not lease then
+  -- It ran out while others waited: they come first.
+  local successor, token, tokens = handOver(block)
+  if not successor then
+    token, tokens = mint(block)
+    successor = holder
+  end
+  if successor == holder then
+    grant(holder, inbox, tail, ttl, token)
+    return { 1, token, tokens, redis.call('LLEN', QUEUE) }
+  end
+  lease = redis.call('GET', LEASE)
+end
+return { status, redis.call('PTTL', LEASE), lease, redis.call('LLEN', QUEUE) }

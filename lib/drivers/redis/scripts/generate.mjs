@@ -3,11 +3,14 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const folder = new URL('./', import.meta.url);
+const read = (file) => readFileSync(new URL(file, folder), 'utf8');
 const scripts = readdirSync(folder)
   .filter((file) => file.endsWith('.lua'))
   .sort()
   .map((file) => {
-    const lua = readFileSync(new URL(file, folder), 'utf8').replaceAll(/^\s*--.*\n/gm, '');
+    const lua = read(file)
+      .replaceAll(/^--- @include (\w+)$/gm, (_, part) => read(`include/${part}.lua`))
+      .replaceAll(/^\s*--.*\n/gm, '');
     const sha = createHash('sha1').update(lua).digest('hex');
     return `  ${file.replace('.lua', '')}: {\n    sha: '${sha}',\n    lua: ${JSON.stringify(lua)},\n  },\n`;
   });

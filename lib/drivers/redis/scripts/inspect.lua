@@ -1,8 +1,8 @@
 -- Tells who has a lease.
--- KEYS[1] lease  KEYS[2] inboxes to tell of a release
--- reply: {0, remaining ms, lease, waiters} | {0, 0} free
+-- KEYS[1] lease  KEYS[2] queue of its waiters
+-- reply: {0, remaining ms, lease, waiters} | {0} free
 local lease = redis.call('GET', KEYS[1])
 if not lease then
-  return { 0, 0 }
+  return { 0 }
 end
-return { 0, redis.call('PTTL', KEYS[1]), lease, redis.call('SCARD', KEYS[2]) }
+return { 0, redis.call('PTTL', KEYS[1]), lease, redis.call('LLEN', KEYS[2]) }

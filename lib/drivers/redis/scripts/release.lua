@@ -1,19 +1,20 @@
--- Gives a lease back if this holder has it, and tells the instances that asked to be told. As a cancel it also makes
--- sure that an acquire of this holder which arrives later is refused.
--- KEYS[1] lease  KEYS[2] inboxes to tell  KEYS[3] exists while this holder counts as cancelled
--- ARGV[1] holder  ARGV[2] ms for which the holder counts as cancelled, or 0 for a plain release
+-- Gives a lease back if this holder has it, by passing it to the next waiter if there is one.
+-- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] the smallest token of the next grant
+-- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
+-- KEYS[5] exists while this holder counts as cancelled
+-- ARGV[1] holder  ARGV[2] tokens to reserve for the next waiter
 -- reply: 1 released | 0 not the holder
-local holder = ARGV[1]
-if ARGV[2] ~= '0' then
-  redis.call('SET', KEYS[3], '', 'PX', ARGV[2])
-end
-local lease = redis.call('GET', KEYS[1])
-if not lease or string.sub(lease, 1, #holder + 1) ~= holder .. ' ' then
+local held = redis.call('GET', KEYS[1])
+if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
   return 0
 end
-local inboxes = redis.call('SMEMBERS', KEYS[2])
-redis.call('DEL', KEYS[1], KEYS[2])
-for _, inbox in ipairs(inboxes) do
-  redis.call('PUBLISH', inbox, KEYS[1])
+if redis.call('EXISTS', KEYS[3]) == 0 then
+  redis.call('DEL', KEYS[1])
+  return 1
+end
+--- @include token
+--- @include queue
+if not handOver(ARGV[2]) then
+  redis.call('DEL', LEASE)
 end
 return 1

@@ -1,15 +1,16 @@
 -- Re-arms the whole TTL of many leases.
--- KEYS[i] lease
+-- KEYS[2i-1] lease  KEYS[2i] queue of its waiters
 -- ARGV[2i-1] holder  ARGV[2i] TTL in ms
--- reply: for each lease 1 held | 0 gone
+-- reply: for each lease the number of waiters, or -1 when the lease is gone
 local outcomes = {}
-for i, key in ipairs(KEYS) do
-  local holder = ARGV[2 * i - 1]
+for i = 1, #KEYS / 2 do
+  local key, holder = KEYS[2 * i - 1], ARGV[2 * i - 1]
   local lease = redis.call('GET', key)
   if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then
-    outcomes[i] = redis.call('PEXPIRE', key, ARGV[2 * i])
+    redis.call('PEXPIRE', key, ARGV[2 * i])
+    outcomes[i] = redis.call('LLEN', KEYS[2 * i])
   else
-    outcomes[i] = 0
+    outcomes[i] = -1
   end
 end
 return outcomes

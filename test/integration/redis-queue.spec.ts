@@ -1,0 +1,127 @@
+import { Redis } from 'ioredis';
+import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { request } from '../support/engine.js';
+import { RealEngine } from '../support/real-engine.js';
+import { RedisServer } from '../support/redis-server.js';
+
+const name = 'test:l:k';
+const forever = { ttl: 30_000, limit: { wait: Infinity } };
+let server: RedisServer;
+let admin: Redis;
+const engines: RealEngine[] = [];
+beforeAll(async () => {
+  server = await RedisServer.start();
+  admin = new Redis(server.url);
+});
+afterAll(async () => {
+  admin.disconnect();
+  await server.stop();
+});
+afterEach(async () => {
+  for (const { manager } of engines.splice(0)) await manager.close(0);
+  await admin.flushall();
+});
+
+function instances(count: number): RealEngine[] {
+  const created = Array.from(
+    { length: count },
+    (_, i) => new RealEngine(new RedisDriver({ url: server.url }), `i${i}`),
+  );
+  engines.push(...created);
+  return created;
+}
+
+async function commands(): Promise<Record<string, number>> {
+  const stats = (await admin.info('commandstats')).matchAll(/cmdstat_(\w+):calls=(\d+)/g);
+  return Object.fromEntries([...stats].map(([, command, calls]) => [command, Number(calls)]));
+}
+
+describe('instances that contend for one key on Redis', () => {
+  it('take turns, for two commands each, and never overlap', async () => {
+    const all = instances(4);
+    const TURNS = 100;
+    const turns: string[] = [];
+    let inside = 0;
+    for (const { manager } of all) await (await manager.acquire(request(forever))).release();
+    await admin.config('RESETSTAT');
+    await Promise.all(
+      all.map(async ({ manager }) => {
+        for (let turn = 0; turn < TURNS; turn++) {
+          const lock = await manager.acquire(request(forever));
+          expect(++inside).toBe(1);
+          turns.push(manager.instance);
+          await new Promise((resolve) => setImmediate(resolve));
+          inside--;
+          void lock.release();
+        }
+      }),
+    );
+    const { evalsha = 0 } = await commands();
+    expect(turns).toHaveLength(4 * TURNS);
+    expect(evalsha / turns.length).toBeLessThanOrEqual(2.1);
+    // Once all wait, everybody has had a turn before anybody has the next.
+    const rounds = Array.from(
+      { length: TURNS - 10 },
+      (_, round) => new Set(turns.slice(8 + 4 * round, 12 + 4 * round)),
+    );
+    expect(rounds.filter(({ size }) => size < 4).length).toBeLessThan(TURNS / 10);
+  });
+
+  it('go on over a flush of the script cache', async () => {
+    const [first, second] = instances(2) as [RealEngine, RealEngine];
+    const held = await first.manager.acquire(request(forever));
+    const waiting = second.manager.acquire(request(forever));
+    await second.event('contended');
+    await admin.script('FLUSH');
+    await held.release();
+    await (await waiting).release();
+    expect(await admin.exists(`{${name}}`, `{${name}}:q`, `{${name}}:w`)).toBe(0);
+  });
+
+  it('leave nothing in the queue when they give up', async () => {
+    const [first, ...others] = instances(4) as [RealEngine, ...RealEngine[]];
+    const held = await first.manager.acquire(request(forever));
+    const patient = { ttl: 30_000, limit: { wait: 300 } };
+    await Promise.all(
+      others.map(({ manager }) => expect(manager.acquire(request(patient))).rejects.toThrow(/is held by/)),
+    );
+    await expect.poll(() => admin.exists(`{${name}}:q`, `{${name}}:w`)).toBe(0);
+    expect(held.held).toBe(true);
+  });
+
+  it('have a waiter passed by whose process is gone, at once', async () => {
+    const [first, second] = instances(2) as [RealEngine, RealEngine];
+    const dead = new RealEngine(new RedisDriver({ url: server.url }), 'dead');
+    const held = await first.manager.acquire(request(forever));
+    const lost = dead.manager.acquire(request(forever)).catch((error: Error) => error);
+    await dead.event('contended');
+    const waiting = second.manager.acquire(request(forever));
+    await second.event('contended');
+    await expect.poll(() => admin.llen(`{${name}}:q`)).toBe(2);
+    // Without a cancel, as a crash would.
+    dead.driver.cancel = () => Promise.resolve();
+    await dead.manager.close(0);
+    await lost;
+    await expect.poll(() => admin.pubsub('CHANNELS', 'test:i:*')).toHaveLength(2);
+    const releasedAt = performance.now();
+    await held.release();
+    expect((await waiting).held).toBe(true);
+    expect(performance.now() - releasedAt).toBeLessThan(500);
+  });
+
+  it('pass a key on within themselves without Redis while nobody else waits', async () => {
+    const [{ manager }] = instances(1) as [RealEngine];
+    await (await manager.acquire(request(forever))).release();
+    await admin.config('RESETSTAT');
+    const tokens: number[] = [];
+    const callers = Array.from({ length: 200 }, async () => {
+      await using lock = await manager.acquire(request(forever));
+      tokens.push(lock.fencingToken);
+    });
+    await Promise.all(callers);
+    expect(tokens).toEqual(tokens.toSorted((a, b) => a - b));
+    // An acquire, a release, and a further block of 64 tokens now and then.
+    expect((await commands())['evalsha']).toBeLessThanOrEqual(2 + Math.ceil(200 / 64));
+  });
+});
