@@ -105,7 +105,9 @@ export class Acquisition {
   }
 
   refusal(): LockNotAcquiredError {
-    return new LockNotAcquiredError(this.#request.key, this.#waited, this.#record?.instance);
+    const { room, instance } = this.#context;
+    const heldBy = room.isOccupied(this.#request.name) ? instance : this.#record?.instance;
+    return new LockNotAcquiredError(this.#request.key, this.#waited, heldBy);
   }
 
   get #waited(): number {

@@ -49,6 +49,10 @@ export class WaitingRoom {
     this.#moved(tenure.claim.key, line);
   }
 
+  isOccupied(key: string): boolean {
+    return this.#lines.get(key)?.occupant !== undefined;
+  }
+
   /** The caller that comes next. */
   first(key: string): Seat | undefined {
     return this.#lines.get(key)?.first;

@@ -124,7 +124,8 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean }>
       expect((error as Error).message, operation).toContain('README');
       refused.push(operation);
     }
-    for (let wait = 0; operation === 'hand over' && wait < 20 && !told(); wait++) await sleep(10);
+    if (operation !== 'hand over') continue;
+    for (let wait = 0; wait < 20 && !told(); wait++) await sleep(10);
   }
   return { refused, told: told() };
 }

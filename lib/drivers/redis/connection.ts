@@ -134,8 +134,9 @@ export class RedisConnection {
     client.on('close', () => this.#announce());
   }
 
+  /** Why we are not connected. What ioredis says of commands that it could not send tells nothing. */
   #noteError(error: Error): void {
-    this.#lastError = error;
+    if (!/isn't writeable|Connection is closed/.test(error.message)) this.#lastError = error;
   }
 
   async #resubscribe(): Promise<void> {

@@ -247,8 +247,8 @@ describe('a lock that is held at shutdown', () => {
       return locks.withLock('inner', () => 'done');
     });
     await request.begun;
-    const waiting = locks.acquire('k');
     const contended = firstValueFrom(locks.events$.pipe(filter(({ type }) => type === 'contended')));
+    const waiting = locks.acquire('k');
     await contended;
     const closed = app.close();
     await expect(waiting).rejects.toThrow(LockServiceClosedError);

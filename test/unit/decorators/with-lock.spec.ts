@@ -13,6 +13,7 @@ import {
   WithLock,
   type WithLockOptions,
 } from 'nestjs-dist-lock';
+import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom } from 'rxjs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { start } from '../../support/nest-app.js';
@@ -95,17 +96,18 @@ class Orders {
   }
 }
 
-async function orders(): Promise<{ orders: Orders; locks: LockService }> {
-  const app = await start({ providers: [Orders] });
+async function orders(driver = new MemoryDriver()): Promise<{ orders: Orders; locks: LockService }> {
+  const app = await start({ locks: { driver }, providers: [Orders] });
   return { orders: app.get(Orders), locks: app.get(LockService) };
 }
 
-/** The service, and the lock that its contended methods ask for, held by another. */
+/** The service, and the lock that its contended methods ask for, held by another replica. */
 async function contended() {
-  const all = await orders();
-  const lock = await all.locks.acquire('busy');
+  const driver = new MemoryDriver();
+  const other = await start({ locks: { driver, instance: { id: 'the-holder' } } });
+  const lock = await other.get(LockService).acquire('busy');
   onTestFinished(() => lock.release());
-  return { ...all, lock };
+  return { ...(await orders(driver)), lock };
 }
 
 /** Resolves when a caller finds a lock taken. */
@@ -261,9 +263,9 @@ describe('onContention', () => {
     const { orders: service } = await contended();
     const error: LockNotAcquiredError = await service.waitsBriefly().catch((reason) => reason);
     expect(error).toBeInstanceOf(LockNotAcquiredError);
-    expect(error).toMatchObject({ key: 'busy', code: 'LOCK_NOT_ACQUIRED', statusCode: 409 });
+    expect(error).toMatchObject({ key: 'busy', heldBy: 'the-holder', code: 'LOCK_NOT_ACQUIRED', statusCode: 409 });
     expect(error.waited).toBeGreaterThanOrEqual(249);
-    expect(error.message).toMatch(/^Lock "busy" is held by instance \S+; gave up after \d+ ms\.$/);
+    expect(error.message).toMatch(/^Lock "busy" is held by instance the-holder; gave up after \d+ ms\.$/);
   });
 
   it('wait, with a number of attempts: rejects when they are used up', async () => {
