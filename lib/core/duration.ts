@@ -18,7 +18,7 @@ export function toMilliseconds(value: Duration, option: string): number {
   const milliseconds = match ? Number(match[1]) * units[match[2]!]! : value;
   if (typeof milliseconds !== 'number' || !Number.isFinite(milliseconds)) {
     throw new LockConfigError(
-      `${option}: ${typeof value === 'number' ? value : (JSON.stringify(value) ?? String(value))} is not a duration. ` +
+      `${option}: ${typeof value === 'number' ? value : (JSON.stringify(value) ?? 'undefined')} is not a duration. ` +
         "Use milliseconds (5000) or a string with a unit: '500ms', '30s', '2m', '1h', '1d'.",
     );
   }
