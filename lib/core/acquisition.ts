@@ -226,8 +226,10 @@ export class Acquisition {
       pollEvery !== undefined || driver.capabilities.push
         ? (pollEvery ?? 500) * (0.75 + random() / 2)
         : backoff(this.#refusals, 10, 100, random);
-    // A holder that died is followed when its lease has run out; the spread keeps waiters from asking all at once.
-    return Math.min(queued, poll, (this.#record?.remaining ?? Infinity) + 1 + random() * 10);
+    // A holder that died is followed when its lease has run out. Where the store knows no order among those who wait,
+    // a spread keeps them from asking all at once.
+    const spread = driver.capabilities.queue ? 0 : random() * 10;
+    return Math.min(queued, poll, (this.#record?.remaining ?? Infinity) + 1 + spread);
   }
 
   #unavailable(): DriverUnavailableError {

@@ -49,6 +49,8 @@ export function WithLock<Key extends string | KeyFunction, Contention extends On
     const keyOf = typeof key === 'string' ? compileTemplate(key) : keyFrom(key, label);
     const acquireOptions = checkWithLockOptions(options, `@WithLock on ${label}`);
     const skips = options.onContention === 'skip';
+    // The decorators of its parameters have run.
+    const indexes = lockParameters(target, property);
 
     wrapMethod<LockService>(
       'WithLock',
@@ -56,7 +58,7 @@ export function WithLock<Key extends string | KeyFunction, Contention extends On
       options,
       [target, property, descriptor],
       (call) => {
-        const run = (lock: Lock): unknown => call.proceed(withLockArguments(call, lock, target, property));
+        const run = (lock: Lock): unknown => call.proceed(withLockArguments(call, lock, indexes));
         const lockedKey = keyOf(call.args, call.instance);
         if (!skips) return call.service.withLock(lockedKey, run, acquireOptions);
         return skipIfHeld(call.service, lockedKey, run, acquireOptions);
@@ -95,20 +97,14 @@ function checkWithLockOptions(options: WithLockOptions, where: string): AcquireO
     throw new LockConfigError(`${where}: onContention: expected 'wait', 'skip' or 'throw'.`);
   }
   const checked: CheckedOptions = checkAcquireOptions(acquireOptions, where);
-  if (onContention === 'wait') return acquireOptions;
+  if (onContention === 'wait') return Object.freeze(acquireOptions);
   if (checked.limit) {
     throw new LockConfigError(`${where}: wait and attempts have no effect with onContention: '${onContention}'.`);
   }
-  return { ...acquireOptions, attempts: 1 };
+  return Object.freeze({ ...acquireOptions, attempts: 1 });
 }
 
-function withLockArguments(
-  { args }: WrappedCall<LockService>,
-  lock: Lock,
-  target: object,
-  property: string | symbol,
-): unknown[] {
-  const indexes = lockParameters(target, property);
+function withLockArguments({ args }: WrappedCall<LockService>, lock: Lock, indexes: readonly number[]): unknown[] {
   if (indexes.length === 0) return args;
   const filled = [...args];
   for (const index of indexes) filled[index] = lock;

@@ -1,5 +1,10 @@
 import type { Observable } from 'rxjs';
-import { type AcquireOptions, checkAcquireOptions, type TryOptions } from '../core/acquire-options.js';
+import {
+  type AcquireOptions,
+  checkAcquireOptions,
+  type CheckedOptions,
+  type TryOptions,
+} from '../core/acquire-options.js';
 import type { LockEvent } from '../core/events.js';
 import type { AcquireRequest, LockManager } from '../core/lock-manager.js';
 import type { Lock } from '../core/lock.js';
@@ -28,12 +33,17 @@ export interface LockSettings {
   readonly minTtl: number;
 }
 
+const DEFAULTS: AcquireOptions = Object.freeze({});
+const ONCE: AcquireOptions = Object.freeze({ attempts: 1 });
+
 /** Locks by key, exclusive over all instances that share the store and the namespace. */
 export class LockService {
   /** What happens to this instance's locks; completes when the application has shut down. */
   readonly events$: Observable<LockEvent>;
   readonly #manager: LockManager;
   readonly #settings: LockSettings;
+  /** Options that cannot change any more are checked once. */
+  readonly #checked = new WeakMap<AcquireOptions, CheckedOptions>();
 
   constructor(manager: LockManager, settings: LockSettings, events$: Observable<LockEvent>) {
     this.#manager = manager;
@@ -49,7 +59,7 @@ export class LockService {
    * @throws NestedLockError when this call chain is inside of it already
    * @throws LockKeyError, LockConfigError, LockServiceClosedError, or the reason of `signal`
    */
-  async acquire(key: string, options: AcquireOptions = {}): Promise<Lock> {
+  async acquire(key: string, options: AcquireOptions = DEFAULTS): Promise<Lock> {
     return this.#manager.acquire(this.#request(key, options));
   }
 
@@ -58,8 +68,8 @@ export class LockService {
    *
    * @throws DriverUnavailableError when the store could not be asked, and as `acquire`
    */
-  async tryAcquire(key: string, options: TryOptions = {}): Promise<Lock | null> {
-    return this.#manager.tryAcquire(this.#request(key, { ...options, attempts: 1 }));
+  async tryAcquire(key: string, options?: TryOptions): Promise<Lock | null> {
+    return this.#manager.tryAcquire(this.#request(key, options ? { ...options, ...ONCE } : ONCE));
   }
 
   /**
@@ -69,7 +79,7 @@ export class LockService {
    *
    * @throws what `acquire` and `task` throw
    */
-  async withLock<T>(key: string, task: (lock: Lock) => T | Promise<T>, options: AcquireOptions = {}): Promise<T> {
+  async withLock<T>(key: string, task: (lock: Lock) => T | Promise<T>, options: AcquireOptions = DEFAULTS): Promise<T> {
     return this.#manager.withLock(this.#request(key, options), task);
   }
 
@@ -80,9 +90,15 @@ export class LockService {
   }
 
   #request(key: string, options: AcquireOptions): AcquireRequest {
-    const { namespace, minTtl, ttl, wait } = this.#settings;
+    const { namespace, ttl, wait } = this.#settings;
     const name = lockName(namespace, key);
-    const checked = checkAcquireOptions(options, `Lock "${key}"`, minTtl);
+    const checked = this.#checked.get(options) ?? this.#check(key, options);
     return { ...checked, key, name, ttl: checked.ttl ?? ttl, limit: checked.limit ?? { wait } };
+  }
+
+  #check(key: string, options: AcquireOptions): CheckedOptions {
+    const checked = checkAcquireOptions(options, `Lock "${key}"`, this.#settings.minTtl);
+    if (Object.isFrozen(options)) this.#checked.set(options, checked);
+    return checked;
   }
 }
