@@ -15,7 +15,7 @@ export class LeaderWork {
   async run<T>(work: () => T | Promise<T>): Promise<T> {
     this.#running++;
     try {
-      return await this.#inside.run(true, async () => work());
+      return await this.#inside.run(true, work);
     } finally {
       if (--this.#running === 0) this.#onDrained?.();
     }
