@@ -40,16 +40,22 @@ while (!ending.signal.aborted) {
   const believes = () => trust === 'grant' || lock.held;
   tell({ type: 'acquired', token: lock.fencingToken });
   let until = from;
+  const write = async () => {
+    const accepted = await resource.write(lock.fencingToken, id, fencing === 'fenced');
+    if (!accepted) tell({ type: 'refused', token: lock.fencingToken });
+  };
   for (let work = 0; work < 40 && believes(); work++) {
     until = now();
     await sleep(5);
-    // The write is prepared while the lock is held, and may reach the resource after a pause.
-    const accepted = await resource.write(lock.fencingToken, id, fencing === 'fenced');
-    if (!accepted) tell({ type: 'refused', token: lock.fencingToken });
+    await write();
     if (believes()) until = now();
   }
   const held = lock.held;
-  if (!held) await aborted;
+  if (!held) {
+    await aborted;
+    // What code does that was stopped between its last look at the lock and its write.
+    await write();
+  }
   tell({ type: 'ended', token: lock.fencingToken, from, until, held });
   await lock.release();
   await sleep(Math.random() * 10);
