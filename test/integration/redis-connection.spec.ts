@@ -1,37 +1,24 @@
 import { Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
+import { useRedis } from '../support/use-redis.js';
 
-let server: RedisServer;
-let admin: Redis;
-const closing: (() => unknown)[] = [];
-beforeAll(async () => {
-  server = await RedisServer.start();
-  admin = new Redis(server.url);
-});
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-  await admin.flushall();
-});
+const redis = useRedis();
 
-function engine(driver = new RedisDriver({ url: server.url }), instance = 'a'): RealEngine {
+function engine(driver = new RedisDriver({ url: redis.server.url }), instance = 'a'): RealEngine {
   const created = new RealEngine(driver, instance);
-  closing.push(() => created.manager.close(0));
+  redis.closing.push(() => created.manager.close(0));
   return created;
 }
 
 async function proxied(): Promise<{ proxy: TcpProxy; engine: RealEngine }> {
-  const proxy = await TcpProxy.start(server.port);
-  closing.push(() => proxy.close());
+  const proxy = await TcpProxy.start(redis.server.port);
+  redis.closing.push(() => proxy.close());
   const url = `redis://127.0.0.1:${proxy.port}`;
   const through = engine(new RedisDriver({ url, commandTimeout: 300, socketTimeout: 400 }), 'proxied');
   await through.manager.connect();
@@ -39,13 +26,13 @@ async function proxied(): Promise<{ proxy: TcpProxy; engine: RealEngine }> {
 }
 
 const name = 'test:l:k';
-const stored = (): Promise<string | null> => admin.get(`{${name}}`);
+const stored = (): Promise<string | null> => redis.admin.get(`{${name}}`);
 
 describe('RedisDriver connects', () => {
   it.each([
-    ['a URL', () => ({ url: server.url })],
-    ['options', () => ({ host: '127.0.0.1', port: server.port })],
-    ['a URL and options', () => ({ url: server.url, connectionName: 'locks' })],
+    ['a URL', () => ({ url: redis.server.url })],
+    ['options', () => ({ host: '127.0.0.1', port: redis.server.port })],
+    ['a URL and options', () => ({ url: redis.server.url, connectionName: 'locks' })],
   ])('with %s', async (_, options) => {
     const { manager } = engine(new RedisDriver(options()));
     const lock = await manager.acquire(request());
@@ -55,8 +42,8 @@ describe('RedisDriver connects', () => {
   });
 
   it("with a user's client, which stays open and untouched", async () => {
-    const client = new Redis(server.url);
-    closing.push(() => client.disconnect());
+    const client = new Redis(redis.server.url);
+    redis.closing.push(() => client.disconnect());
     const { manager } = new RealEngine(new RedisDriver({ client }));
     await (await manager.acquire(request())).release();
     await manager.close(1000);
@@ -65,7 +52,7 @@ describe('RedisDriver connects', () => {
   });
 
   it('with a lazy client of the user, which stays unconnected', async () => {
-    const client = new Redis(server.url, { lazyConnect: true });
+    const client = new Redis(redis.server.url, { lazyConnect: true });
     const { manager } = engine(new RedisDriver({ client }));
     await (await manager.acquire(request())).release();
     expect(client.status).toBe('wait');
@@ -86,12 +73,12 @@ describe('RedisDriver connects', () => {
   });
 
   it('never with a client that has a keyPrefix', () => {
-    const client = new Redis(server.url, { lazyConnect: true, keyPrefix: 'app:' });
+    const client = new Redis(redis.server.url, { lazyConnect: true, keyPrefix: 'app:' });
     expect(() => new RedisDriver({ client })).toThrow(/keyPrefix/);
   });
 
   it('and says where it could not, and why, without credentials', async () => {
-    const dead = await TcpProxy.start(server.port);
+    const dead = await TcpProxy.start(redis.server.port);
     await dead.close();
     const { manager } = engine(new RedisDriver({ url: `redis://user:secret@127.0.0.1:${dead.port}` }));
     const error: Error = await manager.connect().then(
@@ -104,8 +91,8 @@ describe('RedisDriver connects', () => {
   });
 
   it('in bounded time to a server that accepts and says nothing', async () => {
-    const proxy = await TcpProxy.start(server.port);
-    closing.push(() => proxy.close());
+    const proxy = await TcpProxy.start(redis.server.port);
+    redis.closing.push(() => proxy.close());
     proxy.blackhole();
     const { manager } = engine(
       new RedisDriver({ host: '127.0.0.1', port: proxy.port, connectTimeout: 300, commandTimeout: 300 }),
@@ -114,8 +101,8 @@ describe('RedisDriver connects', () => {
   });
 
   it('later, when the server was down at first', async () => {
-    const proxy = await TcpProxy.start(server.port);
-    closing.push(() => proxy.close());
+    const proxy = await TcpProxy.start(redis.server.port);
+    redis.closing.push(() => proxy.close());
     proxy.refuse();
     const late = engine(new RedisDriver({ host: '127.0.0.1', port: proxy.port }));
     await expect(late.manager.connect()).rejects.toThrow(DriverUnavailableError);
@@ -130,9 +117,9 @@ describe('RedisDriver', () => {
   it('survives a flush of the script cache', async () => {
     const { manager } = engine();
     const lock = await manager.acquire(request());
-    await admin.script('FLUSH');
+    await redis.admin.script('FLUSH');
     await lock.release();
-    await admin.script('FLUSH');
+    await redis.admin.script('FLUSH');
     expect((await manager.acquire(request())).held).toBe(true);
   });
 
@@ -144,8 +131,8 @@ describe('RedisDriver', () => {
     expect(inbox).toMatch(/^test:i:[0-9a-f-]{36}$/);
     expect(tail.join(' ')).toBe('{"instance":"a","metadata":{"job":"x"}}');
     await lock.release();
-    expect(await admin.keys('*')).toEqual([`{${name}}:t`]);
-    const remembered = await admin.pttl(`{${name}}:t`);
+    expect(await redis.admin.keys('*')).toEqual([`{${name}}:t`]);
+    const remembered = await redis.admin.pttl(`{${name}}:t`);
     expect(remembered).toBeGreaterThan(23 * 3600_000);
     expect(remembered).toBeLessThanOrEqual(24 * 3600_000);
   });
@@ -153,9 +140,9 @@ describe('RedisDriver', () => {
   it('sends two commands for a lock that nobody else wants', async () => {
     const { manager } = engine();
     await (await manager.acquire(request())).release();
-    await admin.config('RESETSTAT');
+    await redis.admin.config('RESETSTAT');
     for (let round = 0; round < 10; round++) await (await manager.acquire(request())).release();
-    const calls = [...(await admin.info('commandstats')).matchAll(/cmdstat_(\w+):calls=(\d+)/g)];
+    const calls = [...(await redis.admin.info('commandstats')).matchAll(/cmdstat_(\w+):calls=(\d+)/g)];
     const sent = Object.fromEntries(calls.map(([, command, count]) => [command, Number(count)]));
     expect(sent['evalsha']).toBe(20);
     expect(Object.keys(sent)).not.toContain('eval');
@@ -195,18 +182,18 @@ describe('fencing tokens', () => {
   it('keep increasing when the record is ahead of the clock, also beyond 2^52', async () => {
     const { manager } = engine();
     const ahead = 2 ** 52 + 11;
-    await admin.set(`{${name}}:t`, String(ahead));
+    await redis.admin.set(`{${name}}:t`, String(ahead));
     for (let round = 0; round < 5; round++) {
       const lock = await manager.acquire(request());
       expect(lock.fencingToken).toBe(ahead + round);
       await lock.release();
     }
-    expect(await admin.get(`{${name}}:t`)).toBe(String(ahead + 5));
+    expect(await redis.admin.get(`{${name}}:t`)).toBe(String(ahead + 5));
   });
 
   it('keep increasing over a restart without data', async () => {
     const own = await RedisServer.start();
-    closing.push(() => own.stop());
+    redis.closing.push(() => own.stop());
     const one = engine(new RedisDriver({ url: own.url }));
     const before = await one.manager.acquire(request());
     await own.restart();
@@ -252,7 +239,7 @@ describe('an unknown outcome', () => {
     );
     proxy.resetAll();
     await one.store('up');
-    await expect.poll(() => admin.keys('*:x:*')).toHaveLength(1);
+    await expect.poll(() => redis.admin.keys('*:x:*')).toHaveLength(1);
     await proxy.releaseRequests();
     expect(await stored()).toBeNull();
   });
@@ -315,7 +302,7 @@ describe('a connection', () => {
 
   it('to a server that is restarted while callers wait comes back, and the key is free', async () => {
     const own = await RedisServer.start();
-    closing.push(() => own.stop());
+    redis.closing.push(() => own.stop());
     const [first, second] = [engine(new RedisDriver({ url: own.url })), engine(new RedisDriver({ url: own.url }), 'b')];
     const held = await first.manager.acquire(request({ ttl: 3000 }));
     const waiting = second.manager.acquire(request());
@@ -328,7 +315,7 @@ describe('a connection', () => {
 
   it('to a server that is stopped and goes on is used again', async () => {
     const own = await RedisServer.start();
-    closing.push(() => own.stop());
+    redis.closing.push(() => own.stop());
     const one = engine(new RedisDriver({ url: own.url, commandTimeout: 200 }));
     await one.manager.connect();
     own.pause();

@@ -2,34 +2,22 @@ import { mkdir } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { classify } from '../../lib/drivers/redis/reply-errors.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
+import { useRedis } from '../support/use-redis.js';
 
 // Every failure is provoked on a real server, because their texts differ from what one expects.
-let server: RedisServer;
-let admin: Redis;
-const closing: (() => unknown)[] = [];
-beforeAll(async () => {
-  server = await RedisServer.start({ args: ['--enable-debug-command', 'yes', '--lua-time-limit', '20'] });
-  admin = new Redis(server.url);
-});
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-  await admin.flushall();
-});
+
+const redis = useRedis(['--enable-debug-command', 'yes', '--lua-time-limit', '20']);
 
 async function connected(
-  options: ConstructorParameters<typeof RedisDriver>[0] = { url: server.url },
+  options: ConstructorParameters<typeof RedisDriver>[0] = { url: redis.server.url },
 ): Promise<RealEngine> {
   const engine = new RealEngine(new RedisDriver(options));
-  closing.push(() => engine.manager.close(0));
+  redis.closing.push(() => engine.manager.close(0));
   await engine.manager.connect();
   return engine;
 }
@@ -57,30 +45,30 @@ function expectConfiguration(error: Error, message: RegExp): void {
 describe('a reply that means "not executed, try again"', () => {
   it('OOM', async () => {
     const engine = await connected();
-    await admin.config('SET', 'maxmemory', '1');
+    await redis.admin.config('SET', 'maxmemory', '1');
     const error = await failure(engine);
-    await admin.config('SET', 'maxmemory', '0');
+    await redis.admin.config('SET', 'maxmemory', '0');
     expectRetryable(error, /^Redis at 127\.0\.0\.1:\d+: .*OOM.* — Redis is out of memory: raise maxmemory/s);
     expect((await engine.manager.acquire(request())).held).toBe(true);
   });
 
   it('BUSY', async () => {
     const engine = await connected();
-    const hog = new Redis(server.url);
-    closing.push(() => hog.disconnect());
+    const hog = new Redis(redis.server.url);
+    redis.closing.push(() => hog.disconnect());
     const hogging = hog.eval('while true do end', 0).catch((error: unknown) => error);
-    await expect.poll(() => admin.ping().catch((error: Error) => error.message)).toMatch(/BUSY/);
+    await expect.poll(() => redis.admin.ping().catch((error: Error) => error.message)).toMatch(/BUSY/);
     const error = await failure(engine);
-    await admin.script('KILL');
+    await redis.admin.script('KILL');
     await hogging;
     expectRetryable(error, /BUSY/);
   });
 
   it('READONLY and MASTERDOWN', async () => {
-    const replica = await RedisServer.start({ args: ['--replicaof', '127.0.0.1', String(server.port)] });
-    closing.push(() => replica.stop());
+    const replica = await RedisServer.start({ args: ['--replicaof', '127.0.0.1', String(redis.server.port)] });
+    redis.closing.push(() => replica.stop());
     const follower = new Redis(replica.url);
-    closing.push(() => follower.disconnect());
+    redis.closing.push(() => follower.disconnect());
     await expect.poll(() => follower.info('replication'), { timeout: 10_000 }).toMatch(/master_link_status:up/);
     const engine = await connected({ url: replica.url });
     expectRetryable(await failure(engine), /READONLY.* — This server is a replica; connect to the master/s);
@@ -92,17 +80,17 @@ describe('a reply that means "not executed, try again"', () => {
 
   it('NOREPLICAS', async () => {
     const engine = await connected();
-    await admin.config('SET', 'min-replicas-to-write', '1');
+    await redis.admin.config('SET', 'min-replicas-to-write', '1');
     const error = await failure(engine);
-    await admin.config('SET', 'min-replicas-to-write', '0');
+    await redis.admin.config('SET', 'min-replicas-to-write', '0');
     expectRetryable(error, /NOREPLICAS.* — Too few replicas/s);
   });
 
   it('MISCONF', async () => {
     const broken = await RedisServer.start();
-    closing.push(() => broken.stop());
+    redis.closing.push(() => broken.stop());
     const client = new Redis(broken.url);
-    closing.push(() => client.disconnect());
+    redis.closing.push(() => client.disconnect());
     const engine = await connected({ url: broken.url });
     await client.set('x', '1');
     await client.config('SET', 'save', '3600 1');
@@ -115,9 +103,9 @@ describe('a reply that means "not executed, try again"', () => {
 
   it('LOADING', async () => {
     const slow = await RedisServer.start({ args: ['--enable-debug-command', 'yes'] });
-    closing.push(() => slow.stop());
+    redis.closing.push(() => slow.stop());
     const client = new Redis(slow.url);
-    closing.push(() => client.disconnect());
+    redis.closing.push(() => client.disconnect());
     client.on('error', () => undefined);
     await client.call('DEBUG', 'POPULATE', '50000', 'key', '100');
     await client.config('SET', 'key-load-delay', '50');
@@ -141,12 +129,12 @@ describe('a reply that means "not executed, try again"', () => {
 
   it('a full house', async () => {
     const small = await RedisServer.start({ args: ['--maxclients', '3'] });
-    closing.push(() => small.stop());
+    redis.closing.push(() => small.stop());
     const guests = Array.from({ length: 3 }, () => new Redis(small.url));
-    closing.push(() => guests.forEach((guest) => guest.disconnect()));
+    redis.closing.push(() => guests.forEach((guest) => guest.disconnect()));
     await Promise.all(guests.map((guest) => guest.ping()));
     const engine = new RealEngine(new RedisDriver({ url: small.url }));
-    closing.push(() => engine.manager.close(0));
+    redis.closing.push(() => engine.manager.close(0));
     const error: Error = await engine.manager.connect().then(
       () => expect.fail('connected'),
       (reason: Error) => reason,
@@ -158,24 +146,24 @@ describe('a reply that means "not executed, try again"', () => {
 
 describe('a reply that means "change the configuration"', () => {
   it('NOPERM, for a command, a key and inside of a script', async () => {
-    await admin.call('ACL', 'SETUSER', 'some', 'on', '>pw', '~other:*', '&*', '+@all');
+    await redis.admin.call('ACL', 'SETUSER', 'some', 'on', '>pw', '~other:*', '&*', '+@all');
     expectConfiguration(
-      await failure(await connected({ host: '127.0.0.1', port: server.port, username: 'some', password: 'pw' })),
+      await failure(await connected({ host: '127.0.0.1', port: redis.server.port, username: 'some', password: 'pw' })),
       /NOPERM.* — Give the Redis user the permissions that the README lists/s,
     );
-    await admin.call('ACL', 'SETUSER', 'some', 'resetkeys', '~*', '-time');
+    await redis.admin.call('ACL', 'SETUSER', 'some', 'resetkeys', '~*', '-time');
     expectConfiguration(
-      await failure(await connected({ host: '127.0.0.1', port: server.port, username: 'some', password: 'pw' })),
+      await failure(await connected({ host: '127.0.0.1', port: redis.server.port, username: 'some', password: 'pw' })),
       /user executing the script can't run this command.* — Give the Redis user the permissions/s,
     );
   });
 
   it('WRONGPASS and NOAUTH', async () => {
-    await admin.call('ACL', 'SETUSER', 'app', 'on', '>right', '~*', '&*', '+@all');
+    await redis.admin.call('ACL', 'SETUSER', 'app', 'on', '>right', '~*', '&*', '+@all');
     const wrong = new RealEngine(
-      new RedisDriver({ host: '127.0.0.1', port: server.port, username: 'app', password: 'wrong-secret' }),
+      new RedisDriver({ host: '127.0.0.1', port: redis.server.port, username: 'app', password: 'wrong-secret' }),
     );
-    closing.push(() => wrong.manager.close(0));
+    redis.closing.push(() => wrong.manager.close(0));
     const error = await wrong.manager.connect().then(
       () => expect.fail('connected'),
       (reason: Error) => reason,
@@ -183,33 +171,33 @@ describe('a reply that means "change the configuration"', () => {
     expectConfiguration(error, /WRONGPASS.* — Check username and password/s);
     expect(error.message).not.toContain('wrong-secret');
 
-    await admin.config('SET', 'requirepass', 'pw');
-    const none = new RealEngine(new RedisDriver({ url: server.url }));
-    closing.push(() => none.manager.close(0));
+    await redis.admin.config('SET', 'requirepass', 'pw');
+    const none = new RealEngine(new RedisDriver({ url: redis.server.url }));
+    redis.closing.push(() => none.manager.close(0));
     const refused = await none.manager
       .connect()
       .then(() => failure(none))
       .catch((reason: Error) => reason);
-    await admin.config('SET', 'requirepass', '');
+    await redis.admin.config('SET', 'requirepass', '');
     expectConfiguration(refused, /NOAUTH.* — Check username and password/s);
   });
 
   it('WRONGTYPE', async () => {
     const engine = await connected();
-    await admin.lpush('{test:l:k}', 'x');
+    await redis.admin.lpush('{test:l:k}', 'x');
     expectConfiguration(await failure(engine), /WRONGTYPE.* — Something else uses this key: change `namespace`/s);
   });
 });
 
 describe('a failure whose outcome is unknown', () => {
   it('a timeout: the server executes the command later', async () => {
-    const engine = await connected({ url: server.url, commandTimeout: 100 });
-    const sleeping = admin.call('DEBUG', 'SLEEP', '0.5');
+    const engine = await connected({ url: redis.server.url, commandTimeout: 100 });
+    const sleeping = redis.admin.call('DEBUG', 'SLEEP', '0.5');
     const error = await failure(engine);
     expect(error).toBeInstanceOf(DriverUnavailableError);
     expect((error as DriverUnavailableError).sent).toBe(true);
     await sleeping;
-    await expect.poll(() => admin.get('{test:l:k}')).toBeNull();
+    await expect.poll(() => redis.admin.get('{test:l:k}')).toBeNull();
   });
 
   it.each(['Command timed out', 'Connection is closed.', 'read ECONNRESET', 'Socket timeout', 'something new'])(

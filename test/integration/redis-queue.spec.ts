@@ -1,39 +1,25 @@
-import { Redis } from 'ioredis';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
+import { useRedis } from '../support/use-redis.js';
 
 const name = 'test:l:k';
 const forever = { ttl: 30_000, limit: { wait: Infinity } };
-let server: RedisServer;
-let admin: Redis;
-const engines: RealEngine[] = [];
-beforeAll(async () => {
-  server = await RedisServer.start();
-  admin = new Redis(server.url);
-});
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
-afterEach(async () => {
-  for (const { manager } of engines.splice(0)) await manager.close(0);
-  await admin.flushall();
-});
+
+const redis = useRedis();
 
 function instances(count: number): RealEngine[] {
   const created = Array.from(
     { length: count },
-    (_, i) => new RealEngine(new RedisDriver({ url: server.url }), `i${i}`),
+    (_, i) => new RealEngine(new RedisDriver({ url: redis.server.url }), `i${i}`),
   );
-  engines.push(...created);
+  for (const { manager } of created) redis.closing.push(() => manager.close(0));
   return created;
 }
 
 async function commands(): Promise<Record<string, number>> {
-  const stats = (await admin.info('commandstats')).matchAll(/cmdstat_(\w+):calls=(\d+)/g);
+  const stats = (await redis.admin.info('commandstats')).matchAll(/cmdstat_(\w+):calls=(\d+)/g);
   return Object.fromEntries([...stats].map(([, command, calls]) => [command, Number(calls)]));
 }
 
@@ -44,7 +30,7 @@ describe('instances that contend for one key on Redis', () => {
     const turns: string[] = [];
     let inside = 0;
     for (const { manager } of all) await (await manager.acquire(request(forever))).release();
-    await admin.config('RESETSTAT');
+    await redis.admin.config('RESETSTAT');
     await Promise.all(
       all.map(async ({ manager }) => {
         for (let turn = 0; turn < TURNS; turn++) {
@@ -73,10 +59,10 @@ describe('instances that contend for one key on Redis', () => {
     const held = await first.manager.acquire(request(forever));
     const waiting = second.manager.acquire(request(forever));
     await second.event('contended');
-    await admin.script('FLUSH');
+    await redis.admin.script('FLUSH');
     await held.release();
     await (await waiting).release();
-    expect(await admin.exists(`{${name}}`, `{${name}}:q`, `{${name}}:w`)).toBe(0);
+    expect(await redis.admin.exists(`{${name}}`, `{${name}}:q`, `{${name}}:w`)).toBe(0);
   });
 
   it('leave nothing in the queue when they give up', async () => {
@@ -86,24 +72,24 @@ describe('instances that contend for one key on Redis', () => {
     await Promise.all(
       others.map(({ manager }) => expect(manager.acquire(request(patient))).rejects.toThrow(/is held by/)),
     );
-    await expect.poll(() => admin.exists(`{${name}}:q`, `{${name}}:w`)).toBe(0);
+    await expect.poll(() => redis.admin.exists(`{${name}}:q`, `{${name}}:w`)).toBe(0);
     expect(held.held).toBe(true);
   });
 
   it('have a waiter passed by whose process is gone, at once', async () => {
     const [first, second] = instances(2) as [RealEngine, RealEngine];
-    const dead = new RealEngine(new RedisDriver({ url: server.url }), 'dead');
+    const dead = new RealEngine(new RedisDriver({ url: redis.server.url }), 'dead');
     const held = await first.manager.acquire(request(forever));
     const lost = dead.manager.acquire(request(forever)).catch((error: Error) => error);
     await dead.event('contended');
     const waiting = second.manager.acquire(request(forever));
     await second.event('contended');
-    await expect.poll(() => admin.llen(`{${name}}:q`)).toBe(2);
+    await expect.poll(() => redis.admin.llen(`{${name}}:q`)).toBe(2);
     // Without a cancel, as a crash would.
     dead.driver.cancel = () => Promise.resolve();
     await dead.manager.close(0);
     await lost;
-    await expect.poll(() => admin.pubsub('CHANNELS', 'test:i:*')).toHaveLength(2);
+    await expect.poll(() => redis.admin.pubsub('CHANNELS', 'test:i:*')).toHaveLength(2);
     const releasedAt = performance.now();
     await held.release();
     expect((await waiting).held).toBe(true);
@@ -113,7 +99,7 @@ describe('instances that contend for one key on Redis', () => {
   it('pass a key on within themselves without Redis while nobody else waits', async () => {
     const [{ manager }] = instances(1) as [RealEngine];
     await (await manager.acquire(request(forever))).release();
-    await admin.config('RESETSTAT');
+    await redis.admin.config('RESETSTAT');
     const tokens: number[] = [];
     const callers = Array.from({ length: 200 }, async () => {
       await using lock = await manager.acquire(request(forever));
