@@ -1,3 +1,5 @@
+import type { Registry } from './registry.js';
+
 /**
  * The port that a backend implements. The core owns everything else: validity, renewal, waiting, retries, signals.
  *
@@ -25,11 +27,15 @@ export interface LockDriver {
   cancel(claim: Claim): Promise<void>;
   /** Re-arms the whole TTL of each lease; the answers come in the order of the leases. */
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]>;
-  /** Whether this holder had the key. A repeated release answers false and never touches a successor. */
-  release(lease: LeaseRef): Promise<boolean>;
+  /**
+   * Whether this holder had the key. A repeated release answers false and never touches a successor. `to`: the id of a
+   * waiting instance that comes before the others; without effect where it does not wait, or there is no queue.
+   */
+  release(lease: LeaseRef, to?: string): Promise<boolean>;
   /** Reserves a further block of tokens for a lease; null when it is gone. Needed to pass a lease on locally. */
   reserve?(lease: LeaseRef): Promise<TokenBlock | null>;
   inspect(key: string): Promise<LockRecord | null>;
+  readonly registry?: Registry;
   /** Ends the delivery to `listener`; the last one closes what the driver opened itself. */
   close(listener: DriverListener): Promise<void>;
 }

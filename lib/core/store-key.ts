@@ -28,6 +28,16 @@ export function electionName(namespace: string, election: string): string {
   return `${namespace}:e:${election}`;
 }
 
+/** The scope of an election's members in the registry. */
+export function membersScope(namespace: string, election: string): string {
+  return `${namespace}:m:${election}`;
+}
+
+/** The scope of the fires that were claimed of an application's jobs. */
+export function firesScope(namespace: string): string {
+  return `${namespace}:f:`;
+}
+
 export function namespaceOf(name: string): string {
   return name.slice(0, name.indexOf(':'));
 }
