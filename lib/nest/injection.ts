@@ -1,17 +1,20 @@
 import { Inject } from '@nestjs/common';
 
 export const DEFAULT_REGISTRATION = 'default';
+export const DEFAULT_ELECTION = 'default';
 
 // Strings, not classes: they are the same in the ESM and the CommonJS copy of this package, and readable where Nest
 // says that it cannot resolve a dependency.
 export const lockServiceToken = (name: string = DEFAULT_REGISTRATION): string => token('LockService', name);
-export const leaderToken = (name: string = DEFAULT_REGISTRATION): string => token('LeaderService', name);
+export const leaderToken = (name: string = DEFAULT_REGISTRATION, election: string = DEFAULT_ELECTION): string =>
+  token('LeaderService', name, election);
 
 /** Injects the `LockService` of a named registration; without a name that of the default one. */
 export function InjectLockService(name?: string): PropertyDecorator & ParameterDecorator {
   return Inject(lockServiceToken(name));
 }
 
-function token(service: string, name: string): string {
+function token(service: string, name: string, election = DEFAULT_ELECTION): string {
+  if (election !== DEFAULT_ELECTION) return `${service}(${name}/${election})`;
   return name === DEFAULT_REGISTRATION ? service : `${service}(${name})`;
 }
