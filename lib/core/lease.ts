@@ -57,16 +57,21 @@ export class Lease {
   }
 }
 
+export interface LeaseOwner {
+  /** Called once for each handle. */
+  letGo(lease: Lease): Promise<void>;
+}
+
 /** One user's share of a lease. Reentrant callers have a handle each. */
 export class LeaseHandle extends Lock {
   readonly #lease: Lease;
-  readonly #letGo: () => Promise<void>;
+  readonly #owner: LeaseOwner;
   #released: Promise<void> | undefined;
 
-  constructor(lease: Lease, letGo: () => Promise<void>) {
+  constructor(lease: Lease, owner: LeaseOwner) {
     super();
     this.#lease = lease;
-    this.#letGo = letGo;
+    this.#owner = owner;
     lease.shares++;
   }
 
@@ -106,7 +111,7 @@ export class LeaseHandle extends Lock {
   }
 
   release(): Promise<void> {
-    this.#released ??= this.#letGo();
+    this.#released ??= this.#owner.letGo(this.#lease);
     return this.#released;
   }
 }

@@ -9,7 +9,7 @@ import { LockConfigError } from './errors.js';
 export class Settlements {
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #open = new Set<Promise<void>>();
+  readonly #open = new Set<Promise<unknown>>();
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -17,31 +17,37 @@ export class Settlements {
   }
 
   /** Resolves after the first try, whatever its outcome; the others go on in the background. */
-  settle(request: () => Promise<unknown>, ttl: number): Promise<void> {
-    return new Promise((resolve) => {
-      const settled = this.#repeat(request, ttl, resolve).finally(() => this.#open.delete(settled));
+  async settle(request: () => Promise<unknown>, ttl: number): Promise<void> {
+    const deadline = this.#clock.now() + ttl;
+    let first: Promise<unknown> | undefined;
+    try {
+      first = request();
+      this.#open.add(first);
+      await first;
+    } catch (error) {
+      const settled = this.#repeat(request, deadline, error, ttl).finally(() => this.#open.delete(settled));
       this.#open.add(settled);
-    });
+    } finally {
+      if (first) this.#open.delete(first);
+    }
   }
 
   /** Resolves when all that is under way is settled. */
   async all(): Promise<void> {
-    await Promise.all(this.#open);
+    while (this.#open.size > 0) await Promise.allSettled(this.#open);
   }
 
-  async #repeat(request: () => Promise<unknown>, ttl: number, tried: () => void): Promise<void> {
-    const deadline = this.#clock.now() + ttl;
-    for (let attempt = 0; ; attempt++) {
+  async #repeat(request: () => Promise<unknown>, deadline: number, failure: unknown, ttl: number): Promise<void> {
+    let error = failure;
+    for (let attempt = 0; !(error instanceof LockConfigError) && this.#clock.now() < deadline; attempt++) {
+      const delay = backoff(attempt, Math.min(100, ttl / 12), 1000, this.#random);
+      await new Promise<void>((resolve) => void this.#clock.after(delay, resolve));
       try {
         await request();
         return;
-      } catch (error) {
-        if (error instanceof LockConfigError || this.#clock.now() >= deadline) return;
-      } finally {
-        tried();
+      } catch (again) {
+        error = again;
       }
-      const delay = backoff(attempt, Math.min(100, ttl / 12), 1000, this.#random);
-      await new Promise<void>((resolve) => void this.#clock.after(delay, resolve));
     }
   }
 }

@@ -56,12 +56,12 @@ export class Tenure {
   #nextToken: number;
   #lastToken: number;
 
-  constructor(clock: Clock, grant: TenureGrant) {
+  constructor(clock: Clock, grant: TenureGrant, now: number) {
     this.#clock = clock;
     this.claim = grant.claim;
     this.stray = grant.stray;
     this.waiters = grant.waiters;
-    this.since = clock.now();
+    this.since = now;
     this.renewEvery = grant.renewEvery ?? grant.claim.ttl / 3;
     this.firstRenewal = grant.anchor + (grant.ttl < grant.claim.ttl ? grant.ttl / 4 : this.renewEvery);
     this.validFor = grant.validFor ?? Infinity;
@@ -75,7 +75,12 @@ export class Tenure {
   }
 
   get remaining(): number {
-    return this.#ended ? 0 : Math.max(0, this.#validUntil - this.#clock.now());
+    return this.remainingAt(this.#clock.now());
+  }
+
+  /** For callers that have just read the clock. */
+  remainingAt(now: number): number {
+    return this.#ended ? 0 : Math.max(0, this.#validUntil - now);
   }
 
   get loss(): LossReason | undefined {

@@ -28,13 +28,15 @@ export class WaitingRoom {
 
   enter(key: string, wish: Wish): Seat {
     const line = this.#lineOf(key);
-    const seat = new Seat(this.#clock, wish, () => {
-      line.seats.delete(seat);
-      this.#moved(key, line);
-    });
-    line.seats.add(seat);
-    this.#moved(key, line);
+    const seat = new Seat(this.#clock, wish, this, line);
+    line.append(seat);
+    this.#moved(line);
     return seat;
+  }
+
+  leave(seat: Seat): void {
+    seat.line.remove(seat);
+    this.#moved(seat.line);
   }
 
   /** The instance has the key: nobody here asks the store for it. */
@@ -46,7 +48,7 @@ export class WaitingRoom {
     const line = this.#lines.get(tenure.claim.key);
     if (line?.occupant !== tenure) return;
     line.occupant = undefined;
-    this.#moved(tenure.claim.key, line);
+    this.#moved(line);
   }
 
   isOccupied(key: string): boolean {
@@ -76,46 +78,68 @@ export class WaitingRoom {
 
   #lineOf(key: string): Line {
     let line = this.#lines.get(key);
-    if (!line) this.#lines.set(key, (line = new Line()));
+    if (!line) this.#lines.set(key, (line = new Line(key)));
     return line;
   }
 
-  #moved(key: string, line: Line): void {
+  #moved(line: Line): void {
     if (line.occupant) return;
     if (line.first) line.first.call();
-    else if (this.#lines.get(key) === line) this.#lines.delete(key);
+    else if (this.#lines.get(line.key) === line) this.#lines.delete(line.key);
   }
 }
 
+/** A linked list: most lines are made for one caller that does not wait at all. */
 class Line {
-  readonly seats = new Set<Seat>();
+  readonly key: string;
   occupant: Tenure | undefined;
+  first: Seat | undefined;
+  #last: Seat | undefined;
 
-  get first(): Seat | undefined {
-    const [seat] = this.seats;
-    return seat;
+  constructor(key: string) {
+    this.key = key;
+  }
+
+  append(seat: Seat): void {
+    seat.before = this.#last;
+    if (this.#last) this.#last.after = seat;
+    else this.first = seat;
+    this.#last = seat;
+  }
+
+  remove(seat: Seat): void {
+    const { before, after } = seat;
+    if (before) before.after = after;
+    else this.first = after;
+    if (after) after.before = before;
+    else this.#last = before;
   }
 }
 
 /** One waiting caller. */
 export class Seat {
   readonly wish: Wish;
+  readonly line: Line;
+  before: Seat | undefined;
+  after: Seat | undefined;
   /** Somebody began to wait for the lease while it was on its way to this caller. */
   contended = false;
   readonly #clock: Clock;
-  readonly #leave: () => void;
+  readonly #room: WaitingRoom;
   #called = false;
   #handed: Lease | undefined;
+  #left = false;
   #onTurn: (() => void) | undefined;
   #nudged = false;
   #pushed: Pushed | undefined;
   #wake: (() => void) | undefined;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, wish: Wish, leave: () => void) {
+  constructor(clock: Clock, wish: Wish, room: WaitingRoom, line: Line) {
     this.#clock = clock;
     this.wish = wish;
-    this.#leave = leave;
+    this.#room = room;
+    this.line = line;
   }
 
   /** A lease that was passed on within the instance. */
@@ -147,7 +171,7 @@ export class Seat {
   hand(lease: Lease): void {
     this.#handed = lease;
     this.#onTurn?.();
-    this.#leave();
+    this.leave();
   }
 
   /** From here on a nudge counts, also one that arrives before `rest`. */
@@ -181,6 +205,8 @@ export class Seat {
 
   leave(): void {
     this.#timer?.cancel();
-    if (!this.#handed) this.#leave();
+    if (this.#left) return;
+    this.#left = true;
+    this.#room.leave(this);
   }
 }

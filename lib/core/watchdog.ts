@@ -44,7 +44,7 @@ export class Watchdog {
 
   watch(tenure: Tenure): void {
     const due = tenure.firstRenewal;
-    const slack = (due - this.#clock.now()) / 4;
+    const slack = (due - tenure.since) / 4;
     this.#watches.set(tenure, { due, slack, failures: 0, sentAt: undefined, cause: undefined });
     this.#arm(Math.min(due, tenure.validUntil));
   }
