@@ -30,6 +30,14 @@ describe('a nested lock', () => {
     expect(acquires()).toBe(2);
   });
 
+  it('fails at once also in a thenable that does its work when it is awaited', async () => {
+    // As the query builders of databases are.
+    const lazy = Object.defineProperty({} as Promise<number>, 'then', {
+      value: (...settle: Parameters<Promise<number>['then']>) => manager.withLock(request(), () => 1).then(...settle),
+    });
+    await expect(manager.withLock(request(), () => lazy)).rejects.toThrow(NestedLockError);
+  });
+
   it('of another key, or of a key with the same name in an election, is a lock of its own', async () => {
     await manager.withLock(request(), async () => {
       await manager.withLock(other, () => expect(currentLock()!.key).toBe('other'));
