@@ -122,6 +122,11 @@ export class RedisConnection {
     subscription.settled = true;
   }
 
+  /** A message that still comes finds nobody, so it does not matter when, or whether, the server knows. */
+  unsubscribe(channel: string): void {
+    if (this.#channels.delete(channel)) this.#subscriber.unsubscribe(channel).catch(() => undefined);
+  }
+
   close(): void {
     this.#closed = true;
     this.#commands.disconnect();
