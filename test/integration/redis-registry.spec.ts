@@ -72,12 +72,27 @@ describe('a watch of the registry on Redis', () => {
     await expect.poll(() => seen.at(-1)).toEqual(['after']);
   });
 
+  it('that began before the driver was connected works once it is', async () => {
+    const driver = new RedisDriver({ url: redis.server.url });
+    const listener = (): void => undefined;
+    redis.closing.push(() => driver.close(listener));
+    let calls = 0;
+    driver.registry.watch(scope, () => void calls++);
+    await driver.connect(listener);
+    await expect.poll(subscribers).toBe(1);
+    const before = calls;
+    await driver.registry.put(scope, 'id', 'value', TTL);
+    await expect.poll(() => calls).toBeGreaterThan(before);
+  });
+
   it('that began while there was no connection works once there is one', async () => {
     const [watching, other] = [await proxied(), await instance()];
     watching.proxy.refuse();
     await expect.poll(() => watching.states).toContain('down');
     let calls = 0;
     watching.registry.watch(scope, () => void calls++);
+    await expect(watching.registry.list(scope)).rejects.toMatchObject({ sent: false });
+    expect(calls).toBe(0);
     await watching.proxy.accept();
     await expect.poll(subscribers, { timeout: 10_000 }).toBe(1);
     await expect.poll(() => watching.states).toContain('up');
