@@ -435,6 +435,29 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     assert.equal(dead.grantOf(lost), undefined);
   },
 
+  async 'passes a lease to a living waiter of the instance that a release names, not to an earlier dead one'(bench) {
+    const [holder, other, restarted] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const ttl = Math.max(bench.shortTtl(holder), 600);
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const [next, lost, claim] = [bench.claim(other), bench.claim(restarted, { ttl }), bench.claim(restarted)];
+    await queue(other, next);
+    await queue(restarted, lost);
+    await queue(restarted, claim);
+    await sleep(4 * heartbeat(ttl));
+    for (const [instance, waiting] of [
+      [other, next],
+      [restarted, claim],
+    ] as const)
+      await queue(instance, waiting);
+    await holder.driver.release(held, restarted.id);
+    await restarted.granted(claim);
+    await restarted.driver.release(claim);
+    await other.granted(next);
+    assert.equal(restarted.grantOf(lost), undefined);
+  },
+
   async 'gives a lease that ran out to those who wait, before a newcomer'(bench) {
     const [holder, waiter, newcomer] = [await bench.instance(), await bench.instance(), await bench.instance()];
     if (!holder.driver.capabilities.queue) return;

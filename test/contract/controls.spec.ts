@@ -116,6 +116,15 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
       }),
   },
   {
+    name: 'a release that knows the first waiter of each instance only',
+    caughtBy: 'passes a lease to a living waiter of the instance that a release names, not to an earlier dead one',
+    broken: () =>
+      alterRelease(async (driver, lease, to, waiting) => {
+        const [, ...later] = waiting.filter(({ instance }) => instance === to);
+        return driver.release(lease, later.length > 0 ? undefined : to);
+      }),
+  },
+  {
     name: 'scopes that are cut at a brace',
     caughtBy: 'registry: keeps facts by scope and id, for everybody and whatever their characters',
     broken: () => alterRegistry((registry) => ({ list: (scope) => registry.list(scope.split('}')[0]!) })),
