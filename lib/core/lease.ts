@@ -1,10 +1,13 @@
 import { type Duration, toMilliseconds } from './duration.js';
+import type { Linked } from './linked-list.js';
 import { LockLostError, type LossReason } from './errors.js';
 import { Lock } from './lock.js';
 import type { Tenure } from './tenure.js';
 
 /** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */
-export class Lease {
+export class Lease implements Linked<Lease> {
+  before: Lease | undefined;
+  after: Lease | undefined;
   /** As the caller named it. */
   readonly key: string;
   readonly tenure: Tenure;
