@@ -90,7 +90,7 @@ describe('a linked list', () => {
     ['bd', 'ac'],
   ])('without %s is "%s", in the order of arrival, and takes what was removed at its end', (removed, left) => {
     const list = new LinkedList<Item>();
-    const items = new Map([...'abcd'].map((name) => [name, new Item(name)]));
+    const items = new Map('abcd'.split('').map((name) => [name, new Item(name)]));
     for (const item of items.values()) list.append(item);
     for (const name of removed) {
       list.remove(items.get(name)!);
