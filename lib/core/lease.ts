@@ -105,7 +105,9 @@ export class LeaseHandle extends Lock {
     throw this.#lease.loss ?? this.#lease.lossError(remaining > 0 ? 'ending' : 'expired');
   }
 
-  release(): Promise<void> {
+  /** @param to id of a waiting instance that comes before the others */
+  release(to?: string): Promise<void> {
+    if (!this.#released) this.#lease.tenure.successor = to;
     this.#released ??= this.#letGo();
     return this.#released;
   }

@@ -21,6 +21,11 @@ export class LeaderWork {
     }
   }
 
+  /** How much of it runs. */
+  get running(): number {
+    return this.#running;
+  }
+
   /** Whether the caller is itself part of it, and so cannot wait for its end. */
   get isCaller(): boolean {
     return this.#inside.getStore() === true;

@@ -42,9 +42,13 @@ export interface InstanceInfo {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** This instance as the leader that it is, or may become. */
-export function toMember({ id, url, metadata }: InstanceInfo, joinedAt: number): Member {
-  return { id, ...(url === undefined ? {} : { url }), metadata, role: 'leader', joinedAt };
+export function toMember({ id, url, metadata }: InstanceInfo, role: Role, joinedAt: number): Member {
+  return { id, ...(url === undefined ? {} : { url }), metadata, role, joinedAt };
+}
+
+/** Whether both are nobody, or the same instance since it joined. */
+export function isSameMember(a: Member | null, b: Member | null): boolean {
+  return a?.id === b?.id && a?.joinedAt === b?.joinedAt;
 }
 
 /** What the store keeps beside a leader's lease. */
@@ -54,5 +58,9 @@ export function toLeaseMetadata({ url, metadata, joinedAt }: Member): Record<str
 
 export function toLeader({ instance, metadata }: Pick<LockRecord, 'instance' | 'metadata'>): Member {
   const { url, joinedAt = '0', metadata: own = '{}' } = metadata;
-  return toMember({ id: instance, url, metadata: JSON.parse(own) as Record<string, string> }, Number(joinedAt));
+  return toMember(
+    { id: instance, url, metadata: JSON.parse(own) as Record<string, string> },
+    'leader',
+    Number(joinedAt),
+  );
 }
