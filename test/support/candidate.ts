@@ -2,17 +2,24 @@ import type { LeaderEvent, LeadershipState } from 'nestjs-dist-lock';
 import { Election } from '../../lib/leader/election.js';
 import type { ElectionSettings } from '../../lib/leader/election-settings.js';
 import { LeaderService } from '../../lib/leader/leader.service.js';
+import type { LockManager } from '../../lib/core/lock-manager.js';
 import type { Engine } from './engine.js';
+import type { FaultyDriver } from './faulty-driver.js';
 
-/** One instance in an election, on a manual clock, with all that it said. */
-export class Candidate {
+interface AnyEngine {
+  readonly manager: LockManager;
+  readonly driver: FaultyDriver;
+}
+
+/** One instance in an election, with all that it said. */
+export class Candidate<E extends AnyEngine = Engine> {
   readonly states: LeadershipState[] = [];
   readonly events: LeaderEvent[] = [];
   readonly problems: string[] = [];
   readonly leader: LeaderService;
 
   constructor(
-    readonly engine: Engine,
+    readonly engine: E,
     readonly id: string,
     settings: Partial<ElectionSettings> = {},
   ) {
