@@ -81,16 +81,23 @@ export function isLeaderOnly(method: unknown): boolean {
   return wrappingsOf(method).some(({ decorator }) => decorator === 'LeaderOnly');
 }
 
-async function runIfLeader(
+function runIfLeader(
   { service, instance, proceed }: WrappedCall<LeaderService>,
   property: string | symbol,
   otherwise: LeaderOnlyOptions['otherwise'],
-): Promise<unknown> {
-  if (!service.isLeader()) {
-    // Looked up at the call, on the instance: decorators above this one have run, and perhaps wrapped the method again.
-    const method = (instance as Record<string | symbol, object>)[property]!;
-    if ((otherwise ?? (isBackgroundHandler(method) ? 'skip' : 'reject')) === 'skip') return undefined;
-    service.assertLeader();
+): unknown {
+  if (service.isLeader()) {
+    let entered = false;
+    const result = service.runAsLeader(() => {
+      entered = true;
+      return proceed() as Promise<unknown>;
+    });
+    // The term may have ended between the two looks at the clock: that is a refusal, not a result.
+    if (entered || service.isLeader()) return result;
   }
-  return service.runAsLeader(async () => proceed());
+  // Looked up at the call, on the instance: decorators above this one have run, and perhaps wrapped the method again.
+  const method = (instance as Record<string | symbol, object>)[property]!;
+  if ((otherwise ?? (isBackgroundHandler(method) ? 'skip' : 'reject')) === 'skip') return undefined;
+  service.assertLeader();
+  return undefined;
 }

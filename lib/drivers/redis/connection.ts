@@ -1,6 +1,7 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { classify } from './reply-errors.js';
+import { AnswerTimeout, ScriptCommand } from './script-command.js';
 import { scripts } from './scripts/scripts.generated.js';
 
 /** What we need of a user's ioredis client, version 5 or 6. */
@@ -46,7 +47,8 @@ export class RedisConnection {
   readonly #subscriber: Redis;
   readonly #listener: ConnectionListener;
   /** Channels that we subscribed to, and whether the first answer has come. */
-  readonly #channels = new Map<string, { readonly answered: Promise<void>; settled: boolean }>();
+  readonly #channels = new Map<string, { readonly answered: Promise<boolean>; settled: boolean }>();
+  readonly #answers: AnswerTimeout;
   #lastError: Error | undefined;
   #isUp = false;
   #isCorked = false;
@@ -57,7 +59,8 @@ export class RedisConnection {
     this.#listener = listener;
     this.#commands = open();
     this.#subscriber = open();
-    const { host, port, path } = this.#commands.options;
+    const { host, port, path, commandTimeout } = this.#commands.options;
+    this.#answers = new AnswerTimeout(commandTimeout ?? defaults.commandTimeout);
     this.server = path ?? `${host ?? 'localhost'}:${port ?? 6379}`;
     this.#watch(this.#commands);
     this.#watch(this.#subscriber);
@@ -80,7 +83,7 @@ export class RedisConnection {
     const { sha, lua } = scripts[name];
     this.#cork();
     try {
-      return await this.#commands.evalsha(sha, keys.length, ...keys, ...args);
+      return await this.#answers.send(this.#commands, new ScriptCommand(sha, keys, args));
     } catch (error) {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw classify(error, this.server);
     }
@@ -107,19 +110,16 @@ export class RedisConnection {
     return this.#channels.get(channel)?.settled ?? false;
   }
 
-  /** Resolves when messages of the channel arrive, or cannot for now: they are hints, so callers go on either way. */
-  async subscribe(channel: string): Promise<void> {
+  /** Whether messages of the channel arrive, or cannot for now: they are hints, so callers go on either way. */
+  async subscribe(channel: string): Promise<boolean> {
     let subscription = this.#channels.get(channel);
     if (!subscription) {
-      const answered = this.#subscriber.subscribe(channel).then(
-        () => undefined,
-        (error: Error) => this.#noteError(error),
-      );
-      subscription = { answered, settled: false };
+      subscription = { answered: this.#sendSubscribe(channel), settled: false };
       this.#channels.set(channel, subscription);
     }
-    await subscription.answered;
+    const arrives = await subscription.answered;
     subscription.settled = true;
+    return arrives;
   }
 
   /** A message that still comes finds nobody, so it does not matter when, or whether, the server knows. */
@@ -144,9 +144,21 @@ export class RedisConnection {
     if (!/isn't writeable|Connection is closed/.test(error.message)) this.#lastError = error;
   }
 
+  async #sendSubscribe(...channels: string[]): Promise<boolean> {
+    // Else a lazy client would connect by itself; all channels are subscribed to when it is ready.
+    if (this.#subscriber.status !== 'ready') return false;
+    try {
+      await this.#subscriber.subscribe(...channels);
+      return true;
+    } catch (error) {
+      this.#noteError(error as Error);
+      return false;
+    }
+  }
+
   async #resubscribe(): Promise<void> {
     if (this.#channels.size === 0) return;
-    await this.#subscriber.subscribe(...this.#channels.keys()).catch((error: Error) => this.#noteError(error));
+    await this.#sendSubscribe(...this.#channels.keys());
     // What was published in the meantime is lost: everybody who waits has to ask again.
     if (this.#isUp) this.#listener.up();
   }
