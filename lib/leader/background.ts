@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.js';
+import type { Clock, Timer } from '../core/clock.js';
 
 /** Runs `task` at a call; the calls that come while it runs cause one more run after it, however many they are. */
 export function coalesced(task: () => Promise<void>): () => void {
@@ -24,4 +24,27 @@ export function within<T>(clock: Clock, milliseconds: number, work: Promise<T>):
     const timer = clock.after(milliseconds, () => resolve(undefined));
     void work.then(resolve, reject).finally(() => timer.cancel());
   });
+}
+
+/** A pause that can be cut short. */
+export class Pause {
+  readonly #clock: Clock;
+  #timer: Timer | undefined;
+  #resume: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  of(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resume = resolve;
+      this.#timer = this.#clock.after(milliseconds, resolve);
+    });
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+    this.#resume?.();
+  }
 }

@@ -2,6 +2,7 @@ import { backoff } from '../core/backoff.js';
 import type { LeaseHandle } from '../core/lease.js';
 import type { LockRecord } from '../core/lock-driver.js';
 import type { LockManager } from '../core/lock-manager.js';
+import { Pause } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import { type Member, toLeaseMetadata } from './leadership.js';
 
@@ -15,13 +16,14 @@ export class Campaign {
   readonly #self: Member;
   readonly #listener: ElectionListener;
   readonly #withdrawn = new AbortController();
-  #interrupt: (() => void) | undefined;
+  readonly #pause: Pause;
 
   constructor(manager: LockManager, settings: ElectionSettings, self: Member, listener: ElectionListener) {
     this.#manager = manager;
     this.#settings = settings;
     this.#self = self;
     this.#listener = listener;
+    this.#pause = new Pause(manager.clock);
   }
 
   /** The lease, or undefined when the campaign was withdrawn. */
@@ -36,7 +38,7 @@ export class Campaign {
         this.#listener.problem(`Campaigning in election "${election}" failed; trying again.`, cause);
         this.#listener.report({ type: 'campaign-failed', election, cause });
         const longest = Math.max(LONGEST_PAUSE, retryPeriod);
-        await this.#pause(backoff(failures, retryPeriod, longest, this.#manager.random));
+        if (!signal.aborted) await this.#pause.of(backoff(failures, retryPeriod, longest, this.#manager.random));
       }
     }
     return undefined;
@@ -44,7 +46,7 @@ export class Campaign {
 
   withdraw(): void {
     this.#withdrawn.abort();
-    this.#interrupt?.();
+    this.#pause.end();
   }
 
   #acquire(onRefused: (record: LockRecord | null) => void): Promise<LeaseHandle> {
@@ -60,13 +62,6 @@ export class Campaign {
       signal: this.#withdrawn.signal,
       metadata: toLeaseMetadata(this.#self),
       onRefused,
-    });
-  }
-
-  #pause(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#interrupt = resolve;
-      this.#manager.clock.after(milliseconds, resolve);
     });
   }
 }

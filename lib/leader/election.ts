@@ -1,7 +1,7 @@
 import { detached } from '../core/call-chain.js';
-import { type LockConfigError, NotLeaderError } from '../core/errors.js';
+import { NotLeaderError } from '../core/errors.js';
 import type { LockManager } from '../core/lock-manager.js';
-import { within } from './background.js';
+import { Pause, within } from './background.js';
 import { Campaign } from './campaign.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import type { LeaderCallbacks } from './leader-callbacks.js';
@@ -12,8 +12,8 @@ import {
   isSameMember,
   type LeadershipState,
   type Member,
-  type Role,
-  type Term,
+  nextState,
+  type StateChange,
   toMember,
 } from './leadership.js';
 import { Membership } from './membership.js';
@@ -48,7 +48,7 @@ export class Election {
   /** Somebody called for a campaign since the last one was won. */
   #isUrged = false;
   #campaign: Campaign | undefined;
-  #interrupt: (() => void) | undefined;
+  readonly #pause: Pause;
   #unwatch: (() => void) | undefined;
 
   constructor(manager: LockManager, info: InstanceInfo, settings: ElectionSettings, listener: ElectionListener) {
@@ -56,16 +56,13 @@ export class Election {
     this.#manager = manager;
     this.#listener = listener;
     this.#wanted = settings.autoCampaign;
+    this.#pause = new Pause(manager.clock);
     const since = manager.clock.wall();
     const self = toMember(info, 'leader', since);
     this.#member = self;
     this.#state = { election: settings.election, role: 'follower', leader: null, term: null, since };
     this.#view = new LeaderView(manager, settings, (leader) => this.#sawLeader(leader));
-    this.#membership = new Membership(manager, settings, () => this.self, {
-      twin: () => this.#reportTwin(),
-      refused: (error: LockConfigError) =>
-        listener.problem(`The members of election "${settings.election}" cannot be stored.`, error),
-    });
+    this.#membership = new Membership(manager, settings, () => this.self, listener);
     this.#leading = new Leading({
       manager,
       settings,
@@ -92,7 +89,9 @@ export class Election {
   start(): void {
     if (this.#loop || this.#hasLeft) return;
     const { registry } = this.#manager;
-    this.#unwatch = registry?.watch(this.settings.membersScope, () => this.#mayHaveChanged());
+    this.#unwatch = registry?.watch(this.settings.membersScope, () => {
+      if (this.#state.role !== 'leader') this.#view.look();
+    });
     this.#loop = detached(() => this.#run());
     detached(() => this.#membership.announce());
   }
@@ -101,7 +100,7 @@ export class Election {
     this.#wanted = true;
     this.#isUrged = true;
     this.#notBefore = 0;
-    this.#interrupt?.();
+    this.#pause.end();
   }
 
   async resign(to?: string): Promise<void> {
@@ -119,7 +118,7 @@ export class Election {
     this.#unwatch?.();
     this.#campaign?.withdraw();
     this.#leading.end('left', reason);
-    this.#interrupt?.();
+    this.#pause.end();
     await this.#loop;
     await within(this.#manager.clock, FORGOTTEN_WITHIN, this.#membership.leave());
     this.#become({ role: 'stopped', leader: null });
@@ -171,7 +170,7 @@ export class Election {
         this.#become({ role: 'follower' });
         this.#view.look();
         const rest = this.#wanted ? this.#notBefore - clock.now() : Infinity;
-        await this.#pause(Math.min(this.settings.retryPeriod, rest));
+        if (!this.#hasLeft) await this.#pause.of(Math.min(this.settings.retryPeriod, rest));
       }
     }
   }
@@ -189,48 +188,16 @@ export class Election {
     if (!this.#isUrged) this.#notBefore = this.#manager.clock.now() + rest;
   }
 
-  #pause(milliseconds: number): Promise<void> {
-    if (this.#hasLeft) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.#manager.clock.after(milliseconds, resolve);
-      this.#interrupt = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
-  }
-
-  #mayHaveChanged(): void {
-    if (this.#state.role !== 'leader') this.#view.look();
-  }
-
   #sawLeader(leader: Member | null): void {
     const { role, leader: known } = this.#state;
     if (role === 'leader' || role === 'stopped' || isSameMember(leader, known)) return;
     this.#become({ role, leader });
   }
 
-  #reportTwin(): void {
-    const { election } = this.settings;
-    const { id } = this.#member;
-    this.#listener.problem(
-      `Another running process takes part in election "${election}" with the instance id "${id}" of this one. Neither ` +
-        'sees the other as the leader, and only one of them is listed. Give each process its own `instance.id`.',
-    );
-    this.#listener.report({ type: 'instance-id-taken', election, id });
-  }
-
-  #become(change: { role: Role; leader?: Member | null; term?: Term; reason?: string }): void {
-    const { election, role, leader, since } = this.#state;
+  #become(change: StateChange): void {
+    const { role } = this.#state;
     if (change.role === role && change.leader === undefined) return;
-    this.#state = {
-      election,
-      role: change.role,
-      leader: change.leader === undefined ? leader : change.leader,
-      term: change.term ?? null,
-      since: change.role === role ? since : this.#manager.clock.wall(),
-      ...(change.reason === undefined ? {} : { reason: change.reason }),
-    };
+    this.#state = nextState(this.#state, change, this.#manager.clock.wall());
     if (change.role !== role) this.#membership.announce();
     this.#listener.changed(this.#state);
     if (change.leader) this.callbacks.newLeader(change.leader, change.term ?? null);

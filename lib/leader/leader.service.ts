@@ -19,6 +19,7 @@ import {
 import type { Election } from './election.js';
 import type { LeaderCallbacks } from './leader-callbacks.js';
 import type { LeaderEvent, LeaderEventSink } from './leader-events.js';
+import { membersOf } from './members-stream.js';
 import { isSameMember, type LeadershipState, type Member, type Term } from './leadership.js';
 
 /** Makes the election behind a service, whose news go to `publish` and `report`. */
@@ -69,16 +70,8 @@ export class LeaderService {
       map(({ leader }) => leader),
       distinctUntilChanged(isSameMember),
     );
-    this.members$ = new Observable<Member[]>((subscriber) =>
-      this.#election.watchMembers(async () => {
-        const members = await this.#election.members().catch(() => undefined);
-        if (members) subscriber.next(members);
-      }),
-    ).pipe(
-      distinctUntilChanged((a, b) => JSON.stringify(a) === JSON.stringify(b)),
-      takeUntil(this.#subject.pipe(ignoreElements(), endWith(true))),
-      share({ connector: () => new ReplaySubject(1) }),
-    );
+    const ended$ = this.#subject.pipe(ignoreElements(), endWith(true));
+    this.members$ = membersOf(this.#election).pipe(takeUntil(ended$), share({ connector: () => new ReplaySubject(1) }));
   }
 
   /** This instance, with its role at this moment. */

@@ -35,6 +35,21 @@ export interface LeadershipState {
   readonly reason?: string;
 }
 
+export interface StateChange {
+  readonly role: Role;
+  /** Default: as before. */
+  readonly leader?: Member | null;
+  readonly term?: Term;
+  readonly reason?: string;
+}
+
+/** @param now milliseconds since 1970 */
+export function nextState(state: LeadershipState, change: StateChange, now: number): LeadershipState {
+  const { role, leader = state.leader, term = null, reason } = change;
+  const since = role === state.role ? state.since : now;
+  return { election: state.election, role, leader, term, since, ...(reason === undefined ? {} : { reason }) };
+}
+
 /** How an instance presents itself. */
 export interface InstanceInfo {
   readonly id: string;

@@ -8,7 +8,7 @@ import { FlapDamping } from './flap-damping.js';
 import { assertCampaigns, preferredOf } from './hand-over.js';
 import { LeaderCallbacks } from './leader-callbacks.js';
 import { LeaderWork } from './leader-work.js';
-import type { Member, Role, Term } from './leadership.js';
+import type { Member, StateChange } from './leadership.js';
 import type { Membership } from './membership.js';
 
 /** How long a hand-over waits for what the store knows of the members, in milliseconds. */
@@ -26,7 +26,7 @@ export interface LeadingContext {
   readonly self: Member;
   /** Aborts when the instance leaves the election for good. */
   readonly left: AbortSignal;
-  become(change: { role: Role; leader: Member | null; term?: Term; reason?: string }): void;
+  become(change: StateChange): void;
   notLeader(): NotLeaderError;
 }
 

@@ -4,15 +4,8 @@ import { newHolder } from '../core/holder.js';
 import type { LockManager } from '../core/lock-manager.js';
 import type { Timer } from '../core/clock.js';
 import { coalesced } from './background.js';
+import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import { type InstanceInfo, type Member, type Role, toMember } from './leadership.js';
-
-export interface MembershipSettings {
-  /** The scope of the members in the store. */
-  readonly membersScope: string;
-  readonly leaseDuration: number;
-  readonly retryPeriod: number;
-  readonly priority: number;
-}
 
 /** A member with what only other instances need to know. */
 export interface Candidacy {
@@ -22,15 +15,9 @@ export interface Candidacy {
   readonly process: string;
 }
 
-export interface MembershipListener {
-  /** Another process that is alive uses this instance's id. */
-  twin(): void;
-  /** The store refuses the facts for a reason that only a change of its configuration mends. */
-  refused(error: LockConfigError): void;
-}
-
 /** How often an instance looks, after it joined, whether another one uses its id. */
 const TWIN_CHECKS = 3;
+const CANNOT_BE_STORED = 'The store refuses to keep the members of an election: no instance can list them.';
 
 /**
  * This instance as a member of an election, and the others. Members are hints for people and for the hand-over: nothing
@@ -39,9 +26,9 @@ const TWIN_CHECKS = 3;
  */
 export class Membership {
   readonly #manager: LockManager;
-  readonly #settings: MembershipSettings;
+  readonly #settings: ElectionSettings;
   readonly #self: () => Member;
-  readonly #listener: MembershipListener;
+  readonly #listener: ElectionListener;
   readonly #process = newHolder();
   /** What the store was last told, where it is known. */
   #written: string | undefined;
@@ -52,7 +39,7 @@ export class Membership {
   #refresh: Timer | undefined;
   #left = false;
 
-  constructor(manager: LockManager, settings: MembershipSettings, self: () => Member, listener: MembershipListener) {
+  constructor(manager: LockManager, settings: ElectionSettings, self: () => Member, listener: ElectionListener) {
     this.#manager = manager;
     this.#settings = settings;
     this.#self = self;
@@ -120,7 +107,7 @@ export class Membership {
       } while (!this.#left && this.#written !== this.#fact());
       this.#failures = 0;
     } catch (error) {
-      if (error instanceof LockConfigError && this.#failures === 0) this.#listener.refused(error);
+      if (error instanceof LockConfigError && this.#failures === 0) this.#listener.problem(CANNOT_BE_STORED, error);
       this.#failures++;
     }
     this.#writing = undefined;
@@ -137,7 +124,13 @@ export class Membership {
   #foundTwin(): void {
     if (this.#hasTwin) return;
     this.#hasTwin = true;
-    this.#listener.twin();
+    const { election } = this.#settings;
+    const { id } = this.#self();
+    this.#listener.problem(
+      `Another running process takes part in election "${election}" with the instance id "${id}" of this one. Neither ` +
+        'sees the other as the leader, and only one of them is listed. Give each process its own `instance.id`.',
+    );
+    this.#listener.report({ type: 'instance-id-taken', election, id });
   }
 
   #candidacy(): Candidacy {

@@ -225,7 +225,7 @@ describe('an election', () => {
       ['leader work of another election', (resign) => b.leader.runAsLeader(resign)],
     ])('can be resigned from inside that work through %s', async (_where, through) => {
       pair();
-      b = new Candidate(a.engine, 'a', { election: 'other', name: 'test:e:other' });
+      b = new Candidate(a.engine, 'a', { election: 'other', name: 'test:e:other', membersScope: 'test:m:other' });
       a.leader.start();
       b.leader.start();
       await advance(10);
