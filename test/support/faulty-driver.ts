@@ -36,6 +36,8 @@ export class FaultyDriver implements LockDriver {
   deaf = false;
   /** While set, the registry does not answer. */
   registryHangs = false;
+  /** Milliseconds after which the registry executes a request. */
+  registryTakes = 0;
   inspections = 0;
   /** Requests to the registry. */
   registryCalls = 0;
@@ -120,6 +122,7 @@ export class FaultyDriver implements LockDriver {
     this.registryCalls++;
     if (this.registryHangs) return new Promise(() => {});
     if (this.unreachable) throw new DriverUnavailableError('Not connected.', { sent: false });
+    if (this.registryTakes > 0) await this.#pass(this.registryTakes);
     return execute();
   }
 

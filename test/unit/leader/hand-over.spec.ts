@@ -157,6 +157,14 @@ describe('a hand-over', () => {
       expect(leaders()).toEqual(['a']);
     });
 
+    it('is refused where the term ends while the members are looked up', async () => {
+      a.engine.driver.registryTakes = 20_000;
+      const resigned = outcome(a.leader.resign({ to: 'c' }));
+      a.engine.driver.unreachable = true;
+      await advance(20_100);
+      expect(resigned.error).toBeInstanceOf(NotLeaderError);
+    });
+
     it('is refused while the store is down, and leadership is kept', async () => {
       a.engine.driver.unreachable = true;
       await expect(a.leader.resign({ to: 'c' })).rejects.toThrow(DriverUnavailableError);

@@ -175,6 +175,19 @@ describe('the members of an election', () => {
     expect(seen.at(-1)).toEqual(['a leader']);
   });
 
+  it('do not come back by a write that was on its way when they left', async () => {
+    const c = await join('c');
+    const a = new Candidate(first.peer('a'), 'a', { autoCampaign: false });
+    a.engine.driver.registryTakes = 300;
+    await a.start();
+    await advance(100);
+    a.engine.driver.registryTakes = 0;
+    const left = a.leader.stop();
+    await advance(1000);
+    await left;
+    expect(rolesOf(await c.leader.members())).toEqual(['c leader']);
+  });
+
   it('ignore what they do not understand in the store', async () => {
     const c = await join('c');
     await first.store.registry!.put(ELECTION.membersScope, 'newer', 'a format of another version', 60_000);
@@ -248,6 +261,18 @@ describe('the members of an election', () => {
         expect.stringMatching(/^Another running process .* instance id "c" .* Give each process its own `instance.id`/),
       ]);
       expect(two.eventsOf('instance-id-taken')).toEqual([{ type: 'instance-id-taken', election: 'default', id: 'c' }]);
+    });
+
+    it('do not mistake a restart for that before they have written themselves', async () => {
+      const before = await join('c');
+      before.cutOff();
+      const restarted = new Candidate(first.peer('c'), 'c');
+      restarted.engine.driver.registryTakes = 200;
+      await restarted.start();
+      restarted.engine.driver.registryTakes = 0;
+      expect((await restarted.leader.members()).map(({ id }) => id)).toEqual(['c']);
+      await advance(LEASE);
+      expect(restarted.problems).toEqual([]);
     });
 
     it('do not mistake a restart for that, nor inherit its lease', async () => {
