@@ -45,7 +45,7 @@ export class Election {
   #wanted: boolean;
   /** Until then the instance stays out, by the monotonic clock. */
   #notBefore = 0;
-  /** Somebody called for a campaign since the last one was won. */
+  /** Somebody called for a campaign since the last term ended. */
   #isUrged = false;
   #campaign: Campaign | undefined;
   readonly #pause: Pause;
@@ -98,7 +98,7 @@ export class Election {
 
   campaign(): void {
     this.#wanted = true;
-    this.#isUrged = true;
+    this.#isUrged = this.#state.role !== 'leader';
     this.#notBefore = 0;
     this.#pause.end();
   }
@@ -114,7 +114,7 @@ export class Election {
 
   /** Leaves the election: leading ends at once. Resolves when the lease was handed over or the grace period is over. */
   async stop(reason: string): Promise<void> {
-    this.#left.abort(reason);
+    this.#left.abort();
     this.#unwatch?.();
     this.#campaign?.withdraw();
     this.#leading.end('left', reason);

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.js';
+import { NotLeaderError } from '../core/errors.js';
 import { within } from './background.js';
 import type { Member, Term } from './leadership.js';
 
@@ -101,5 +102,6 @@ export class LeaderCallbacks {
 /** Code that ends because its signal aborted often says so by throwing. */
 function isOwnAbort(error: unknown, signal: AbortSignal | undefined): boolean {
   if (!signal?.aborted) return false;
-  return error === signal.reason || (error instanceof Error && error.name === 'AbortError');
+  if (error === signal.reason || error instanceof NotLeaderError) return true;
+  return error instanceof Error && error.name === 'AbortError';
 }

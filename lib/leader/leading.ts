@@ -75,7 +75,6 @@ export class Leading {
     });
     listener.report({ type: 'elected', election, term: term.number });
     become({ role: 'leader', leader: self, term });
-    if (left.aborted) this.end('left', String(left.reason));
     // Whoever heard of the term may have ended it at once.
     if (this.#active === active) this.callbacks.started(term);
 

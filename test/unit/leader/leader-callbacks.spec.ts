@@ -138,12 +138,16 @@ describe('the callbacks of an election', () => {
     expect(calls).toEqual(['started', 'stopped', 'started done', 'stopped done', 'started']);
   });
 
-  it('learn of a loss by the signal', async () => {
+  it.each<[string, (signal: AbortSignal) => unknown]>([
+    ['the reason of the signal', (signal) => signal.reason],
+    ['what a request throws that was given the signal', () => new DOMException('aborted', 'AbortError')],
+    ['that it does not lead', () => a.leader.assertLeader()],
+  ])('learn of a loss by the signal, and may then throw %s', async (_what, error) => {
     const reasons: unknown[] = [];
     a.leader.callbacks.add('started', 'started', async ({ signal }) => {
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
       calls.push('aborted');
-      throw signal.reason;
+      throw error(signal);
     });
     a.leader.callbacks.add('stopped', 'stopped', (reason) => reasons.push(reason));
     await start();
@@ -151,7 +155,6 @@ describe('the callbacks of an election', () => {
     await advance(12_000);
     expect(calls).toEqual(['aborted']);
     expect(reasons).toEqual([expect.stringMatching(/could not be renewed in time/)]);
-    // What it throws because the signal aborted is no failure.
     expect(a.events.map(({ type }) => type)).toEqual(['elected', 'term-ended', 'drained']);
     expect(a.eventsOf('drained')).toMatchObject([{ finished: 2, unfinished: 0 }]);
   });

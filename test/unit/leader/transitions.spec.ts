@@ -210,6 +210,15 @@ const transitions: Transition[] = [
     roles: [...LED, 'stepping-down', 'follower', 'candidate'],
   },
   {
+    name: 'a leader that was called to campaign while it led rests all the same when it resigns',
+    run: async (scene) => {
+      await scene.a.leader.campaign();
+      await scene.a.leader.resign();
+      await scene.pass(1900);
+    },
+    roles: [...LED, 'stepping-down', 'follower'],
+  },
+  {
     name: 'a call to campaign that comes while stepping down is not forgotten',
     run: async (scene) => {
       const finish = await scene.work();
