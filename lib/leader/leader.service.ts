@@ -16,6 +16,7 @@ import {
   takeUntil,
   takeWhile,
 } from 'rxjs';
+import { OptionsCheck } from '../core/options-check.js';
 import type { Election } from './election.js';
 import type { LeaderCallbacks } from './leader-callbacks.js';
 import type { LeaderEvent, LeaderEventSink } from './leader-events.js';
@@ -132,9 +133,13 @@ export class LeaderService {
    * @throws MemberNotFoundError when `to` is no member that campaigns
    * @throws NotLeaderError when `to` is given and this instance does not lead
    * @throws DriverUnavailableError when `to` is given and the store cannot be asked for the members
-   * @throws LockConfigError when `to` is given and the driver cannot pass a lease to one of those who wait
+   * @throws LockConfigError when `to` is given and the driver cannot pass a lease to one of those who wait, or is no id
    */
-  async resign({ to }: { readonly to?: string } = {}): Promise<void> {
+  async resign(options: { readonly to?: string } = {}): Promise<void> {
+    const check = new OptionsCheck('resign()');
+    const { to } = check.object(options, '', ['to']);
+    check.ofType(to, 'to', 'string');
+    check.done();
     await this.#election.resign(to);
   }
 

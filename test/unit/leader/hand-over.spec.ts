@@ -151,6 +151,15 @@ describe('a hand-over', () => {
       expect(leaders()).toEqual(['a']);
     });
 
+    it.each([
+      [{ two: 'c' }, 'resign(): two: unknown option. Known: to.'],
+      [{ to: 5 }, 'resign(): to: expected a string.'],
+      ['c', 'resign(): options: expected an object.'],
+    ])('is refused where it is said as %o, and leadership is kept', async (options, text) => {
+      await expect(a.leader.resign(options as object)).rejects.toEqual(new LockConfigError(text));
+      expect(leaders()).toEqual(['a']);
+    });
+
     it('is refused by an instance that does not lead', async () => {
       await expect(b.leader.resign({ to: 'c' })).rejects.toThrow(NotLeaderError);
       await advance(100);
