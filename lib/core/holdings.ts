@@ -119,7 +119,8 @@ export class Holdings implements LeaseOwner {
     const isInStore = tenure.loss === undefined || tenure.loss === 'expired';
     this.#watchdog.unwatch(tenure);
     tenure.end();
-    const request = (): Promise<unknown> => (stray ? this.#driver.cancel(claim) : this.#driver.release(claim));
+    const request = (): Promise<unknown> =>
+      stray ? this.#driver.cancel(claim) : this.#driver.release(claim, tenure.successor);
     const released = isInStore ? this.#settlements.settle(request, claim.ttl) : undefined;
     // Once the release is on its way: the next caller here gets in line behind those who wait in the store.
     this.#room.vacate(tenure);

@@ -113,7 +113,9 @@ export class LeaseHandle extends Lock {
     throw this.#lease.loss ?? this.#lease.lossError(remaining > 0 ? 'ending' : 'expired');
   }
 
-  release(): Promise<void> {
+  /** @param to id of a waiting instance that comes before the others */
+  release(to?: string): Promise<void> {
+    if (to !== undefined && !this.#released) this.#lease.tenure.successor = to;
     this.#released ??= this.#owner.letGo(this.#lease);
     return this.#released;
   }

@@ -51,6 +51,8 @@ export class Tenure implements Linked<Tenure> {
   lease: Lease | undefined;
   /** Others that wait in the store, as far as we were told. */
   waiters: number;
+  /** Id of a waiting instance that is to have the key next. */
+  successor: string | undefined;
   /** How often it was passed on within this instance. */
   passed = 0;
 

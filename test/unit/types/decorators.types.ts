@@ -1,5 +1,5 @@
 /**
- * What the compiler accepts under `@WithLock` and `@LeaderOnly`, and what it refuses. Nothing here runs: `npm run
+ * What the compiler accepts under `@WithLock`, `@LeaderOnly` and the callbacks of an election, and what it refuses. Nothing here runs: `npm run
  * typecheck` fails where a valid form is refused, and where a `@ts-expect-error` expects an error that is not there.
  */
 import {
@@ -8,7 +8,12 @@ import {
   type LeaderOnlyOptions,
   type Lock,
   lockKey,
+  type Member,
   type OnContention,
+  OnNewLeader,
+  OnStartedLeading,
+  OnStoppedLeading,
+  type StartedLeading,
   WithLock,
   type WithLockOptions,
 } from 'nestjs-dist-lock';
@@ -314,4 +319,47 @@ class RefusedByLeaderOnly {
   }
 }
 
+class AcceptedCallbacks {
+  @OnStartedLeading()
+  async started({ term, signal }: StartedLeading): Promise<number> {
+    return signal.aborted ? 0 : term.number;
+  }
+
+  @OnStoppedLeading('reports')
+  stopped(_reason: string): void {}
+
+  @OnNewLeader({ election: 'reports', name: 'orders' })
+  protected follow({ id }: Pick<Member, 'id'>): string {
+    return id;
+  }
+
+  @OnStartedLeading()
+  @OnStoppedLeading()
+  @OnNewLeader()
+  takesNothing(): void {}
+}
+
+class RefusedCallbacks {
+  // @ts-expect-error it is called with the term and its signal
+  @OnStartedLeading()
+  started(_reason: string): void {}
+
+  // @ts-expect-error it is called with the reason alone
+  @OnStoppedLeading()
+  stopped(_reason: string, _code: number): void {}
+
+  // @ts-expect-error it is called with the member
+  @OnNewLeader()
+  follow(_leader: { address: string }): void {}
+
+  // @ts-expect-error an unknown option
+  @OnNewLeader({ elections: 'reports' })
+  unknownOption(): void {}
+
+  // @ts-expect-error a property is no method
+  @OnNewLeader()
+  property = 1;
+}
+
+export type { AcceptedCallbacks, RefusedCallbacks };
 export type { Accepted, AcceptedAbstractClass, AcceptedClass, RefusedByLeaderOnly, RefusedByWithLock };
