@@ -19,7 +19,9 @@ function callers() {
   const add = (name: string, wait: number, signal?: AbortSignal) => {
     const patience = waiting.add(clock.now(), wait, signal, false);
     const never = patience.bound(new Promise<never>(() => undefined));
-    never.catch((reason: unknown) => ended.push(reason === timeUp ? `${name} ${clock.now()}` : `${name} ${reason}`));
+    never.catch((reason: unknown) =>
+      ended.push(reason === timeUp ? `${name} ${clock.now()}` : `${name} ${String(reason)}`),
+    );
     return patience;
   };
   return { clock, waiting, ended, add };
