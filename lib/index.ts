@@ -45,6 +45,7 @@ export {
   WithLock,
   type WithLockOptions,
 } from './decorators/with-lock.js';
+export { gateByLeader } from './leader/gate-by-leader.js';
 export { LeaderService } from './leader/leader.service.js';
 export type { LeadershipState, Member, Role, Term } from './leader/leadership.js';
 export { InjectLockService } from './nest/injection.js';
