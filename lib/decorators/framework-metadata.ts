@@ -14,6 +14,29 @@ export function isScheduled(method: object): boolean {
   return Reflect.hasMetadata('SCHEDULER_TYPE', method);
 }
 
+export function isCron(method: object): boolean {
+  return Reflect.hasMetadata('SCHEDULE_CRON_OPTIONS', method);
+}
+
+export function isTimeout(method: object): boolean {
+  return Reflect.hasMetadata('SCHEDULE_TIMEOUT_OPTIONS', method);
+}
+
+/** The handler of an HTTP request. */
+export function isRoute(method: object): boolean {
+  return Reflect.hasMetadata('path', method);
+}
+
+/** The method of a BullMQ `WorkerHost` that processes jobs. `@Processor` may not have run yet. */
+export function isProcessor(type: object, name: string): boolean {
+  const { prototype } = type as { prototype: object };
+  return name === 'process' && (isProcessorClass(type) || 'worker' in prototype);
+}
+
+export function isProcessorClass(type: object): boolean {
+  return Reflect.hasMetadata('bullmq:processor_metadata', type);
+}
+
 /** A route, message, gateway or resolver handler: Nest runs guards before it. */
 export function isGuardedHandler(method: object): boolean {
   return GUARDED.some((key) => Reflect.hasMetadata(key, method));

@@ -1,79 +1,100 @@
 import { SetMetadata, UseGuards } from '@nestjs/common';
+import type { Duration } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
+import { knownLeader } from '../leader/known-leader.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import { leaderToken } from '../nest/injection.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../nest/leader.guard.js';
-import { isBackgroundHandler, isGuardedHandler, methodsOf } from './framework-metadata.js';
+import {
+  isBackgroundHandler,
+  isGuardedHandler,
+  isProcessor,
+  isRoute,
+  isTimeout,
+  methodsOf,
+} from './framework-metadata.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { ensureSlot, type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
 
+/** What a call does on an instance that does not lead. `redirect` and `forward` are for HTTP routes. */
+export type Otherwise = 'skip' | 'reject' | 'redirect' | 'forward';
+
 export interface LeaderOnlyOptions {
-  /** The named registration whose election decides. Default: the registration without a name. */
+  /** The election that decides. Default: `default`. */
+  election?: string;
+  /** The named registration that the election belongs to. Default: the registration without a name. */
   name?: string;
   /**
-   * What a call does on an instance that does not lead: `skip` returns undefined, `reject` throws a NotLeaderError.
+   * What a call does on an instance that does not lead: `skip` returns undefined, `reject` throws a NotLeaderError (503
+   * with `Retry-After` and `X-Leader` on HTTP). For routes also `redirect`, a 307 to the leader's `instance.url`, and
+   * `forward`, which passes the request on to the leader and its answer back.
    * Default: `skip` for cron, interval, timeout and event handlers, where nobody can receive an error; else `reject`.
    */
-  otherwise?: 'skip' | 'reject';
+  otherwise?: Otherwise;
+  /** With `forward`: for how long the leader may be silent before its answer begins. Default: 30 s. */
+  timeout?: Duration;
 }
 
 /** Accepts classes, and methods that return a promise. */
-export interface LeaderOnlyDecorator<Otherwise = 'reject'> {
+export interface LeaderOnlyDecorator<Choice = 'reject'> {
   (target: abstract new (...args: never[]) => unknown): void;
   <Method extends AsyncMethod>(
     target: object,
     property: string | symbol,
-    descriptor: TypedPropertyDescriptor<Method> & SkipFits<Otherwise, Method>,
+    descriptor: TypedPropertyDescriptor<Method> & SkipFits<Choice, Method>,
   ): void;
 }
 
+const CHOICES: readonly Otherwise[] = ['skip', 'reject', 'redirect', 'forward'];
+const FORWARD_TIMEOUT = 30_000;
+
 /**
- * Lets a method, or a class, work on the leader only. A class: all its routes and message handlers are guarded, and
- * all its scheduled and event handlers are skipped on other instances. A message is never skipped, because the broker
- * would take it as done: it is rejected. A hand-over waits for the promise that a running method returned, not for the
- * end of an Observable.
+ * Lets a method, or a class, work on the leader only. A class: all its routes and message handlers are guarded, all its
+ * scheduled and event handlers are skipped on other instances, and the worker of a BullMQ processor is paused there. A
+ * message is never skipped, because the broker would take it as done: it is rejected. A hand-over waits for the promise
+ * that a running method returned, not for the end of an Observable; what ends the method is
+ * `LeaderService.assertLeader().signal`.
  *
+ * @param options the name of an election, or options
  * @throws LockConfigError at once, when an option is wrong
  */
-export function LeaderOnly<Otherwise extends 'skip' | 'reject' = 'reject'>(
-  options: LeaderOnlyOptions & { otherwise?: Otherwise } = {},
-): LeaderOnlyDecorator<Otherwise> {
-  const check = new OptionsCheck('@LeaderOnly');
-  const { name, otherwise } = check.object(options, '', ['name', 'otherwise']);
-  check.ofType(name, 'name', 'string');
-  if (otherwise !== undefined && !['skip', 'reject'].includes(otherwise)) {
-    check.problem("otherwise: expected 'skip' or 'reject'.");
-  }
-  check.done();
-
-  const token = leaderToken(name);
-  const wrap = (target: object, property: string | symbol, descriptor: PropertyDescriptor | undefined): void =>
-    wrapMethod<LeaderService>('LeaderOnly', token, options, [target, property, descriptor], (call) =>
-      runIfLeader(call, property, otherwise),
+export function LeaderOnly<Choice extends Otherwise = 'reject'>(
+  options: string | (LeaderOnlyOptions & { otherwise?: Choice }) = {},
+): LeaderOnlyDecorator<Choice> {
+  const checked = checkOptions(typeof options === 'string' ? { election: options } : options);
+  const { token, otherwise } = checked;
+  const wrap = (
+    target: object,
+    property: string | symbol,
+    descriptor: PropertyDescriptor | undefined,
+    choice = otherwise,
+  ): void =>
+    wrapMethod<LeaderService>('LeaderOnly', token, checked, [target, property, descriptor], (call) =>
+      runIfLeader(call, property, choice),
     );
-  const guard = (guarded: LeaderOnlyMetadata): MethodDecorator & ClassDecorator =>
-    ((...target: Parameters<MethodDecorator>) => {
-      SetMetadata(LEADER_ONLY, guarded)(...target);
-      UseGuards(LeaderGuard)(...target);
-    }) as MethodDecorator & ClassDecorator;
+  const guard = (...target: Parameters<MethodDecorator>): void => {
+    SetMetadata<string, LeaderOnlyMetadata>(LEADER_ONLY, checked)(...target);
+    UseGuards(LeaderGuard)(...target);
+  };
 
   return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor) => {
     if (property !== undefined) {
       wrap(target, property, descriptor);
-      if (otherwise !== 'skip') guard({ token })(target, property, descriptor!);
+      if (otherwise !== 'skip') guard(target, property, descriptor!);
       return;
     }
     const { prototype } = target as { prototype: object };
     // Also for a base class whose subclasses have the handlers: without the module the application must not start.
     ensureSlot(prototype, token);
     for (const [method, value] of methodsOf(prototype)) {
-      const isHandler = isBackgroundHandler(value) || isGuardedHandler(value);
+      const isHandler = isBackgroundHandler(value) || isGuardedHandler(value) || isProcessor(target, method);
       if (!isHandler || isLeaderOnly(value)) continue;
       const wrapped = { value, writable: true, configurable: true, enumerable: false };
-      wrap(prototype, method, wrapped);
+      // What says where a request goes says nothing of a job.
+      wrap(prototype, method, wrapped, forRequests(otherwise) && !isRoute(value) ? undefined : otherwise);
       Object.defineProperty(prototype, method, wrapped);
     }
-    guard({ token })(target as () => void);
+    (guard as unknown as (type: object) => void)(target);
   };
 }
 
@@ -81,16 +102,45 @@ export function isLeaderOnly(method: unknown): boolean {
   return wrappingsOf(method).some(({ decorator }) => decorator === 'LeaderOnly');
 }
 
+/** Whether the choice is one for HTTP requests only. */
+export function forRequests(otherwise: Otherwise | undefined): boolean {
+  return otherwise === 'redirect' || otherwise === 'forward';
+}
+
+function checkOptions(options: LeaderOnlyOptions): LeaderOnlyMetadata {
+  const check = new OptionsCheck('@LeaderOnly');
+  const { election, name, otherwise, timeout } = check.object(options, '', [
+    'election',
+    'name',
+    'otherwise',
+    'timeout',
+  ]);
+  check.ofType(election, 'election', 'string');
+  check.ofType(name, 'name', 'string');
+  if (election === '') check.problem('election: must not be empty.');
+  if (otherwise !== undefined && !CHOICES.includes(otherwise)) {
+    check.problem(`otherwise: expected ${CHOICES.map((choice) => `'${choice}'`).join(', ')}.`);
+  }
+  if (timeout !== undefined && otherwise !== 'forward') check.problem("timeout: has no effect without 'forward'.");
+  const forwardTimeout = check.duration(timeout, 'timeout', FORWARD_TIMEOUT);
+  check.done();
+  return { token: leaderToken(name, election), otherwise, timeout: forwardTimeout };
+}
+
 async function runIfLeader(
   { service, instance, proceed }: WrappedCall<LeaderService>,
   property: string | symbol,
-  otherwise: LeaderOnlyOptions['otherwise'],
+  otherwise: Otherwise | undefined,
 ): Promise<unknown> {
   if (!service.isLeader()) {
     // Looked up at the call, on the instance: decorators above this one have run, and perhaps wrapped the method again.
     const method = (instance as Record<string | symbol, object>)[property]!;
-    if ((otherwise ?? (isBackgroundHandler(method) ? 'skip' : 'reject')) === 'skip') return undefined;
-    service.assertLeader();
+    // It fires once, often before the first leader is known: then nobody would ever run it.
+    if (isTimeout(method)) await knownLeader(service);
+    if (!service.isLeader()) {
+      if ((otherwise ?? (isBackgroundHandler(method) ? 'skip' : 'reject')) === 'skip') return undefined;
+      service.assertLeader();
+    }
   }
   return service.runAsLeader(async () => proceed());
 }

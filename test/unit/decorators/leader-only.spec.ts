@@ -354,9 +354,16 @@ describe('a class under @LeaderOnly', () => {
 describe('a wrong option of @LeaderOnly is refused where it is written', () => {
   it.each<[unknown, string]>([
     [{ name: 5 }, '@LeaderOnly: name: expected a string.'],
-    [{ otherwise: 'wait' }, "@LeaderOnly: otherwise: expected 'skip' or 'reject'."],
-    [{ leader: true }, '@LeaderOnly: leader: unknown option. Known: name, otherwise.'],
-    ['billing', '@LeaderOnly: options: expected an object.'],
+    [{ otherwise: 'wait' }, "@LeaderOnly: otherwise: expected 'skip', 'reject', 'redirect', 'forward'."],
+    [{ leader: true }, '@LeaderOnly: leader: unknown option. Known: election, name, otherwise, timeout.'],
+    [['billing'], '@LeaderOnly: options: expected an object.'],
+    ['', '@LeaderOnly: election: must not be empty.'],
+    [{ election: 5 }, '@LeaderOnly: election: expected a string.'],
+    [{ timeout: '1s' }, "@LeaderOnly: timeout: has no effect without 'forward'."],
+    [
+      { otherwise: 'forward', timeout: 'soon' },
+      '@LeaderOnly: timeout: "soon" is not a duration. Use milliseconds or a number with a unit, such as 500, \'30s\' or \'2m\'.',
+    ],
   ])('%o', (options, text) => {
     expect(() => LeaderOnly(options as LeaderOnlyOptions)).toThrow(new LockConfigError(text));
   });
