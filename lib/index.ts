@@ -37,7 +37,12 @@ export {
 } from './core/lock-driver.js';
 export { type BoundServices, bindDistLock } from './decorators/bind.js';
 export { CurrentLock } from './decorators/current-lock.js';
-export { LeaderOnly, type LeaderOnlyDecorator, type LeaderOnlyOptions } from './decorators/leader-only.js';
+export {
+  LeaderOnly,
+  type LeaderOnlyDecorator,
+  type LeaderOnlyOptions,
+  type Otherwise,
+} from './decorators/leader-only.js';
 export { type KeyFunction, lockKey } from './decorators/lock-key.js';
 export {
   type LockedMethodDecorator,

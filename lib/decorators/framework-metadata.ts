@@ -28,9 +28,21 @@ export function isRoute(method: object): boolean {
 }
 
 /** The method of a BullMQ `WorkerHost` that processes jobs. `@Processor` may not have run yet. */
-export function isProcessor(type: object, name: string): boolean {
+export function isProcessor(type: object, name: string | symbol): boolean {
   const { prototype } = type as { prototype: object };
   return name === 'process' && (isProcessorClass(type) || 'worker' in prototype);
+}
+
+/**
+ * Gives a job back that a worker fetched just before it was paused, without counting an attempt.
+ *
+ * @throws what tells BullMQ that the job is not in its hands any more
+ */
+export async function giveJobBack([job, token]: readonly unknown[]): Promise<never> {
+  await (job as { moveToWait(token: unknown): Promise<unknown> }).moveToWait(token);
+  throw Object.assign(new Error('This instance does not lead: the job waits for the leader.'), {
+    name: 'WaitingError',
+  });
 }
 
 export function isProcessorClass(type: object): boolean {

@@ -6,9 +6,11 @@ import type { LeaderService } from '../leader/leader.service.js';
 import { leaderToken } from '../nest/injection.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../nest/leader.guard.js';
 import {
+  giveJobBack,
   isBackgroundHandler,
   isGuardedHandler,
   isProcessor,
+  isProcessorClass,
   isRoute,
   isTimeout,
   methodsOf,
@@ -67,10 +69,10 @@ export function LeaderOnly<Choice extends Otherwise = 'reject'>(
     target: object,
     property: string | symbol,
     descriptor: PropertyDescriptor | undefined,
-    choice = otherwise,
+    own = checked,
   ): void =>
-    wrapMethod<LeaderService>('LeaderOnly', token, checked, [target, property, descriptor], (call) =>
-      runIfLeader(call, property, choice),
+    wrapMethod<LeaderService>('LeaderOnly', token, own, [target, property, descriptor], (call) =>
+      runIfLeader(call, property, own.otherwise),
     );
   const guard = (...target: Parameters<MethodDecorator>): void => {
     SetMetadata<string, LeaderOnlyMetadata>(LEADER_ONLY, checked)(...target);
@@ -90,8 +92,9 @@ export function LeaderOnly<Choice extends Otherwise = 'reject'>(
       const isHandler = isBackgroundHandler(value) || isGuardedHandler(value) || isProcessor(target, method);
       if (!isHandler || isLeaderOnly(value)) continue;
       const wrapped = { value, writable: true, configurable: true, enumerable: false };
-      // What says where a request goes says nothing of a job.
-      wrap(prototype, method, wrapped, forRequests(otherwise) && !isRoute(value) ? undefined : otherwise);
+      // Where requests go says nothing of jobs and messages.
+      const forRoutes = forRequests(otherwise) && !isRoute(value);
+      wrap(prototype, method, wrapped, forRoutes ? { ...checked, otherwise: undefined } : checked);
       Object.defineProperty(prototype, method, wrapped);
     }
     (guard as unknown as (type: object) => void)(target);
@@ -128,7 +131,7 @@ function checkOptions(options: LeaderOnlyOptions): LeaderOnlyMetadata {
 }
 
 async function runIfLeader(
-  { service, instance, proceed }: WrappedCall<LeaderService>,
+  { service, instance, args, proceed }: WrappedCall<LeaderService>,
   property: string | symbol,
   otherwise: Otherwise | undefined,
 ): Promise<unknown> {
@@ -138,6 +141,7 @@ async function runIfLeader(
     // It fires once, often before the first leader is known: then nobody would ever run it.
     if (isTimeout(method)) await knownLeader(service);
     if (!service.isLeader()) {
+      if (property === 'process' && isProcessorClass((instance as object).constructor)) return giveJobBack(args);
       if ((otherwise ?? (isBackgroundHandler(method) ? 'skip' : 'reject')) === 'skip') return undefined;
       service.assertLeader();
     }

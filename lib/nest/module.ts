@@ -24,6 +24,7 @@ import { LockService } from './lock.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
 import { Registration } from './registration.js';
 import { checkDecoratedClasses, checkShutdownHooks } from './start-checks.js';
+import { WorkerGate } from './worker-gate.js';
 
 export interface DistLockModuleExtras {
   /** Makes the services available everywhere, without a further import. Default: true. */
@@ -62,7 +63,7 @@ function servicesOf(name: string, providers: Provider[]): Pick<DynamicModule, 'p
     useFactory: (options: DistLockModuleOptions) => new Registration(name, resolveOptions(options)),
   };
   return {
-    providers: [...providers, registration, ...services],
+    providers: [...providers, registration, ...services, WorkerGate],
     exports: services.map(({ provide }) => provide),
   };
 }
