@@ -3,6 +3,7 @@
 -- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
 -- KEYS[5] exists while this holder counts as cancelled
 -- ARGV[1] holder  ARGV[2] tokens to reserve for the next waiter
+-- ARGV[3] (may be missing) instance whose waiter comes first
 -- reply: 1 released | 0 not the holder
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
@@ -14,6 +15,10 @@ if redis.call('EXISTS', KEYS[3]) == 0 then
 end
 --- @include token
 --- @include queue
+--- @include prefer
+if ARGV[3] then
+  prefer(ARGV[3])
+end
 if not handOver(ARGV[2]) then
   redis.call('DEL', LEASE)
 end
