@@ -3,40 +3,61 @@ import type { LeaseHandle } from './lease.js';
 import type { Lock } from './lock.js';
 
 /**
- * Which locks the running async call chain is inside of. A frame belongs to one guarded call: it is open while that
- * call runs, so code that was started but not awaited finds its locks only as long as they protect it.
+ * What the running async call chain is inside of: guarded calls and leader work. Each has a frame, which is open while
+ * it runs, so code that was started but not awaited finds its locks only as long as they protect it.
  *
  * A callback pool that runs one caller's code in another caller's context carries the frames along; such a pool must
  * bind its callbacks with `AsyncResource.bind`.
  */
-export interface Frame {
-  /** The lock manager that granted the lock: two applications in one process never see each other's locks. */
+interface AnyFrame {
+  /** Who opened it: two applications in one process never see each other's frames. */
   readonly scope: object;
-  readonly lock: LeaseHandle;
-  readonly parent: Frame | undefined;
+  /** What protects it; leader work has none of its own. */
+  readonly lock: LeaseHandle | undefined;
+  readonly parent: AnyFrame | undefined;
   open: boolean;
+}
+
+/** The frame of a guarded call; its scope is the lock manager that granted the lock. */
+export interface Frame extends AnyFrame {
+  readonly lock: LeaseHandle;
   /** Settles when the last reentrant caller below this frame is done; siblings run one at a time. */
   lastChild: Promise<void>;
 }
 
-// One store for the process, even where a tool loads both the ESM and the CommonJS copy of this package.
+// One store for the process, even where a tool loads both the ESM and the CommonJS copy of this package. And one for all
+// purposes: before Node 24 every promise of the process pays for every store that was ever entered.
 const STORAGE = Symbol.for('nestjs-dist-lock/call-chain');
-const shared = globalThis as { [STORAGE]?: AsyncLocalStorage<Frame | undefined> };
-const storage = (shared[STORAGE] ??= new AsyncLocalStorage<Frame | undefined>());
+const shared = globalThis as { [STORAGE]?: AsyncLocalStorage<AnyFrame | undefined> };
+const storage = (shared[STORAGE] ??= new AsyncLocalStorage<AnyFrame | undefined>());
+const DONE = Promise.resolve();
 
 /** Runs `task` outside every call chain: timers and connections must not keep a caller's frames. */
 export function detached<T>(task: () => T): T {
   return storage.run(undefined, task);
 }
 
-/** Runs `task` as a guarded call inside `lock`. */
-export async function runInside<T>(scope: object, lock: LeaseHandle, task: () => T | Promise<T>): Promise<T> {
-  const frame: Frame = { scope, lock, parent: storage.getStore(), open: true, lastChild: Promise.resolve() };
+/** Runs `task` as a guarded call inside `lock`, or as other work of `scope`. */
+export async function runInside<T>(
+  scope: object,
+  lock: LeaseHandle | undefined,
+  task: () => T | Promise<T>,
+): Promise<T> {
+  const frame = { scope, lock, parent: storage.getStore(), open: true, lastChild: DONE };
   try {
-    return await storage.run(frame, async () => task());
+    // Also a thenable, which works only once it is awaited, begins inside.
+    return await storage.run(frame, () => Promise.resolve(task()));
   } finally {
     frame.open = false;
   }
+}
+
+/** Whether this call chain is part of work of `scope` that still runs. */
+export function isInside(scope: object): boolean {
+  for (let frame = storage.getStore(); frame; frame = frame.parent) {
+    if (frame.scope === scope && frame.open) return true;
+  }
+  return false;
 }
 
 /** The innermost open frame of `scope`, or that of the key which the store calls `name`. */
@@ -54,7 +75,11 @@ export function currentLock(key?: string): Lock | undefined {
 
 function find(matches: (frame: Frame) => boolean): Frame | undefined {
   for (let frame = storage.getStore(); frame; frame = frame.parent) {
-    if (frame.open && matches(frame) && frame.lock.held) return frame;
+    if (frame.open && isGuarded(frame) && matches(frame) && frame.lock.held) return frame;
   }
   return undefined;
+}
+
+function isGuarded(frame: AnyFrame): frame is Frame {
+  return frame.lock !== undefined;
 }

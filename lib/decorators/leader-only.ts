@@ -1,7 +1,7 @@
 import { SetMetadata, UseGuards } from '@nestjs/common';
 import type { Duration } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
-import { knownLeader } from '../leader/known-leader.js';
+import { knownLeader, knowsLeader } from '../leader/known-leader.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import { leaderToken } from '../nest/injection.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../nest/leader.guard.js';
@@ -130,21 +130,29 @@ function checkOptions(options: LeaderOnlyOptions): LeaderOnlyMetadata {
   return { token: leaderToken(name, election), otherwise, timeout: forwardTimeout };
 }
 
-async function runIfLeader(
-  { service, instance, args, proceed }: WrappedCall<LeaderService>,
+function runIfLeader(
+  call: WrappedCall<LeaderService>,
   property: string | symbol,
   otherwise: Otherwise | undefined,
-): Promise<unknown> {
-  if (!service.isLeader()) {
-    // Looked up at the call, on the instance: decorators above this one have run, and perhaps wrapped the method again.
-    const method = (instance as Record<string | symbol, object>)[property]!;
-    // It fires once, often before the first leader is known: then nobody would ever run it.
-    if (isTimeout(method)) await knownLeader(service);
-    if (!service.isLeader()) {
-      if (property === 'process' && isProcessorClass((instance as object).constructor)) return giveJobBack(args);
-      if ((otherwise ?? (isBackgroundHandler(method) ? 'skip' : 'reject')) === 'skip') return undefined;
-      service.assertLeader();
-    }
+): unknown {
+  const { service, instance, args, proceed } = call;
+  if (service.isLeader()) {
+    let entered = false;
+    const result = service.runAsLeader(() => {
+      entered = true;
+      return proceed() as Promise<unknown>;
+    });
+    // The term may have ended between the two looks at the clock: that is a refusal, not a result.
+    if (entered || service.isLeader()) return result;
   }
-  return service.runAsLeader(async () => proceed());
+  // Looked up at the call, on the instance: decorators above this one have run, and perhaps wrapped the method again.
+  const method = (instance as Record<string | symbol, object>)[property]!;
+  if (isTimeout(method) && !knowsLeader(service)) {
+    // It fires once, often before anybody leads: then nobody would ever run it.
+    return knownLeader(service).then(() => runIfLeader(call, property, otherwise));
+  }
+  if (property === 'process' && isProcessorClass((instance as object).constructor)) return giveJobBack(args);
+  if ((otherwise ?? (isBackgroundHandler(method) ? 'skip' : 'reject')) === 'skip') return undefined;
+  service.assertLeader();
+  return undefined;
 }

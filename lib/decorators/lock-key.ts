@@ -33,8 +33,11 @@ export function compileTemplate(template: string): KeyBuilder {
     const root = match[1] === 'this' ? 'this' : Number(match[1]);
     return { source: part, root, path: match[2]!.split('.').slice(1) };
   });
-  return (args, instance) =>
-    parts.map((part) => (typeof part === 'string' ? part : valueOf(part, args, instance, template))).join('');
+  return (args, instance) => {
+    let key = '';
+    for (const part of parts) key += typeof part === 'string' ? part : valueOf(part, args, instance, template);
+    return key;
+  };
 }
 
 /** @throws LockKeyError when the function does not return a string that is not empty */
@@ -56,30 +59,40 @@ export function keyFrom(build: KeyFunction, label: string): KeyBuilder {
 export function lockKey(strings: TemplateStringsArray, ...values: readonly unknown[]): string {
   return String.raw(
     { raw: strings },
-    ...values.map((value, index) => encode(value, () => `lockKey: value ${index + 1} is ${show(value)}`)),
+    ...values.map((value, index) => encode(value) ?? refuse(`lockKey: value ${index + 1} is ${show(value)}`)),
   );
 }
 
-function valueOf({ root, path, source }: Placeholder, args: readonly unknown[], instance: unknown, template: string) {
+function valueOf(
+  { root, path, source }: Placeholder,
+  args: readonly unknown[],
+  instance: unknown,
+  template: string,
+): string {
   let value: unknown = root === 'this' ? instance : args[root];
   for (const name of path) value = (value as Record<string, unknown> | null | undefined)?.[name];
-  return encode(value, () => {
-    const missing = typeof root === 'number' && root >= args.length;
-    const why = missing
-      ? `names an argument that the call did not pass (it passed ${args.length})`
-      : `is ${show(value)}`;
-    return `Lock key template "${template}": ${source} ${why}`;
-  });
+  const encoded = encode(value);
+  if (encoded !== undefined) return encoded;
+  const missing = typeof root === 'number' && root >= args.length;
+  const why = missing ? `names an argument that the call did not pass (it passed ${args.length})` : `is ${show(value)}`;
+  return refuse(`Lock key template "${template}": ${source} ${why}`);
 }
 
-/** Keeps a value inside its place in the key: it can add no separator, no brace and no white space. */
-function encode(value: unknown, problem: () => string): string {
+/**
+ * Keeps a value inside its place in the key: it can add no separator, no brace and no white space. Undefined for a value
+ * that cannot be part of a key.
+ */
+function encode(value: unknown): string | undefined {
+  if (typeof value === 'string') {
+    return value !== '' && value.isWellFormed() ? value.replace(/[%:{}\s]/gu, encodeURIComponent) : undefined;
+  }
   const fits =
-    typeof value === 'string'
-      ? value !== '' && value.isWellFormed()
-      : typeof value === 'bigint' || typeof value === 'boolean' || (typeof value === 'number' && !Number.isNaN(value));
-  if (!fits) throw new LockKeyError(`${problem()}. Use a string that is not empty, a number, a bigint or a boolean.`);
-  return String(value).replace(/[%:{}\s]/gu, encodeURIComponent);
+    typeof value === 'bigint' || typeof value === 'boolean' || (typeof value === 'number' && !Number.isNaN(value));
+  return fits ? String(value) : undefined;
+}
+
+function refuse(problem: string): never {
+  throw new LockKeyError(`${problem}. Use a string that is not empty, a number, a bigint or a boolean.`);
 }
 
 /** What is wrong with a value that cannot be, or be part of, a key. */

@@ -1,5 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { LockConfigError, LockNotBoundError } from '../core/errors.js';
+import { promiseTry } from '../core/promise-try.js';
 
 /**
  * Replaces a method by a wrapper that finds a service of the application that created the instance.
@@ -36,7 +37,7 @@ export function wrapMethod<Service>(
   token: string,
   options: object,
   [target, property, descriptor]: [object, string | symbol, PropertyDescriptor | undefined],
-  run: (call: WrappedCall<Service>) => Promise<unknown>,
+  run: (call: WrappedCall<Service>) => unknown,
 ): void {
   const original: unknown = descriptor?.value;
   const label = `${(typeof target === 'function' ? target : target.constructor).name}.${String(property)}`;
@@ -45,15 +46,17 @@ export function wrapMethod<Service>(
   }
   const slot = ensureSlot(target, token);
 
-  // Async, so that the caller gets a rejection and never an exception.
-  const wrapper = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
-    const service = (this as Record<symbol, Service | undefined> | undefined)?.[slot];
-    if (service === undefined) throw notBound(decorator, label, token, this);
-    return run({
-      service,
-      instance: this,
-      args,
-      proceed: (changed = args) => Reflect.apply(original, this, changed),
+  // The caller gets a rejection and never an exception.
+  const wrapper = function (this: unknown, ...args: unknown[]): Promise<unknown> {
+    return promiseTry(() => {
+      const service = (this as Record<symbol, Service | undefined> | undefined)?.[slot];
+      if (service === undefined) throw notBound(decorator, label, token, this);
+      return run({
+        service,
+        instance: this,
+        args,
+        proceed: (changed = args) => Reflect.apply(original, this, changed),
+      });
     });
   };
   Object.defineProperty(wrapper, 'name', { value: original.name, configurable: true });

@@ -1,10 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { isInside, runInside } from '../core/call-chain.js';
 import type { Clock } from '../core/clock.js';
 
 /** The leader-only code of one instance that is running, whatever term it was started in. */
 export class LeaderWork {
   readonly #clock: Clock;
-  readonly #inside = new AsyncLocalStorage<true>();
   #running = 0;
   #onDrained: (() => void) | undefined;
 
@@ -15,15 +14,15 @@ export class LeaderWork {
   async run<T>(work: () => T | Promise<T>): Promise<T> {
     this.#running++;
     try {
-      return await this.#inside.run(true, work);
+      return await runInside(this, undefined, work);
     } finally {
       if (--this.#running === 0) this.#onDrained?.();
     }
   }
 
-  /** Whether the caller is itself part of it, and so cannot wait for its end. */
+  /** Whether the caller is itself part of what runs, and so cannot wait for its end. */
   get isCaller(): boolean {
-    return this.#inside.getStore() === true;
+    return isInside(this);
   }
 
   /** Whether all of it ended: within so many milliseconds, or else before the signal aborted. */

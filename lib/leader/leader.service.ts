@@ -102,9 +102,9 @@ export class LeaderService {
   }
 
   /** Runs `work` if this instance leads, and resolves to undefined otherwise. A hand-over waits for it to end. */
-  async runAsLeader<T>(work: (term: Term) => Promise<T>): Promise<T | undefined> {
+  runAsLeader<T>(work: (term: Term) => Promise<T>): Promise<T | undefined> {
     const { term } = this.state;
-    return term ? this.#election.track(() => work(term)) : undefined;
+    return term ? this.#election.track(() => work(term)) : Promise.resolve(undefined);
   }
 
   start(): void {

@@ -8,6 +8,7 @@ import {
 import type { LockEvent } from '../core/events.js';
 import type { AcquireRequest, LockManager } from '../core/lock-manager.js';
 import type { Lock } from '../core/lock.js';
+import { promiseTry } from '../core/promise-try.js';
 import { lockName } from '../core/store-key.js';
 
 /** What the store knows of a held lock. */
@@ -59,8 +60,8 @@ export class LockService {
    * @throws NestedLockError when this call chain is inside of it already
    * @throws LockKeyError, LockConfigError, LockServiceClosedError, or the reason of `signal`
    */
-  async acquire(key: string, options: AcquireOptions = DEFAULTS): Promise<Lock> {
-    return this.#manager.acquire(this.#request(key, options));
+  acquire(key: string, options: AcquireOptions = DEFAULTS): Promise<Lock> {
+    return promiseTry(() => this.#manager.acquire(this.#request(key, options)));
   }
 
   /**
@@ -68,8 +69,8 @@ export class LockService {
    *
    * @throws DriverUnavailableError when the store could not be asked, and as `acquire`
    */
-  async tryAcquire(key: string, options?: TryOptions): Promise<Lock | null> {
-    return this.#manager.tryAcquire(this.#request(key, options ? { ...options, ...ONCE } : ONCE));
+  tryAcquire(key: string, options?: TryOptions): Promise<Lock | null> {
+    return promiseTry(() => this.#manager.tryAcquire(this.#request(key, options ? { ...options, ...ONCE } : ONCE)));
   }
 
   /**
@@ -79,8 +80,8 @@ export class LockService {
    *
    * @throws what `acquire` and `task` throw
    */
-  async withLock<T>(key: string, task: (lock: Lock) => T | Promise<T>, options: AcquireOptions = DEFAULTS): Promise<T> {
-    return this.#manager.withLock(this.#request(key, options), task);
+  withLock<T>(key: string, task: (lock: Lock) => T | Promise<T>, options: AcquireOptions = DEFAULTS): Promise<T> {
+    return promiseTry(() => this.#manager.withLock(this.#request(key, options), task));
   }
 
   /** Who holds the lock at this moment, or null. For people and dashboards: the answer may be old when it arrives. */
@@ -90,10 +91,12 @@ export class LockService {
   }
 
   #request(key: string, options: AcquireOptions): AcquireRequest {
-    const { namespace, ttl, wait } = this.#settings;
+    const { namespace, ttl: defaultTtl, wait } = this.#settings;
     const name = lockName(namespace, key);
     const checked = this.#checked.get(options) ?? this.#check(key, options);
-    return { ...checked, key, name, ttl: checked.ttl ?? ttl, limit: checked.limit ?? { wait } };
+    const { ttl = defaultTtl, limit = { wait }, metadata, signal, reentrant } = checked;
+    // Property by property: on Node 20 each one that follows a spread costs half a microsecond.
+    return { key, name, ttl, limit, metadata, signal, reentrant };
   }
 
   #check(key: string, options: AcquireOptions): CheckedOptions {

@@ -30,6 +30,15 @@ describe('a nested lock', () => {
     expect(acquires()).toBe(2);
   });
 
+  it('fails at once also in a thenable that does its work when it is awaited', async () => {
+    // As the query builders of databases are.
+    const lazy = {
+      // oxlint-disable-next-line unicorn/no-thenable -- it stands for one that is not ours
+      then: (...settle: Parameters<Promise<number>['then']>) => manager.withLock(request(), () => 1).then(...settle),
+    } as Promise<number>;
+    await expect(manager.withLock(request(), () => lazy)).rejects.toThrow(NestedLockError);
+  });
+
   it('of another key, or of a key with the same name in an election, is a lock of its own', async () => {
     await manager.withLock(request(), async () => {
       await manager.withLock(other, () => expect(currentLock()!.key).toBe('other'));

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { checkAcquireOptions } from '../../../lib/core/acquire-options.js';
 import { backoff } from '../../../lib/core/backoff.js';
 import { toMilliseconds } from '../../../lib/core/duration.js';
+import { promiseTry } from '../../../lib/core/promise-try.js';
 import { electionName, lockName, namespaceOf } from '../../../lib/core/store-key.js';
 
 describe('durations', () => {
@@ -27,6 +28,24 @@ describe('durations', () => {
 
   it.each([0, -1, '0s', '25d', 24 * 86_400_000 + 1])('%s is out of range', (value) => {
     expect(() => toMilliseconds(value, 'ttl')).toThrow(/out of range. Use more than 0 and at most 24 days/);
+  });
+});
+
+describe('promiseTry', () => {
+  it('gives a promise of a value, and passes a promise on', async () => {
+    const promise = Promise.resolve(1);
+    expect(promiseTry(() => promise)).toBe(promise);
+    expect(promiseTry(() => 1)).toBeInstanceOf(Promise);
+    expect(await promiseTry(() => 1)).toBe(1);
+  });
+
+  it('gives a rejection of what is thrown, before or after a promise is returned', async () => {
+    const error = new TypeError('wrong');
+    const fail = (): never => {
+      throw error;
+    };
+    await expect(promiseTry(fail)).rejects.toBe(error);
+    await expect(promiseTry(() => Promise.reject(error))).rejects.toBe(error);
   });
 });
 

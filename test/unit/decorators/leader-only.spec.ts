@@ -132,6 +132,28 @@ describe('a method under @LeaderOnly', () => {
     };
     expect(await bindDistLock(new Reports(), { leader }).build('Monday')).toBe('reports Monday 1');
   });
+
+  it('rejects where the term ends between two looks at the clock', async () => {
+    let looks = 0;
+    const look = (): void => {
+      if (++looks > 1) throw new NotLeaderError('default', null, 15_000);
+    };
+    const isLeader = (): boolean => ++looks === 1;
+    const leader = { isLeader, assertLeader: look as () => never, runAsLeader: () => Promise.resolve(undefined) };
+    await expect(bindDistLock(new Reports(), { leader }).build('Monday')).rejects.toThrow(NotLeaderError);
+    looks = 0;
+    expect(await bindDistLock(new Reports(), { leader }).skipped()).toBeUndefined();
+  });
+
+  it.each([true, false])('believes a test double that says whether it leads: %s', async (leads) => {
+    const term = { number: 1, election: 'default', signal: new AbortController().signal };
+    const leader: BoundServices['leader'] = {
+      isLeader: () => leads,
+      assertLeader: () => term,
+      runAsLeader: async (work) => Promise.resolve().then(() => work(term)),
+    };
+    expect(await bindDistLock(new Reports(), { leader }).skipped()).toBe(leads ? 'ran' : undefined);
+  });
 });
 
 describe('where nobody can receive an error, a method under @LeaderOnly is skipped', () => {

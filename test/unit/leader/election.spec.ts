@@ -3,7 +3,7 @@ import { interval, map, of } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Election, type ElectionSettings } from '../../../lib/leader/election.js';
 import { LeaderService } from '../../../lib/leader/leader.service.js';
-import { Engine, outcome } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine.js';
 
 class Candidate {
   readonly states: LeadershipState[] = [];
@@ -260,6 +260,39 @@ describe('an election', () => {
       order.push(b.leader.isLeader() ? 'b leads' : 'nobody leads');
       expect(order).toEqual(['resigned', 'nobody leads', 'b leads']);
       expect(a.problems).toEqual([]);
+    });
+
+    it.each<[string, (resign: () => Promise<void>) => Promise<unknown>]>([
+      ['a lock', (resign) => a.engine.manager.withLock(request(), resign)],
+      ['leader work of its own', (resign) => a.leader.runAsLeader(resign)],
+      ['leader work of another election', (resign) => b.leader.runAsLeader(resign)],
+    ])('can be resigned from inside that work through %s', async (_where, through) => {
+      pair();
+      b = new Candidate(a.engine, 'a', { election: 'other', name: 'test:e:other' });
+      a.leader.start();
+      b.leader.start();
+      await advance(10);
+      const work = outcome(a.leader.runAsLeader(() => through(() => a.leader.resign())));
+      await advance(1);
+      expect(work.settled).toBe(true);
+      expect(a.problems).toEqual([]);
+    });
+
+    it('is waited for by code that an earlier piece of work left behind', async () => {
+      const { finish } = await leadWithWork();
+      let leftBehind!: () => void;
+      let resigned!: { settled: boolean };
+      await a.leader.runAsLeader(async () => {
+        const later = new Promise<void>((resolve) => (leftBehind = resolve));
+        resigned = outcome(later.then(() => a.leader.resign()));
+      });
+      leftBehind();
+      await advance(1);
+      expect(a.leader.isLeader()).toBe(false);
+      expect(resigned.settled).toBe(false);
+      finish();
+      await advance(1);
+      expect(resigned.settled).toBe(true);
     });
 
     it('is left in time at shutdown, though the work never ends', async () => {
