@@ -17,7 +17,7 @@ export {
   NestedLockError,
   NotLeaderError,
 } from './core/errors.js';
-export type { LockEvent } from './core/events.js';
+export type { FireEvent, LockEvent } from './core/events.js';
 export { Lock } from './core/lock.js';
 export {
   type AcquireMode,
@@ -45,6 +45,7 @@ export {
   type Otherwise,
 } from './decorators/leader-only.js';
 export { type KeyFunction, lockKey } from './decorators/lock-key.js';
+export { OncePerTick, type OncePerTickDecorator, type OncePerTickOptions } from './decorators/once-per-tick.js';
 export {
   type LockedMethodDecorator,
   type OnContention,

@@ -1,5 +1,6 @@
 import type { LeaderService } from '../leader/leader.service.js';
-import { leaderToken, lockServiceToken } from '../nest/injection.js';
+import { fireToken, leaderToken, lockServiceToken } from '../nest/injection.js';
+import type { FireService } from '../nest/fire.service.js';
 import type { LockService } from '../nest/lock.service.js';
 import { bindSlots } from './wrap-method.js';
 
@@ -16,6 +17,8 @@ export function bindDistLock<T extends object>(instance: T, services: BoundServi
   const byToken = new Map<string, unknown>([
     [lockServiceToken(services.name), services.locks],
     [leaderToken(services.name), services.leader],
+    // A call by a test is no tick: the method runs.
+    [fireToken(services.name), { tick: async (...[, , , work]: Parameters<FireService['tick']>) => work() }],
   ]);
   bindSlots(instance, (token) => byToken.get(token));
   return instance;

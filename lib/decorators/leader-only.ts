@@ -8,6 +8,7 @@ import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../nest/leade
 import {
   giveJobBack,
   isBackgroundHandler,
+  isCron,
   isGuardedHandler,
   isProcessor,
   isProcessorClass,
@@ -16,6 +17,7 @@ import {
   methodsOf,
 } from './framework-metadata.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
+import { OncePerTick } from './once-per-tick.js';
 import { ensureSlot, type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
 
 /** What a call does on an instance that does not lead. `redirect` and `forward` are for HTTP routes. */
@@ -35,6 +37,11 @@ export interface LeaderOnlyOptions {
   otherwise?: Otherwise;
   /** With `forward`: for how long the leader may be silent before its answer begins. Default: 30 s. */
   timeout?: Duration;
+  /**
+   * For `@Cron()` methods: claims each fire as `@OncePerTick()` does, and at the beginning of a term runs the newest one
+   * that nobody ran. Default: false.
+   */
+  catchUp?: boolean;
 }
 
 /** Accepts classes, and methods that return a promise. */
@@ -65,6 +72,8 @@ export function LeaderOnly<Choice extends Otherwise = 'reject'>(
 ): LeaderOnlyDecorator<Choice> {
   const checked = checkOptions(typeof options === 'string' ? { election: options } : options);
   const { token, otherwise } = checked;
+  // Inside of the gate: a follower must not claim what it skips.
+  const claims = catchUpOf(options);
   const wrap = (
     target: object,
     property: string | symbol,
@@ -81,6 +90,7 @@ export function LeaderOnly<Choice extends Otherwise = 'reject'>(
 
   return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor) => {
     if (property !== undefined) {
+      claims?.(target, property, descriptor!);
       wrap(target, property, descriptor);
       if (otherwise !== 'skip') guard(target, property, descriptor!);
       return;
@@ -92,6 +102,7 @@ export function LeaderOnly<Choice extends Otherwise = 'reject'>(
       const isHandler = isBackgroundHandler(value) || isGuardedHandler(value) || isProcessor(target, method);
       if (!isHandler || isLeaderOnly(value)) continue;
       const wrapped = { value, writable: true, configurable: true, enumerable: false };
+      if (isCron(value)) claims?.(prototype, method, wrapped);
       // Where requests go says nothing of jobs and messages.
       const forRoutes = forRequests(otherwise) && !isRoute(value);
       wrap(prototype, method, wrapped, forRoutes ? { ...checked, otherwise: undefined } : checked);
@@ -110,16 +121,23 @@ export function forRequests(otherwise: Otherwise | undefined): boolean {
   return otherwise === 'redirect' || otherwise === 'forward';
 }
 
+function catchUpOf(options: string | LeaderOnlyOptions): MethodDecorator | undefined {
+  const { catchUp, name } = typeof options === 'string' ? {} : options;
+  return catchUp ? (OncePerTick({ catchUp, ...(name === undefined ? {} : { name }) }) as MethodDecorator) : undefined;
+}
+
 function checkOptions(options: LeaderOnlyOptions): LeaderOnlyMetadata {
   const check = new OptionsCheck('@LeaderOnly');
-  const { election, name, otherwise, timeout } = check.object(options, '', [
-    'election',
-    'name',
-    'otherwise',
-    'timeout',
-  ]);
+  const {
+    election,
+    name,
+    otherwise,
+    timeout,
+    catchUp = false,
+  } = check.object(options, '', ['election', 'name', 'otherwise', 'timeout', 'catchUp']);
   check.ofType(election, 'election', 'string');
   check.ofType(name, 'name', 'string');
+  check.ofType(catchUp, 'catchUp', 'boolean');
   if (election === '') check.problem('election: must not be empty.');
   if (otherwise !== undefined && !CHOICES.includes(otherwise)) {
     check.problem(`otherwise: expected ${CHOICES.map((choice) => `'${choice}'`).join(', ')}.`);

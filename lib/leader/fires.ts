@@ -104,7 +104,7 @@ export class Fires {
   /** Reports the newest fire of a job when it was left by an instance that died before this one started. */
   async checkLast(job: Job): Promise<void> {
     const { last } = await this.#persist(Infinity, () => this.#records.look(job.id));
-    if (last && !last.done) this.#watch(job.id, last.instant);
+    if (last && !last.done) this.#watch(job.id, last.instant, true);
   }
 
   /** Whether all runs ended within so many milliseconds. Nothing is reported any more. */
@@ -146,14 +146,21 @@ export class Fires {
     }
   }
 
-  /** Looks after the run of another instance until it is done, or dead. */
-  #watch(job: string, instant: number): void {
+  /**
+   * Looks after the run of another instance until it is done, or dead.
+   *
+   * @param isClaimed whether it is known that somebody claimed the fire; it may also be that a later one was claimed
+   */
+  #watch(job: string, instant: number, isClaimed = false): void {
     const { instance, aliveFor, emit } = this.#settings;
-    this.#after(1.25 * aliveFor, async () => {
+    this.#after((isClaimed ? 1.25 : 0.25) * aliveFor, async () => {
       const { run, last } = await this.#persist(Infinity, () => this.#records.look(job, instant));
       const newest = last?.instant === instant ? last : undefined;
-      if (run === 'runs') this.#watch(job, instant);
-      if (run !== undefined || newest?.done) return;
+      if (run === 'done' || newest?.done) return;
+      if (run === 'runs' || !isClaimed) {
+        if (run === 'runs' || !last || last.instant <= instant) this.#watch(job, instant, true);
+        return;
+      }
       // One of those who saw it reports it.
       const mine = await this.#persist(Infinity, () => this.#records.claimReport(job, instant, instance));
       if (mine) emit({ type: 'fire-abandoned', job, instant, by: newest?.by });

@@ -9,6 +9,8 @@ export const lockServiceToken = (name: string = DEFAULT_REGISTRATION): string =>
 export const leaderToken = (name: string = DEFAULT_REGISTRATION, election: string = DEFAULT_ELECTION): string =>
   token('LeaderService', name, election);
 
+export const fireToken = (name: string = DEFAULT_REGISTRATION): string => token('FireService', name);
+
 /** Injects the `LockService` of a named registration; without a name that of the default one. */
 export function InjectLockService(name?: string): PropertyDecorator & ParameterDecorator {
   return Inject(lockServiceToken(name));

@@ -19,7 +19,8 @@ import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { bindSlots } from '../decorators/wrap-method.js';
 import { LeaderService } from '../leader/leader.service.js';
-import { DEFAULT_REGISTRATION, leaderToken, lockServiceToken } from './injection.js';
+import { FireService } from './fire.service.js';
+import { DEFAULT_REGISTRATION, fireToken, leaderToken, lockServiceToken } from './injection.js';
 import { LockService } from './lock.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
 import { Registration } from './registration.js';
@@ -62,9 +63,15 @@ function servicesOf(name: string, providers: Provider[]): Pick<DynamicModule, 'p
     inject: [MODULE_OPTIONS_TOKEN],
     useFactory: (options: DistLockModuleOptions) => new Registration(name, resolveOptions(options)),
   };
+  const fires: FactoryProvider = {
+    provide: fireToken(name),
+    inject: [REGISTRATION, DiscoveryService, ModuleRef],
+    useFactory: (...[of, discovery, moduleRef]: [Registration, DiscoveryService, ModuleRef]) =>
+      new FireService(of, discovery, moduleRef, fireToken(name)),
+  };
   return {
-    providers: [...providers, registration, ...services, WorkerGate],
-    exports: services.map(({ provide }) => provide),
+    providers: [...providers, registration, ...services, fires, WorkerGate],
+    exports: [...services.map(({ provide }) => provide), fires.provide],
   };
 }
 
@@ -160,7 +167,7 @@ export class DistLockModule
 
   /** Property injection does not reach what a `useValue` or `useFactory` provider made. */
   private bindForeignInstances(): void {
-    const tokens = [lockServiceToken(this.registration.name), leaderToken(this.registration.name)];
+    const tokens = [lockServiceToken, leaderToken, fireToken].map((tokenOf) => tokenOf(this.registration.name));
     const services = new Map(tokens.map((token) => [token, this.moduleRef.get<unknown>(token)]));
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       const instance: unknown = wrapper.isDependencyTreeStatic() ? wrapper.instance : undefined;

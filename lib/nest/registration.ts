@@ -3,7 +3,9 @@ import { Subject } from 'rxjs';
 import { SystemClock } from '../core/clock.js';
 import type { LockEvent } from '../core/events.js';
 import { LockManager } from '../core/lock-manager.js';
+import { firesScope } from '../core/store-key.js';
 import { Election } from '../leader/election.js';
+import { Fires } from '../leader/fires.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { DEFAULT_REGISTRATION } from './injection.js';
 import { LockService } from './lock.service.js';
@@ -14,6 +16,8 @@ export class Registration {
   readonly name: string;
   readonly locks: LockService;
   readonly leader: LeaderService;
+  /** Undefined where the driver has no registry. */
+  readonly fires: Fires | undefined;
   readonly logger: Logger;
   /** The shortest TTL that the driver accepts, in milliseconds. */
   readonly minTtl: number;
@@ -42,6 +46,18 @@ export class Registration {
       },
     });
     this.locks = new LockService(this.#manager, options.lock, this.#events.asObservable());
+    const { registry } = options.driver;
+    this.fires =
+      registry &&
+      new Fires({
+        registry,
+        scope: firesScope(options.lock.namespace),
+        instance: options.instance.id,
+        aliveFor: options.lock.ttl,
+        clock: this.#clock,
+        random: Math.random,
+        emit: (event) => this.#emit(event),
+      });
     this.leader = new LeaderService(
       (changed) =>
         new Election(this.#manager, options.instance, options.election, {
@@ -91,14 +107,28 @@ export class Registration {
   }
 
   #end(): Promise<void> {
-    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
-    this.#ended ??= this.#manager.close(Math.max(0, this.#options.grace - spent));
+    this.#ended ??= this.#endInOrder();
     return this.#ended;
+  }
+
+  /** Fires first: they may need locks, and say in the store that they are done. */
+  async #endInOrder(): Promise<void> {
+    await this.fires?.close(this.#graceLeft());
+    await this.#manager.close(this.#graceLeft());
+  }
+
+  #graceLeft(): number {
+    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
+    return Math.max(0, this.#options.grace - spent);
   }
 
   #emit(event: LockEvent): void {
     if (event.type === 'lost') {
       this.logger.warn(`Lock "${event.key}" was lost (${event.reason}) after ${Math.round(event.held)} ms.`);
+    }
+    if (event.type === 'fire-abandoned') {
+      const { job, by = 'unknown', instant } = event;
+      this.logger.error(`${job} of ${new Date(instant).toISOString()} was abandoned: instance ${by} died with it.`);
     }
     this.#events.next(event);
   }

@@ -4,6 +4,7 @@ import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import {
   isBackgroundHandler,
+  isCron,
   isGuardedHandler,
   isProcessor,
   isRoute,
@@ -11,9 +12,10 @@ import {
   methodsOf,
 } from '../decorators/framework-metadata.js';
 import { forRequests, isLeaderOnly, type LeaderOnlyOptions } from '../decorators/leader-only.js';
+import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
 import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
-import { DEFAULT_REGISTRATION } from './injection.js';
+import { DEFAULT_REGISTRATION, fireToken } from './injection.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata } from './leader.guard.js';
 import type { Registration } from './registration.js';
 
@@ -24,6 +26,7 @@ import type { Registration } from './registration.js';
  *   that it does not reach, for `redirect` and `forward` where there is no route, and for a `@WithLock` whose TTL is too short for the driver
  */
 export function checkDecoratedClasses(discovery: DiscoveryService, registration: Registration): void {
+  const jobs = new Map<string, string>();
   const wrappers = [...discovery.getProviders(), ...discovery.getControllers()];
   for (const type of new Set(wrappers.map(({ metatype }) => metatype))) {
     // The metatype of a factory provider is the factory, often an arrow function.
@@ -32,6 +35,7 @@ export function checkDecoratedClasses(discovery: DiscoveryService, registration:
     if (Reflect.hasMetadata(LEADER_ONLY, type)) checkLeaderOnlyClass(type, methods);
     for (const [name, method] of methods) {
       checkLeaderOnlyMethod(`${type.name}.${name}`, method);
+      checkOncePerTick(`${type.name}.${name}`, method, registration, jobs);
       checkLockedMethod(`${type.name}.${name}`, method, registration);
     }
   }
@@ -81,6 +85,29 @@ function notARoute(label: string, otherwise: LeaderOnlyOptions['otherwise']): Lo
     `@LeaderOnly({ otherwise: '${otherwise}' }) on ${label}: only HTTP requests can be sent to the leader, and this ` +
       "handles none. Use 'skip' or 'reject'.",
   );
+}
+
+/** @param jobs the methods of the jobs that were seen so far, by the name of the job */
+function checkOncePerTick(
+  label: string,
+  method: object,
+  { name, fires }: Registration,
+  jobs: Map<string, string>,
+): void {
+  const wrappings = wrappingsOf(method);
+  const index = wrappings.findIndex(({ decorator }) => decorator === 'OncePerTick');
+  const settings = wrappings[index]?.options as OncePerTickSettings | undefined;
+  if (settings?.token !== fireToken(name)) return;
+  const refuse = (why: string): LockConfigError => new LockConfigError(`@OncePerTick() on ${label}: ${why}`);
+  if (!fires) throw refuse('the driver has no registry to keep claims in.');
+  if (!isCron(method)) throw refuse('only the fires of a @Cron() method have times that all instances share.');
+  if (wrappings.slice(index + 1).some(({ decorator }) => decorator === 'LeaderOnly')) {
+    throw refuse('a follower would claim the fire and then skip it. Write @LeaderOnly() above @OncePerTick().');
+  }
+  const job = settings.job ?? label;
+  const other = jobs.get(job);
+  if (other !== undefined) throw refuse(`${other} has the same job name "${job}". Give one of them another \`job\`.`);
+  jobs.set(job, label);
 }
 
 function checkLockedMethod(label: string, method: object, { name, logger, minTtl }: Registration): void {
