@@ -114,7 +114,9 @@ export class LeaderGuard implements CanActivate {
 
 /** What a caller gets to know that is no HTTP client. Whoever handles its messages has the package installed. */
 async function refusalOf(error: NotLeaderError, type: string): Promise<Error> {
-  const { statusCode, message, leader } = error;
+  const { statusCode, message } = error;
+  // Not its metadata: that is for other instances.
+  const leader = error.leader && { id: error.leader.id, url: error.leader.url };
   const payload = { status: 'error', statusCode, message, leader };
   if (type === 'rpc') {
     const { RpcException } = await import('@nestjs/microservices');
