@@ -107,7 +107,7 @@ const event = (app: INestApplicationContext, type: ProcessorType, pattern: RegEx
 describe.each<[string, ProcessorType]>([
   ['above @Processor', DecoratorAbove],
   ['below @Processor', DecoratorBelow],
-  ['on its method', OnTheMethod as ProcessorType],
+  ['on its method', OnTheMethod],
 ])('a BullMQ processor with @LeaderOnly %s', (_where, type) => {
   it('works on the leader, while the worker of the other is paused, and on the successor afterwards', async () => {
     const a = await replica('a', type);

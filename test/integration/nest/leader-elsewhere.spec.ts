@@ -4,7 +4,7 @@ import {
   get,
   type IncomingHttpHeaders,
   type IncomingMessage,
-  request,
+  request as httpRequest,
   type RequestListener,
 } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
@@ -214,7 +214,7 @@ describe.each<[string, () => AbstractHttpAdapter]>([
         text: 'x'.repeat(200_000),
         length: '200000',
       });
-      const streamed = request(`${url}/forward/upload`, upload);
+      const streamed = httpRequest(`${url}/forward/upload`, upload);
       const [response] = await Promise.all([
         once(streamed, 'response') as Promise<[IncomingMessage]>,
         new Promise<void>((resolve) => streamed.write('first ', () => resolve())).then(() => streamed.end('second')),
