@@ -65,11 +65,11 @@ export class Acquisition {
   #isContended = false;
   #seat: Seat | undefined;
 
-  constructor(context: AcquisitionContext, request: LeaseRequest, patience: Patience) {
+  constructor(context: AcquisitionContext, request: LeaseRequest, patience: Patience, now: number) {
     this.#context = context;
     this.#request = request;
     this.#patience = patience;
-    this.#startedAt = context.clock.now();
+    this.#startedAt = now;
     this.#claim = this.#newClaim();
   }
 
@@ -87,11 +87,11 @@ export class Acquisition {
       for (let attempt = 1; ; attempt++) {
         this.#seat?.listen();
         const tenure = await this.#ask();
-        if (tenure) return this.#delivered(this.#firstLease(tenure));
+        if (tenure) return this.#firstLease(tenure);
         if ('attempts' in limit && attempt >= limit.attempts) throw timeUp;
         await this.#patience.bound(this.#pause());
         const pushed = this.#takePushed();
-        if (pushed) return this.#delivered(this.#firstLease(pushed));
+        if (pushed) return this.#firstLease(pushed);
       }
     } catch (error) {
       if (this.#open || this.#stray) this.#context.holdings.cancel(this.#claim);
@@ -182,18 +182,22 @@ export class Acquisition {
     const { fencingToken, tokens, ttl } = granted;
     const waiters = this.#seat?.contended ? Math.max(1, granted.waiters) : granted.waiters;
     const { validFor, renewEvery } = this.#request;
-    const grant = { claim: this.#claim, stray: this.#stray, fencingToken, tokens, ttl, waiters, anchor };
-    return new Tenure(this.#context.clock, { ...grant, validFor, renewEvery });
+    const { clock } = this.#context;
+    return new Tenure(
+      clock,
+      { claim: this.#claim, stray: this.#stray, fencingToken, tokens, ttl, waiters, anchor, validFor, renewEvery },
+      clock.now(),
+    );
   }
 
   #firstLease(tenure: Tenure): Lease {
     this.#context.holdings.begin(tenure);
-    return new Lease(this.#request.key, tenure, tenure.takeToken()!, this.#context.clock.now());
+    return this.#delivered(new Lease(this.#request.key, tenure, tenure.takeToken()!, tenure.since));
   }
 
   #delivered(lease: Lease): Lease {
-    const { key, fencingToken } = lease;
-    this.#context.emit({ type: 'acquired', key, fencingToken, waited: this.#waited });
+    const { key, fencingToken, acquiredAt } = lease;
+    this.#context.emit({ type: 'acquired', key, fencingToken, waited: acquiredAt - this.#startedAt });
     return lease;
   }
 
@@ -250,5 +254,5 @@ function notExecuted(error: unknown): boolean {
 
 /** Whether enough of a grant is left for it to be delivered without another look at the store. */
 function isFresh(tenure: Tenure, ttl: number): boolean {
-  return tenure.remaining > Math.min(ttl, tenure.validFor) / 4;
+  return tenure.remainingAt(tenure.since) > Math.min(ttl, tenure.validFor) / 4;
 }

@@ -1,7 +1,8 @@
 import type { Random } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { LockEventSink } from './events.js';
-import { Lease, LeaseHandle } from './lease.js';
+import { Lease, LeaseHandle, type LeaseOwner } from './lease.js';
+import { LinkedList } from './linked-list.js';
 import { type Claim, heartbeat, type LockDriver } from './lock-driver.js';
 import { Settlements } from './settlements.js';
 import type { Tenure } from './tenure.js';
@@ -17,14 +18,14 @@ const YIELD_EVERY = 64;
  * What this instance has from the store, from the grant to the return: renewed while it is used, passed on to the next
  * caller here where that is fair to the others, and given back otherwise.
  */
-export class Holdings {
+export class Holdings implements LeaseOwner {
   readonly #driver: LockDriver;
   readonly #clock: Clock;
   readonly #emit: LockEventSink;
   readonly #room: WaitingRoom;
   readonly #watchdog: Watchdog;
   readonly #settlements: Settlements;
-  readonly #leases = new Set<Lease>();
+  readonly #leases = new LinkedList<Lease>();
   #closing = false;
   #onIdle: (() => void) | undefined;
 
@@ -43,12 +44,9 @@ export class Holdings {
   }
 
   /** A handle for a user of the lease; once the last one was released the lease moves on. */
-  share(lease: Lease, onRelease?: () => void): LeaseHandle {
-    this.#leases.add(lease);
-    return new LeaseHandle(lease, () => {
-      onRelease?.();
-      return this.#letGo(lease);
-    });
+  share(lease: Lease, owner: LeaseOwner = this): LeaseHandle {
+    if (!this.#leases.has(lease)) this.#leases.append(lease);
+    return new LeaseHandle(lease, owner);
   }
 
   /** Makes sure, in the background, that a claim holds nothing and waits for nothing. */
@@ -67,32 +65,33 @@ export class Holdings {
     this.#closing = true;
     const deadline = this.#clock.now() + grace;
     await this.#atMost(grace, this.#idle());
-    for (const lease of this.#leases) this.abandon(lease);
+    for (const lease of this.#leases.items()) this.abandon(lease);
     await this.#atMost(deadline - this.#clock.now(), this.#settlements.all());
   }
 
-  async #letGo(lease: Lease): Promise<void> {
+  async letGo(lease: Lease): Promise<void> {
     if (--lease.shares > 0) return;
     const { key, fencingToken, acquiredAt, tenure } = lease;
-    if (lease.remaining === 0) this.#watchdog.lose(tenure, 'expired');
+    const now = this.#clock.now();
+    if (tenure.remainingAt(now) === 0) this.#watchdog.lose(tenure, 'expired');
     lease.end();
-    const passedOn = !lease.loss && (await this.#passOn(tenure));
+    const passedOn = !lease.loss && this.#mayPassOn(tenure, now) && (await this.#passOn(tenure));
     if (!passedOn) await this.#giveBack(tenure);
-    if (!lease.loss) this.#emit({ type: 'released', key, fencingToken, held: this.#clock.now() - acquiredAt });
+    if (!lease.loss) this.#emit({ type: 'released', key, fencingToken, held: now - acquiredAt });
     this.#forget(lease);
   }
 
   /** Lets the next caller of this instance use the tenure, without the store, with the next token. */
   async #passOn(tenure: Tenure): Promise<boolean> {
-    if (!this.#mayPassOn(tenure)) return false;
     tenure.passed++;
     // Callers that do nothing but pass a lease on must not starve timers, renewals among them.
     if (tenure.passed % YIELD_EVERY === 0) await new Promise((resolve) => setImmediate(resolve));
     const token = tenure.takeToken() ?? (await this.#reserveToken(tenure));
     const seat = this.#room.first(tenure.claim.key);
-    if (token === undefined || !seat || !this.#mayPassOn(tenure)) return false;
-    const next = new Lease(seat.wish.key, tenure, token, this.#clock.now());
-    this.#leases.add(next);
+    const now = this.#clock.now();
+    if (token === undefined || !seat || !this.#mayPassOn(tenure, now)) return false;
+    const next = new Lease(seat.wish.key, tenure, token, now);
+    this.#leases.append(next);
     seat.hand(next);
     return true;
   }
@@ -101,11 +100,11 @@ export class Holdings {
    * While nobody else is known to wait, the instance keeps the key as long as it has callers for it; else it passes it
    * on a few times only. A tenure that is not renewed in time is given back, whoever waits here.
    */
-  #mayPassOn(tenure: Tenure): boolean {
-    if (this.#closing || tenure.remaining < 2 * heartbeat(tenure.claim.ttl)) return false;
-    const batchIsOver = tenure.passed >= BATCH - 1 || this.#clock.now() - tenure.since > BATCH_TIME;
-    if (tenure.waiters > 0 && batchIsOver) return false;
-    return this.#room.first(tenure.claim.key)?.fits(tenure) ?? false;
+  #mayPassOn(tenure: Tenure, now: number): boolean {
+    const seat = this.#room.first(tenure.claim.key);
+    if (!seat || this.#closing || tenure.remainingAt(now) < 2 * heartbeat(tenure.claim.ttl)) return false;
+    const batchIsOver = tenure.passed >= BATCH - 1 || now - tenure.since > BATCH_TIME;
+    return seat.fits(tenure) && !(tenure.waiters > 0 && batchIsOver);
   }
 
   async #reserveToken(tenure: Tenure): Promise<number | undefined> {
@@ -120,7 +119,8 @@ export class Holdings {
     const isInStore = tenure.loss === undefined || tenure.loss === 'expired';
     this.#watchdog.unwatch(tenure);
     tenure.end();
-    const request = (): Promise<unknown> => (stray ? this.#driver.cancel(claim) : this.#driver.release(claim));
+    const request = (): Promise<unknown> =>
+      stray ? this.#driver.cancel(claim) : this.#driver.release(claim, tenure.successor);
     const released = isInStore ? this.#settlements.settle(request, claim.ttl) : undefined;
     // Once the release is on its way: the next caller here gets in line behind those who wait in the store.
     this.#room.vacate(tenure);
@@ -129,12 +129,12 @@ export class Holdings {
   }
 
   #forget(lease: Lease): void {
-    this.#leases.delete(lease);
-    if (this.#leases.size === 0) this.#onIdle?.();
+    this.#leases.remove(lease);
+    if (!this.#leases.first) this.#onIdle?.();
   }
 
   #idle(): Promise<void> {
-    if (this.#leases.size === 0) return Promise.resolve();
+    if (!this.#leases.first) return Promise.resolve();
     return new Promise((resolve) => (this.#onIdle = resolve));
   }
 

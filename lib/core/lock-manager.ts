@@ -8,7 +8,8 @@ import { Holdings } from './holdings.js';
 import type { Lease, LeaseHandle } from './lease.js';
 import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock-driver.js';
 import type { Lock } from './lock.js';
-import { Patience, timeUp } from './patience.js';
+import { type Patience, timeUp, WaitingCallers } from './patience.js';
+import type { Registry } from './registry.js';
 import { WaitingRoom } from './waiting-room.js';
 
 export interface LockManagerOptions {
@@ -38,8 +39,7 @@ export class LockManager {
   readonly #room: WaitingRoom;
   readonly #holdings: Holdings;
   readonly #context: AcquisitionContext;
-  /** Who waits for a lease, and whether it does so from inside a guarded call. */
-  readonly #waiting = new Map<Patience, boolean>();
+  readonly #callers: WaitingCallers;
   readonly #listener: DriverListener;
   #connection: Promise<void> | undefined;
   #isStarted = false;
@@ -51,6 +51,7 @@ export class LockManager {
     this.clock = clock;
     this.random = random;
     this.#driver = driver;
+    this.#callers = new WaitingCallers(clock);
     this.#room = new WaitingRoom(clock);
     this.#holdings = new Holdings(driver, clock, random, emit, this.#room);
     this.#listener = (event) => {
@@ -76,16 +77,13 @@ export class LockManager {
   }
 
   /** @throws LockNotAcquiredError, DriverUnavailableError, LockServiceClosedError, or the reason of the caller's signal */
-  async acquire(request: AcquireRequest): Promise<LeaseHandle> {
-    const [handle, refusal] = await this.#take(request);
-    if (!handle) throw refusal();
-    return handle;
+  acquire(request: AcquireRequest): Promise<LeaseHandle> {
+    return this.#take(request, raiseRefusal);
   }
 
   /** Null when another holder has the key. */
-  async tryAcquire(request: AcquireRequest): Promise<LeaseHandle | null> {
-    const [handle] = await this.#take(request);
-    return handle ?? null;
+  tryAcquire(request: AcquireRequest): Promise<LeaseHandle | null> {
+    return this.#take(request, () => null);
   }
 
   /** Runs `task` as a guarded call; a failing release never replaces its result or error. */
@@ -102,6 +100,15 @@ export class LockManager {
     return this.#driver.inspect(name);
   }
 
+  get registry(): Registry | undefined {
+    return this.#driver.registry;
+  }
+
+  /** Whether a release can prefer one of those who wait. */
+  get hasQueue(): boolean {
+    return this.#driver.capabilities.queue;
+  }
+
   /** Stops renewing a lease without releasing it: the code that it protects still runs, so it ends with its TTL. */
   abandon(lease: Lease): void {
     this.#holdings.abandon(lease);
@@ -110,9 +117,9 @@ export class LockManager {
   /** Ends all waiting, gives the leases `grace` milliseconds to be released, abandons the others, closes the driver. */
   async close(grace: number): Promise<void> {
     this.#closing = true;
-    this.#endWaiting((insideGuardedCall) => !insideGuardedCall);
+    this.#callers.end(new LockServiceClosedError(), ({ insideGuardedCall }) => !insideGuardedCall);
     await this.#holdings.close(grace);
-    this.#endWaiting(() => true);
+    this.#callers.end(new LockServiceClosedError(), () => true);
     if (this.#connection) await this.#driver.close(this.#listener);
   }
 
@@ -129,23 +136,22 @@ export class LockManager {
     return this.connect().then(settled, settled);
   }
 
-  async #take(request: AcquireRequest) {
-    const frame = findFrame(this, request.name);
-    if (frame && !request.reentrant) throw new NestedLockError(request.key);
+  async #take<T>(request: AcquireRequest, refused: (acquisition: Acquisition) => T): Promise<LeaseHandle | T> {
+    const { name, limit, signal } = request;
     const insideGuardedCall = findFrame(this) !== undefined;
+    const frame = insideGuardedCall ? findFrame(this, name) : undefined;
+    if (frame && !request.reentrant) throw new NestedLockError(request.key);
     if (this.#closing && !insideGuardedCall) throw new LockServiceClosedError();
 
-    const patience = new Patience(this.clock, 'wait' in request.limit ? request.limit.wait : Infinity, request.signal);
-    this.#waiting.set(patience, insideGuardedCall);
+    const now = this.clock.now();
+    const patience = this.#callers.add(now, 'wait' in limit ? limit.wait : Infinity, signal, insideGuardedCall);
     try {
-      const acquisition = new Acquisition(this.#context, request, patience);
-      const handle = frame
-        ? await this.#share(frame, patience)
-        : await acquisition.run().then((lease) => lease && this.#holdings.share(lease));
-      return [handle, () => acquisition.refusal()] as const;
+      const acquisition = new Acquisition(this.#context, request, patience, now);
+      if (frame) return (await this.#share(frame, patience)) ?? refused(acquisition);
+      const lease = await acquisition.run();
+      return lease ? this.#holdings.share(lease) : refused(acquisition);
     } finally {
       patience.dispose();
-      this.#waiting.delete(patience);
     }
   }
 
@@ -157,7 +163,12 @@ export class LockManager {
     const own = new Promise<void>((resolve) => (done = resolve));
     frame.lastChild = before.then(() => own);
     // Counts from now on, so that the lease outlives a parent that does not wait for us.
-    const handle = this.#holdings.share(lease, done);
+    const handle = this.#holdings.share(lease, {
+      letGo: (shared) => {
+        done();
+        return this.#holdings.letGo(shared);
+      },
+    });
     try {
       await patience.bound(before);
       handle.ensure();
@@ -168,8 +179,8 @@ export class LockManager {
       throw error;
     }
   }
+}
 
-  #endWaiting(which: (insideGuardedCall: boolean) => boolean): void {
-    for (const [patience, inside] of this.#waiting) if (which(inside)) patience.end(new LockServiceClosedError());
-  }
+function raiseRefusal(acquisition: Acquisition): never {
+  throw acquisition.refusal();
 }

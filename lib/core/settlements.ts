@@ -9,7 +9,8 @@ import { LockConfigError } from './errors.js';
 export class Settlements {
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #open = new Set<Promise<void>>();
+  #open = 0;
+  #onSettled: (() => void) | undefined;
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -17,31 +18,40 @@ export class Settlements {
   }
 
   /** Resolves after the first try, whatever its outcome; the others go on in the background. */
-  settle(request: () => Promise<unknown>, ttl: number): Promise<void> {
-    return new Promise((resolve) => {
-      const settled = this.#repeat(request, ttl, resolve).finally(() => this.#open.delete(settled));
-      this.#open.add(settled);
-    });
+  async settle(request: () => Promise<unknown>, ttl: number): Promise<void> {
+    const deadline = this.#clock.now() + ttl;
+    this.#open++;
+    try {
+      await request();
+    } catch (error) {
+      this.#open++;
+      void this.#repeat(request, deadline, error, ttl).finally(() => this.#settled());
+    } finally {
+      this.#settled();
+    }
   }
 
   /** Resolves when all that is under way is settled. */
-  async all(): Promise<void> {
-    await Promise.all(this.#open);
+  all(): Promise<void> {
+    if (this.#open === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#onSettled = resolve));
   }
 
-  async #repeat(request: () => Promise<unknown>, ttl: number, tried: () => void): Promise<void> {
-    const deadline = this.#clock.now() + ttl;
-    for (let attempt = 0; ; attempt++) {
+  #settled(): void {
+    if (--this.#open === 0) this.#onSettled?.();
+  }
+
+  async #repeat(request: () => Promise<unknown>, deadline: number, failure: unknown, ttl: number): Promise<void> {
+    let error = failure;
+    for (let attempt = 0; !(error instanceof LockConfigError) && this.#clock.now() < deadline; attempt++) {
+      const delay = backoff(attempt, Math.min(100, ttl / 12), 1000, this.#random);
+      await new Promise<void>((resolve) => void this.#clock.after(delay, resolve));
       try {
         await request();
         return;
-      } catch (error) {
-        if (error instanceof LockConfigError || this.#clock.now() >= deadline) return;
-      } finally {
-        tried();
+      } catch (again) {
+        error = again;
       }
-      const delay = backoff(attempt, Math.min(100, ttl / 12), 1000, this.#random);
-      await new Promise<void>((resolve) => void this.#clock.after(delay, resolve));
     }
   }
 }

@@ -1,7 +1,9 @@
 import type { Clock } from './clock.js';
 import type { LossReason } from './errors.js';
 import type { Lease } from './lease.js';
+import type { Linked } from './linked-list.js';
 import type { Claim, TokenBlock } from './lock-driver.js';
+import type { Watch } from './watchdog.js';
 
 /**
  * The part of a TTL in which a lease must not be trusted: clocks of different machines run at slightly different
@@ -34,7 +36,11 @@ export interface TenureGrant extends TokenBlock {
  *
  * One caller after another may use it, each with a token of the reserved block.
  */
-export class Tenure {
+export class Tenure implements Linked<Tenure> {
+  before: Tenure | undefined;
+  after: Tenure | undefined;
+  /** The watchdog's notes on it, as long as it is renewed. */
+  watch: Watch | undefined;
   readonly claim: Claim;
   readonly stray: boolean;
   readonly renewEvery: number;
@@ -45,6 +51,8 @@ export class Tenure {
   lease: Lease | undefined;
   /** Others that wait in the store, as far as we were told. */
   waiters: number;
+  /** Id of a waiting instance that is to have the key next. */
+  successor: string | undefined;
   /** How often it was passed on within this instance. */
   passed = 0;
 
@@ -56,12 +64,12 @@ export class Tenure {
   #nextToken: number;
   #lastToken: number;
 
-  constructor(clock: Clock, grant: TenureGrant) {
+  constructor(clock: Clock, grant: TenureGrant, now: number) {
     this.#clock = clock;
     this.claim = grant.claim;
     this.stray = grant.stray;
     this.waiters = grant.waiters;
-    this.since = clock.now();
+    this.since = now;
     this.renewEvery = grant.renewEvery ?? grant.claim.ttl / 3;
     this.firstRenewal = grant.anchor + (grant.ttl < grant.claim.ttl ? grant.ttl / 4 : this.renewEvery);
     this.validFor = grant.validFor ?? Infinity;
@@ -75,7 +83,12 @@ export class Tenure {
   }
 
   get remaining(): number {
-    return this.#ended ? 0 : Math.max(0, this.#validUntil - this.#clock.now());
+    return this.remainingAt(this.#clock.now());
+  }
+
+  /** For callers that have just read the clock. */
+  remainingAt(now: number): number {
+    return this.#ended ? 0 : Math.max(0, this.#validUntil - now);
   }
 
   get loss(): LossReason | undefined {

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from './clock.js';
 import type { Lease } from './lease.js';
+import { type Linked, LinkedList } from './linked-list.js';
 import { type DriverEvent, NO_METADATA } from './lock-driver.js';
 import type { Tenure } from './tenure.js';
 
@@ -28,13 +29,15 @@ export class WaitingRoom {
 
   enter(key: string, wish: Wish): Seat {
     const line = this.#lineOf(key);
-    const seat = new Seat(this.#clock, wish, () => {
-      line.seats.delete(seat);
-      this.#moved(key, line);
-    });
-    line.seats.add(seat);
-    this.#moved(key, line);
+    const seat = new Seat(this.#clock, wish, this, line);
+    line.seats.append(seat);
+    this.#moved(line);
     return seat;
+  }
+
+  leave(seat: Seat): void {
+    seat.line.seats.remove(seat);
+    this.#moved(seat.line);
   }
 
   /** The instance has the key: nobody here asks the store for it. */
@@ -46,7 +49,7 @@ export class WaitingRoom {
     const line = this.#lines.get(tenure.claim.key);
     if (line?.occupant !== tenure) return;
     line.occupant = undefined;
-    this.#moved(tenure.claim.key, line);
+    this.#moved(line);
   }
 
   isOccupied(key: string): boolean {
@@ -76,46 +79,55 @@ export class WaitingRoom {
 
   #lineOf(key: string): Line {
     let line = this.#lines.get(key);
-    if (!line) this.#lines.set(key, (line = new Line()));
+    if (!line) this.#lines.set(key, (line = new Line(key)));
     return line;
   }
 
-  #moved(key: string, line: Line): void {
+  #moved(line: Line): void {
     if (line.occupant) return;
     if (line.first) line.first.call();
-    else if (this.#lines.get(key) === line) this.#lines.delete(key);
+    else if (this.#lines.get(line.key) === line) this.#lines.delete(line.key);
   }
 }
 
 class Line {
-  readonly seats = new Set<Seat>();
+  readonly key: string;
+  readonly seats = new LinkedList<Seat>();
   occupant: Tenure | undefined;
 
+  constructor(key: string) {
+    this.key = key;
+  }
+
   get first(): Seat | undefined {
-    const [seat] = this.seats;
-    return seat;
+    return this.seats.first;
   }
 }
 
 /** One waiting caller. */
-export class Seat {
+export class Seat implements Linked<Seat> {
   readonly wish: Wish;
+  readonly line: Line;
+  before: Seat | undefined;
+  after: Seat | undefined;
   /** Somebody began to wait for the lease while it was on its way to this caller. */
   contended = false;
   readonly #clock: Clock;
-  readonly #leave: () => void;
+  readonly #room: WaitingRoom;
   #called = false;
   #handed: Lease | undefined;
+  #left = false;
   #onTurn: (() => void) | undefined;
   #nudged = false;
   #pushed: Pushed | undefined;
   #wake: (() => void) | undefined;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, wish: Wish, leave: () => void) {
+  constructor(clock: Clock, wish: Wish, room: WaitingRoom, line: Line) {
     this.#clock = clock;
     this.wish = wish;
-    this.#leave = leave;
+    this.#room = room;
+    this.line = line;
   }
 
   /** A lease that was passed on within the instance. */
@@ -147,7 +159,7 @@ export class Seat {
   hand(lease: Lease): void {
     this.#handed = lease;
     this.#onTurn?.();
-    this.#leave();
+    this.leave();
   }
 
   /** From here on a nudge counts, also one that arrives before `rest`. */
@@ -181,6 +193,8 @@ export class Seat {
 
   leave(): void {
     this.#timer?.cancel();
-    if (!this.#handed) this.#leave();
+    if (this.#left) return;
+    this.#left = true;
+    this.#room.leave(this);
   }
 }

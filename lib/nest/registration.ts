@@ -8,6 +8,7 @@ import { Election } from '../leader/election.js';
 import { Fires } from '../leader/fires.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { DEFAULT_REGISTRATION } from './injection.js';
+import { ElectionSet, LeaderElections } from './leader-elections.js';
 import { LockService } from './lock.service.js';
 import type { ResolvedOptions } from './options.js';
 
@@ -15,9 +16,13 @@ import type { ResolvedOptions } from './options.js';
 export class Registration {
   readonly name: string;
   readonly locks: LockService;
-  readonly leader: LeaderService;
   /** Undefined where the driver has no registry. */
   readonly fires: Fires | undefined;
+  readonly elections: ElectionSet;
+  /** Names of the elections that the options configure. */
+  readonly configured: readonly string[];
+  /** For elections that are created at run time. */
+  readonly leaderElections: LeaderElections;
   readonly logger: Logger;
   /** The shortest TTL that the driver accepts, in milliseconds. */
   readonly minTtl: number;
@@ -26,7 +31,7 @@ export class Registration {
   readonly #events = new Subject<LockEvent>();
   readonly #clock = new SystemClock();
   #shutdownBegan: number | undefined;
-  #leaderStopped: Promise<void> | undefined;
+  #electionsStopped: Promise<void> | undefined;
   #ended: Promise<void> | undefined;
 
   constructor(name: string, options: ResolvedOptions) {
@@ -58,13 +63,15 @@ export class Registration {
         random: Math.random,
         emit: (event) => this.#emit(event),
       });
-    this.leader = new LeaderService(
-      (changed) =>
-        new Election(this.#manager, options.instance, options.election, {
-          changed,
-          problem: (message, cause) => this.logger.error(message, cause instanceof Error ? cause.stack : undefined),
-        }),
-    );
+    this.elections = new ElectionSet((settings) => (changed, report) => {
+      const problem = (message: string, cause?: unknown): void =>
+        this.logger.error(message, cause instanceof Error ? cause.stack : cause);
+      return new Election(this.#manager, options.instance, settings, { changed, report, problem });
+    });
+    this.configured = options.elections.map(({ election }) => election);
+    for (const settings of options.elections) this.elections.add(settings, LeaderService);
+    const { namespace, minTtl } = options.lock;
+    this.leaderElections = new LeaderElections(this.elections, { namespace, minTtl, grace: options.grace });
   }
 
   /** @throws DriverUnavailableError with `failFast`, when the store cannot be reached */
@@ -80,8 +87,8 @@ export class Registration {
     }
   }
 
-  startElection(): void {
-    this.leader.start();
+  startElections(): void {
+    this.elections.start();
   }
 
   /**
@@ -89,15 +96,15 @@ export class Registration {
    * period begins: Nest waits for requests before it calls `close`, and some end only when their lock's signal aborts.
    */
   beginShutdown(): void {
-    if (this.#leaderStopped) return;
+    if (this.#electionsStopped) return;
     this.#shutdownBegan = this.#clock.now();
-    this.#leaderStopped = this.leader.stop();
+    this.#electionsStopped = this.elections.stop();
     // A failure is reported by `close`, which awaits the same promise.
     this.#clock.after(this.#options.grace, () => void this.#end().catch(() => undefined));
   }
 
   async handOver(): Promise<void> {
-    await this.#leaderStopped;
+    await this.#electionsStopped;
   }
 
   /** Waits for what is left of the grace period until all locks are released, and disconnects. */

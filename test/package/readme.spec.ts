@@ -91,7 +91,8 @@ describe('the README', () => {
   });
 
   it('has a table of options that tells the truth', () => {
-    const { lock, election, grace, failFast, instance } = resolveOptions({});
+    const { lock, elections, grace, failFast, instance } = resolveOptions({});
+    const election = elections[0]!;
     const real: Record<string, unknown> = {
       allowMemoryInProduction: false,
       failFast,

@@ -1,6 +1,7 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { classify } from './reply-errors.js';
+import { AnswerTimeout, ScriptCommand } from './script-command.js';
 import { scripts } from './scripts/scripts.generated.js';
 
 /** What we need of a user's ioredis client, version 5 or 6. */
@@ -47,6 +48,7 @@ export class RedisConnection {
   readonly #listener: ConnectionListener;
   /** Channels that we subscribed to, and whether the first answer has come. */
   readonly #channels = new Map<string, { readonly answered: Promise<boolean>; settled: boolean }>();
+  readonly #answers: AnswerTimeout;
   #lastError: Error | undefined;
   #isUp = false;
   #isCorked = false;
@@ -57,7 +59,8 @@ export class RedisConnection {
     this.#listener = listener;
     this.#commands = open();
     this.#subscriber = open();
-    const { host, port, path } = this.#commands.options;
+    const { host, port, path, commandTimeout } = this.#commands.options;
+    this.#answers = new AnswerTimeout(commandTimeout ?? defaults.commandTimeout);
     this.server = path ?? `${host ?? 'localhost'}:${port ?? 6379}`;
     this.#watch(this.#commands);
     this.#watch(this.#subscriber);
@@ -80,7 +83,7 @@ export class RedisConnection {
     const { sha, lua } = scripts[name];
     this.#cork();
     try {
-      return await this.#commands.evalsha(sha, keys.length, ...keys, ...args);
+      return await this.#answers.send(this.#commands, new ScriptCommand(sha, keys, args));
     } catch (error) {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw classify(error, this.server);
     }

@@ -14,6 +14,7 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
+import { NO_METADATA } from '../../core/lock-driver.js';
 import type { Registry } from '../../core/registry.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { RedisConnection, type RedisConnectionOptions } from './connection.js';
@@ -21,11 +22,8 @@ import { RedisRegistry } from './redis-registry.js';
 
 /** A cancelled holder is remembered for its TTL, and at least this long. */
 const CANCELLED_FOR = 60_000;
-/** Fencing tokens that a grant reserves. */
-const TOKENS = 64;
-
-/** A number that a script was given comes back as text. */
-type GrantedReply = [status: 1, token: string, tokens: number | string, waiters: number];
+/** 'token tokens waiters' */
+type GrantedReply = string;
 type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
 
 /**
@@ -43,6 +41,8 @@ export class RedisDriver implements LockDriver {
   readonly #connection: RedisConnection;
   readonly #listeners = new Set<DriverListener>();
   readonly #inbox = randomUUID();
+  /** The channel of the inbox, by namespace. */
+  readonly #inboxes = new Map<string, string>();
   #connecting: Promise<void> | undefined;
 
   /** @throws LockConfigError naming the option that is wrong */
@@ -73,17 +73,17 @@ export class RedisDriver implements LockDriver {
     const { key, holder, ttl } = claim;
     const inbox = this.#inboxFor(key);
     if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox);
-    const reply = (await this.#connection.run('acquire', keysOf(claim), [
-      holder,
-      ttl,
-      inbox,
-      tailOf(claim),
-      mode,
-      TOKENS,
-    ])) as GrantedReply | HeldReply;
-    if (reply[0] === 1) {
-      const [, token, tokens, waiters] = reply;
-      return { status: 'granted', fencingToken: Number(token), tokens: Number(tokens), ttl, waiters };
+    const args = [holder, ttl, inbox, tailOf(claim), mode];
+    const reply = (await this.#connection.run('acquire', keysOf(claim), args)) as GrantedReply | HeldReply;
+    if (typeof reply === 'string') {
+      const [token, tokens, waiters] = reply.split(' ');
+      return {
+        status: 'granted',
+        fencingToken: Number(token),
+        tokens: Number(tokens),
+        ttl,
+        waiters: Number(waiters),
+      };
     }
     return { status: reply[0] === 2 ? 'queued' : 'refused', record: toRecord(reply) };
   }
@@ -91,7 +91,7 @@ export class RedisDriver implements LockDriver {
   async cancel(claim: Claim): Promise<void> {
     const { key, holder, ttl } = claim;
     const entry = `${holder} ${this.#inboxFor(key)} ${ttl} ${tailOf(claim)}`;
-    await this.#connection.run('cancel', keysOf(claim), [holder, TOKENS, entry, Math.max(ttl, CANCELLED_FOR)]);
+    await this.#connection.run('cancel', keysOf(claim), [holder, entry, Math.max(ttl, CANCELLED_FOR)]);
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
@@ -102,14 +102,14 @@ export class RedisDriver implements LockDriver {
   }
 
   async release(lease: LeaseRef, to?: string): Promise<boolean> {
-    const args = to === undefined ? [lease.holder, TOKENS] : [lease.holder, TOKENS, to];
+    const args = to === undefined ? [lease.holder] : [lease.holder, to];
     return (await this.#connection.run('release', keysOf(lease), args)) === 1;
   }
 
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
-    const reply = (await this.#connection.run('reserve', keysOf(lease), [lease.holder, TOKENS])) as [string?, number?];
-    const [token, tokens] = reply;
-    return token === undefined ? null : { fencingToken: Number(token), tokens: Number(tokens) };
+    const reply = (await this.#connection.run('reserve', keysOf(lease), [lease.holder])) as [string?, number?];
+    const [token, tokens = 0] = reply;
+    return token === undefined ? null : { fencingToken: Number(token), tokens };
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
@@ -122,7 +122,10 @@ export class RedisDriver implements LockDriver {
   }
 
   #inboxFor(key: string): string {
-    return `${namespaceOf(key)}:i:${this.#inbox}`;
+    const namespace = namespaceOf(key);
+    let inbox = this.#inboxes.get(namespace);
+    if (inbox === undefined) this.#inboxes.set(namespace, (inbox = `${namespace}:i:${this.#inbox}`));
+    return inbox;
   }
 
   #tell(event: DriverEvent): void {
@@ -141,8 +144,13 @@ function keysOf({ key, holder }: LeaseRef): string[] {
 
 /** What the store keeps of a claim for people and for other instances. */
 function tailOf({ instance, metadata }: Claim): string {
-  return JSON.stringify({ instance, metadata });
+  if (metadata !== NO_METADATA) return JSON.stringify({ instance, metadata });
+  if (plainTail.instance !== instance) plainTail = { instance, text: JSON.stringify({ instance, metadata }) };
+  return plainTail.text;
 }
+
+/** Of the instance that asked last: almost always the only one, and without metadata. */
+let plainTail = { instance: '', text: '' };
 
 function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
   if (lease === undefined) return null;

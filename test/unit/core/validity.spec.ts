@@ -132,7 +132,7 @@ describe('Tenure', () => {
 
   it('takes the newest anchor, whatever the order of the answers', () => {
     const { clock } = new Engine();
-    const tenure = new Tenure(clock, { ...grant, ttl: 1000 });
+    const tenure = new Tenure(clock, { ...grant, ttl: 1000 }, clock.now());
     clock.block(500);
     tenure.renewed(400);
     tenure.renewed(300);
@@ -141,7 +141,7 @@ describe('Tenure', () => {
 
   it('is valid for the TTL that was granted, not the one asked for', () => {
     const { clock } = new Engine();
-    const tenure = new Tenure(clock, { ...grant, ttl: 400 });
+    const tenure = new Tenure(clock, { ...grant, ttl: 400 }, clock.now());
     expect(tenure.validUntil).toBe(400 - driftMargin(400));
   });
 });

@@ -1,22 +1,21 @@
 -- Ends a claim, whatever became of it: takes it out of the queue, gives a granted lease back, and makes sure that a
 -- request of this holder which arrives later is refused.
--- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] the smallest token of the next grant
+-- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] record of the tokens granted
 -- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
 -- KEYS[5] exists while this holder counts as cancelled
--- ARGV[1] holder  ARGV[2] tokens to reserve for the next waiter
--- ARGV[3] entry in the queue  ARGV[4] ms for which the holder counts as cancelled
+-- ARGV[1] holder  ARGV[2] entry in the queue  ARGV[3] ms for which the holder counts as cancelled
 -- reply: 1 gave a lease back | 0 had none
 --- @include token
 --- @include queue
-redis.call('SET', CANCELLED, '', 'PX', ARGV[4])
+redis.call('SET', CANCELLED, '', 'PX', ARGV[3])
 if redis.call('HDEL', SEEN, ARGV[1]) == 1 then
-  redis.call('LREM', QUEUE, 1, ARGV[3])
+  redis.call('LREM', QUEUE, 1, ARGV[2])
 end
 local held = redis.call('GET', LEASE)
 if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
   return 0
 end
-if not handOver(ARGV[2]) then
+if not handOver() then
   redis.call('DEL', LEASE)
 end
 return 1

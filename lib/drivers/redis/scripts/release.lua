@@ -1,9 +1,8 @@
 -- Gives a lease back if this holder has it, by passing it to the next waiter if there is one.
--- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] the smallest token of the next grant
+-- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] record of the tokens granted
 -- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
 -- KEYS[5] exists while this holder counts as cancelled
--- ARGV[1] holder  ARGV[2] tokens to reserve for the next waiter
--- ARGV[3] (may be missing) instance whose waiter comes first
+-- ARGV[1] holder  ARGV[2] (may be missing) instance whose waiter comes first
 -- reply: 1 released | 0 not the holder
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
@@ -16,10 +15,10 @@ end
 --- @include token
 --- @include queue
 --- @include prefer
-if ARGV[3] then
-  prefer(ARGV[3])
+if ARGV[2] then
+  prefer(ARGV[2])
 end
-if not handOver(ARGV[2]) then
+if not handOver() then
   redis.call('DEL', LEASE)
 end
 return 1

@@ -7,7 +7,7 @@ end
 
 -- Passes the lease to the first waiter that is alive, and tells it. Armed for a few heartbeats only: the new holder
 -- renews early, so that one which has just died costs little. Returns nil when nobody is there.
-local function handOver(block)
+local function handOver()
   while true do
     local entry = redis.call('LPOP', QUEUE)
     if not entry then
@@ -19,7 +19,7 @@ local function handOver(block)
     -- How often this waiter says that it is there.
     local heartbeat = math.max(1, math.floor(math.min(ttl / 6, 1000)))
     if seen and milliseconds() - seen <= 3 * heartbeat then
-      local token, tokens = mint(block)
+      local token, tokens = mint()
       local waiting = redis.call('LLEN', QUEUE)
       local message = table.concat({ 'granted', holder, token, tokens, 4 * heartbeat, waiting, LEASE }, ' ')
       if redis.call('PUBLISH', inbox, message) > 0 then
