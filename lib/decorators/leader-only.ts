@@ -1,5 +1,6 @@
 import { SetMetadata, UseGuards } from '@nestjs/common';
 import type { Duration } from '../core/duration.js';
+import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { knownLeader, knowsLeader } from '../leader/known-leader.js';
 import type { LeaderService } from '../leader/leader.service.js';
@@ -95,10 +96,16 @@ export function LeaderOnly<Choice extends Otherwise = 'reject'>(
       if (otherwise !== 'skip') guard(target, property, descriptor!);
       return;
     }
-    const { prototype } = target as { prototype: object };
+    const { prototype, name } = target as { prototype: object; name: string };
     // Also for a base class whose subclasses have the handlers: without the module the application must not start.
     ensureSlot(prototype, token);
-    for (const [method, value] of methodsOf(prototype)) {
+    const methods = methodsOf(prototype);
+    if (claims && ![...methods.values()].some(isCron)) {
+      throw new LockConfigError(
+        `@LeaderOnly({ catchUp: true }) on class ${name} has no effect: it has no @Cron() method.`,
+      );
+    }
+    for (const [method, value] of methods) {
       const isHandler = isBackgroundHandler(value) || isGuardedHandler(value) || isProcessor(target, method);
       if (!isHandler || isLeaderOnly(value)) continue;
       const wrapped = { value, writable: true, configurable: true, enumerable: false };

@@ -475,7 +475,7 @@ describe('a wrong option of @LeaderOnly is refused where it is written', () => {
   it.each<[unknown, string]>([
     [{ name: 5 }, '@LeaderOnly: name: expected a string.'],
     [{ otherwise: 'wait' }, "@LeaderOnly: otherwise: expected 'skip', 'reject', 'redirect', 'forward'."],
-    [{ leader: true }, '@LeaderOnly: leader: unknown option. Known: election, name, otherwise, timeout.'],
+    [{ leader: true }, '@LeaderOnly: leader: unknown option. Known: election, name, otherwise, timeout, catchUp.'],
     [['billing'], '@LeaderOnly: options: expected an object.'],
     ['', '@LeaderOnly: election: must not be empty.'],
     [{ election: 5 }, '@LeaderOnly: election: expected a string.'],
@@ -486,6 +486,16 @@ describe('a wrong option of @LeaderOnly is refused where it is written', () => {
     ],
   ])('%o', (options, text) => {
     expect(() => LeaderOnly(options as LeaderOnlyOptions)).toThrow(new LockConfigError(text));
+  });
+
+  it('and so is `catchUp` on a class that has nothing to catch up with', () => {
+    class Jobs {
+      @Interval(1000)
+      run(): void {}
+    }
+    expect(() => LeaderOnly({ catchUp: true })(Jobs)).toThrow(
+      new LockConfigError('@LeaderOnly({ catchUp: true }) on class Jobs has no effect: it has no @Cron() method.'),
+    );
   });
 
   it('and so is a static method', () => {
