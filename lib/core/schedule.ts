@@ -37,13 +37,18 @@ export function newestInstant(next: NextInstant, now: number): number {
 
 function newestBetween(next: NextInstant, found: number, now: number): number {
   let newest = found;
+  let some = found;
   let none = now;
-  while (none - newest > 1) {
-    const middle = Math.floor((newest + none) / 2);
+  while (none - some > 1) {
+    const middle = Math.floor((some + none) / 2);
     const instant = next(middle);
-    if (instant <= now) newest = instant;
-    else none = middle;
+    if (instant > now) none = middle;
+    else {
+      newest = Math.max(newest, instant);
+      // Ahead in any case: at a change of the clocks a schedule may tell an instant that is not after `middle`.
+      some = Math.max(middle, instant);
+    }
   }
-  const last = next(newest);
-  return last <= now ? last : newest;
+  const last = next(some);
+  return last <= now ? Math.max(newest, last) : newest;
 }

@@ -119,12 +119,13 @@ export class Fires {
     const last = { instant, by: instance };
     // The run does not depend on what is told of it.
     const tell = (): Promise<unknown> => this.#records.runs(job, instant).catch(() => undefined);
-    await Promise.all([tell(), this.#records.setLast(job, { ...last, done: false }, memory).catch(() => undefined)]);
+    let told = tell();
+    await Promise.all([told, this.#records.setLast(job, { ...last, done: false }, memory).catch(() => undefined)]);
     let ended = false;
     const beat = (): void => {
       clock.after(aliveFor / 3, () => {
         if (ended) return;
-        void tell();
+        told = tell();
         beat();
       });
     };
@@ -137,6 +138,7 @@ export class Fires {
       void this.#running
         .run(() =>
           this.#persist(aliveFor, async () => {
+            await told;
             await this.#records.done(job, instant);
             const newest = (await this.#records.look(job)).last;
             if (newest?.instant === instant) await this.#records.setLast(job, { ...last, done: true }, memory);

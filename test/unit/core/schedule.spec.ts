@@ -45,6 +45,12 @@ describe('the newest instant of a schedule', () => {
   });
 });
 
+it('a schedule that tells an instant which has passed, as at a change of the clocks, is not followed for ever', () => {
+  const goesBack: NextInstant = (after) => (after > 5000 && after < 8000 ? 4000 : every(1000)(after));
+  expect(newestInstant(goesBack, 8500)).toBeLessThanOrEqual(8500);
+  expect(newestInstant(goesBack, 7500)).toBeLessThanOrEqual(7500);
+});
+
 describe('the fire that a tick is for', () => {
   it.each<[string, NextInstant, number, number, number]>([
     ['on time', every(60_000), 120_000, 1000, 120_000],
