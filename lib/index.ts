@@ -18,7 +18,7 @@ export {
   NestedLockError,
   NotLeaderError,
 } from './core/errors.js';
-export type { LockEvent } from './core/events.js';
+export type { FireEvent, LockEvent } from './core/events.js';
 export { Lock } from './core/lock.js';
 export {
   type AcquireMode,
@@ -46,14 +46,21 @@ export {
   OnStartedLeading,
   OnStoppedLeading,
 } from './decorators/leader-callbacks.js';
-export { LeaderOnly, type LeaderOnlyDecorator, type LeaderOnlyOptions } from './decorators/leader-only.js';
+export {
+  LeaderOnly,
+  type LeaderOnlyDecorator,
+  type LeaderOnlyOptions,
+  type Otherwise,
+} from './decorators/leader-only.js';
 export { type KeyFunction, lockKey } from './decorators/lock-key.js';
+export { OncePerTick, type OncePerTickDecorator, type OncePerTickOptions } from './decorators/once-per-tick.js';
 export {
   type LockedMethodDecorator,
   type OnContention,
   WithLock,
   type WithLockOptions,
 } from './decorators/with-lock.js';
+export { gateByLeader } from './leader/gate-by-leader.js';
 export type { StartedLeading } from './leader/leader-callbacks.js';
 export type { LeaderEvent } from './leader/leader-events.js';
 export { LeaderService } from './leader/leader.service.js';

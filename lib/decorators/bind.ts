@@ -1,5 +1,6 @@
 import type { LeaderService } from '../leader/leader.service.js';
-import { leaderToken, lockServiceToken } from '../nest/injection.js';
+import { fireToken, leaderToken, lockServiceToken } from '../nest/injection.js';
+import type { FireService } from '../nest/fire.service.js';
 import type { LockService } from '../nest/lock.service.js';
 import { bindSlots } from './wrap-method.js';
 
@@ -20,6 +21,8 @@ export function bindDistLock<T extends object>(instance: T, services: BoundServi
     [lockServiceToken(name), locks],
     [leaderToken(name), leader],
     ...Object.entries(leaders).map(([election, service]): [string, unknown] => [leaderToken(name, election), service]),
+    // A call by a test is no tick: the method runs.
+    [fireToken(name), { tick: async (...[, , , work]: Parameters<FireService['tick']>) => work() }],
   ]);
   bindSlots(instance, (token) => byToken.get(token));
   return instance;

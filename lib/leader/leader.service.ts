@@ -1,5 +1,6 @@
 import {
   BehaviorSubject,
+  catchError,
   defer,
   distinctUntilChanged,
   EMPTY,
@@ -15,6 +16,7 @@ import {
   switchMap,
   takeUntil,
   takeWhile,
+  throwError,
 } from 'rxjs';
 import { OptionsCheck } from '../core/options-check.js';
 import type { Election } from './election.js';
@@ -145,13 +147,23 @@ export class LeaderService {
 
   /**
    * Subscribes to what `project` returns while this instance leads: anew in each term, and unsubscribed at its end.
-   * Emits nothing after the end of a term, also where the event loop was blocked past it.
+   * Emits no value and no error after the end of a term, also where the event loop was blocked past it. Completes at
+   * shutdown.
    */
   whileLeader<T>(project: (term: Term) => ObservableInput<T>): Observable<T> {
+    const whileIn = (term: Term): Observable<T> => {
+      const lasts = (): boolean => this.state.term === term;
+      // The news may be late: the term that it tells of may be over.
+      if (!lasts()) return EMPTY;
+      return from(project(term)).pipe(
+        takeWhile(lasts),
+        catchError((error: unknown) => (lasts() ? throwError(() => error) : EMPTY)),
+      );
+    };
     return this.state$.pipe(
       map(({ term }) => term),
       distinctUntilChanged(),
-      switchMap((term) => (term ? from(project(term)).pipe(takeWhile(() => this.state.term === term)) : EMPTY)),
+      switchMap((term) => (term ? whileIn(term) : EMPTY)),
     );
   }
 

@@ -10,6 +10,8 @@ export const leaderToken = (name: string = DEFAULT_REGISTRATION, election: strin
   token('LeaderService', name, election);
 export const leaderElectionsToken = (name: string = DEFAULT_REGISTRATION): string => token('LeaderElections', name);
 
+export const fireToken = (name: string = DEFAULT_REGISTRATION): string => token('FireService', name);
+
 /** Injects the `LockService` of a named registration; without a name that of the default one. */
 export function InjectLockService(name?: string): PropertyDecorator & ParameterDecorator {
   return Inject(lockServiceToken(name));

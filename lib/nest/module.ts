@@ -15,7 +15,7 @@ import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { bindSlots } from '../decorators/wrap-method.js';
 import type { ElectionOptions } from './election-options.js';
-import { DEFAULT_ELECTION, DEFAULT_REGISTRATION, leaderToken, lockServiceToken } from './injection.js';
+import { DEFAULT_ELECTION, DEFAULT_REGISTRATION, fireToken, leaderToken, lockServiceToken } from './injection.js';
 import { registerLeaderCallbacks } from './leader-callbacks.js';
 import type { DistLockModuleOptions } from './options.js';
 import { provideServices, REGISTRATION } from './providers.js';
@@ -146,7 +146,11 @@ export class DistLockModule
   /** Property injection does not reach what a `useValue` or `useFactory` provider made. */
   private bindForeignInstances(): void {
     const { name, configured } = this.registration;
-    const tokens = [lockServiceToken(name), ...configured.map((election) => leaderToken(name, election))];
+    const tokens = [
+      lockServiceToken(name),
+      fireToken(name),
+      ...configured.map((election) => leaderToken(name, election)),
+    ];
     const services = new Map(tokens.map((token) => [token, this.moduleRef.get<unknown>(token)]));
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       const instance: unknown = wrapper.isDependencyTreeStatic() ? wrapper.instance : undefined;

@@ -7,12 +7,14 @@ import {
   Scope,
   type Type,
 } from '@nestjs/common';
-import { INQUIRER } from '@nestjs/core';
+import { DiscoveryService, INQUIRER, ModuleRef } from '@nestjs/core';
 import { LockConfigError } from '../core/errors.js';
 import { LeaderService } from '../leader/leader.service.js';
+import { FireService } from './fire.service.js';
 import {
   DEFAULT_ELECTION,
   DEFAULT_REGISTRATION,
+  fireToken,
   leaderElectionsToken,
   leaderToken,
   lockServiceToken,
@@ -21,6 +23,7 @@ import { LeaderElections } from './leader-elections.js';
 import { LockService } from './lock.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
 import { Registration } from './registration.js';
+import { WorkerGate } from './worker-gate.js';
 
 /** Known to the package only: the module class reaches its own registration without knowing its name. */
 export const REGISTRATION = 'DIST_LOCK_REGISTRATION';
@@ -42,6 +45,7 @@ export function provideServices(
     ...provideService(name, leaderElectionsToken(name), LeaderElections, ({ leaderElections }) => leaderElections),
     ...elections.flatMap((election) => provideLeader(name, election)),
     ...(elections.includes(DEFAULT_ELECTION) ? [] : refuseDefaultLeader(name, elections)),
+    provideFires(name),
   ];
   const provider: Provider = {
     provide: REGISTRATION,
@@ -52,7 +56,17 @@ export function provideServices(
       return registration;
     },
   };
-  return { providers: [provider, ...services], exports: services.map(({ provide }) => provide) };
+  return { providers: [provider, ...services, WorkerGate], exports: services.map(({ provide }) => provide) };
+}
+
+function provideFires(name: string): FactoryProvider {
+  const token = fireToken(name);
+  return {
+    provide: token,
+    inject: [REGISTRATION, DiscoveryService, ModuleRef],
+    useFactory: (registration: Registration, discovery: DiscoveryService, moduleRef: ModuleRef) =>
+      new FireService(registration, discovery, moduleRef, token),
+  };
 }
 
 function provideLeader(name: string, election: string): ServiceProvider[] {

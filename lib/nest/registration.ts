@@ -3,7 +3,9 @@ import { Subject } from 'rxjs';
 import { SystemClock } from '../core/clock.js';
 import type { LockEvent } from '../core/events.js';
 import { LockManager } from '../core/lock-manager.js';
+import { firesScope } from '../core/store-key.js';
 import { Election } from '../leader/election.js';
+import { Fires } from '../leader/fires.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { DEFAULT_REGISTRATION } from './injection.js';
 import { ElectionSet, LeaderElections } from './leader-elections.js';
@@ -14,6 +16,8 @@ import type { ResolvedOptions } from './options.js';
 export class Registration {
   readonly name: string;
   readonly locks: LockService;
+  /** Undefined where the driver has no registry. */
+  readonly fires: Fires | undefined;
   readonly elections: ElectionSet;
   /** Names of the elections that the options configure. */
   readonly configured: readonly string[];
@@ -47,6 +51,18 @@ export class Registration {
       },
     });
     this.locks = new LockService(this.#manager, options.lock, this.#events.asObservable());
+    const { registry } = options.driver;
+    this.fires =
+      registry &&
+      new Fires({
+        registry,
+        scope: firesScope(options.lock.namespace),
+        instance: options.instance.id,
+        aliveFor: options.lock.ttl,
+        clock: this.#clock,
+        random: Math.random,
+        emit: (event) => this.#emit(event),
+      });
     this.elections = new ElectionSet((settings) => (changed, report) => {
       const problem = (message: string, cause?: unknown): void =>
         this.logger.error(message, cause instanceof Error ? cause.stack : cause);
@@ -98,14 +114,28 @@ export class Registration {
   }
 
   #end(): Promise<void> {
-    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
-    this.#ended ??= this.#manager.close(Math.max(0, this.#options.grace - spent));
+    this.#ended ??= this.#endInOrder();
     return this.#ended;
+  }
+
+  /** Fires first: they may need locks, and say in the store that they are done. */
+  async #endInOrder(): Promise<void> {
+    await this.fires?.close(this.#graceLeft());
+    await this.#manager.close(this.#graceLeft());
+  }
+
+  #graceLeft(): number {
+    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
+    return Math.max(0, this.#options.grace - spent);
   }
 
   #emit(event: LockEvent): void {
     if (event.type === 'lost') {
       this.logger.warn(`Lock "${event.key}" was lost (${event.reason}) after ${Math.round(event.held)} ms.`);
+    }
+    if (event.type === 'fire-abandoned') {
+      const { job, by = 'unknown', instant } = event;
+      this.logger.error(`${job} of ${new Date(instant).toISOString()} was abandoned: instance ${by} died with it.`);
     }
     this.#events.next(event);
   }

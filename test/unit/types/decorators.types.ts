@@ -9,6 +9,7 @@ import {
   type Lock,
   lockKey,
   type Member,
+  OncePerTick,
   type OnContention,
   OnNewLeader,
   OnStartedLeading,
@@ -117,6 +118,29 @@ abstract class Accepted {
   @LeaderOnly()
   async leads(_id: string): Promise<number> {
     return 1;
+  }
+
+  @LeaderOnly('reports')
+  async leadsAnElection(_id: string): Promise<number> {
+    return 1;
+  }
+
+  @LeaderOnly({ election: 'reports', otherwise: 'forward', timeout: '5s' })
+  async forwards(): Promise<number> {
+    return 1;
+  }
+
+  @LeaderOnly({ otherwise: 'redirect', catchUp: true })
+  async redirects(): Promise<number> {
+    return 1;
+  }
+
+  @OncePerTick()
+  async oncePerTick(): Promise<void> {}
+
+  @OncePerTick({ job: 'job', tolerance: '500ms', catchUp: true, name: 'orders' })
+  async oncePerTickMaybe(): Promise<number | undefined> {
+    return undefined;
   }
 
   @LeaderOnly(anyLeaderOptions)
@@ -362,4 +386,33 @@ class RefusedCallbacks {
 }
 
 export type { AcceptedCallbacks, RefusedCallbacks };
-export type { Accepted, AcceptedAbstractClass, AcceptedClass, RefusedByLeaderOnly, RefusedByWithLock };
+
+class RefusedByOncePerTick {
+  // @ts-expect-error a method that is not asynchronous cannot wait for a claim
+  @OncePerTick()
+  sync(): void {}
+
+  // @ts-expect-error where another instance runs the fire the call returns undefined, which is no number
+  @OncePerTick()
+  async returnsNumber(): Promise<number> {
+    return 1;
+  }
+
+  // @ts-expect-error an unknown option
+  @OncePerTick({ retry: true })
+  async unknownOption(): Promise<void> {}
+}
+
+// @ts-expect-error it is for methods
+@OncePerTick()
+class RefusedClass {}
+
+export type {
+  Accepted,
+  AcceptedAbstractClass,
+  AcceptedClass,
+  RefusedByLeaderOnly,
+  RefusedByOncePerTick,
+  RefusedByWithLock,
+  RefusedClass,
+};
