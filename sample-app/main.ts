@@ -27,6 +27,7 @@ try {
   }
   const urls = running.map(({ url }) => url);
   tell(`See who leads:       curl ${urls[0]}/status`);
+  tell(`The leader's page:   ${urls.at(-1)}/leader`);
   tell(`Ask a follower:      curl -i ${urls.at(-1)}/admin/term`);
   tell(`Let another lead:    curl -i -X POST ${urls[0]}/admin/resign`);
   void playCustomers(urls, stop.signal);
