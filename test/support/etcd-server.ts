@@ -24,6 +24,13 @@ const GUARD =
 
 const ATTEMPTS = 5;
 
+export interface StoredKey {
+  readonly key: string;
+  readonly value: string;
+  /** As text: an id may be beyond 2^53. */
+  readonly lease: string;
+}
+
 /** One real etcd process, controlled by pid. */
 export class EtcdMember {
   #process: ChildProcess | undefined;
@@ -181,12 +188,36 @@ export class EtcdCluster {
     return this.members.filter((member) => member !== leader);
   }
 
+  /** Starts what was killed and continues what was paused. */
+  async restore(): Promise<void> {
+    for (const member of this.members) if (member.isRunning) member.resume();
+    await Promise.all(this.members.filter((member) => !member.isRunning).map((member) => member.launch()));
+    await this.leader();
+  }
+
+  /** All that is stored below a prefix. */
+  async stored(prefix = '\0'): Promise<StoredKey[]> {
+    const leader = await this.leader();
+    const { kvs = [] } = await leader.post<{ kvs?: StoredKey[] }>('kv/range', rangeOf(prefix));
+    const text = (encoded: string): string => Buffer.from(encoded, 'base64').toString();
+    return kvs.map(({ key, value = '', lease = '0' }) => ({ key: text(key), value: text(value), lease }));
+  }
+
+  async empty(): Promise<void> {
+    await (await this.leader()).post('kv/deleterange', rangeOf('\0'));
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.members.map((member) => member.kill()));
     if (hasExited(this.#guard)) return;
     this.#guard.stdin.end();
     await once(this.#guard, 'exit');
   }
+}
+
+function rangeOf(prefix: string): object {
+  const base64 = (text: string): string => Buffer.from(text).toString('base64');
+  return { key: base64(prefix), range_end: base64(prefix === '\0' ? prefix : `${prefix}\u{10ffff}`) };
 }
 
 function hasExited(child: ChildProcess): boolean {
