@@ -198,9 +198,9 @@ export class EtcdCluster {
   /** All that is stored below a prefix. */
   async stored(prefix = '\0'): Promise<StoredKey[]> {
     const leader = await this.leader();
-    const { kvs = [] } = await leader.post<{ kvs?: StoredKey[] }>('kv/range', rangeOf(prefix));
+    const { kvs = [] } = await leader.post<{ kvs?: Partial<StoredKey>[] }>('kv/range', rangeOf(prefix));
     const text = (encoded: string): string => Buffer.from(encoded, 'base64').toString();
-    return kvs.map(({ key, value = '', lease = '0' }) => ({ key: text(key), value: text(value), lease }));
+    return kvs.map(({ key = '', value = '', lease = '0' }) => ({ key: text(key), value: text(value), lease }));
   }
 
   async empty(): Promise<void> {

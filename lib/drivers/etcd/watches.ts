@@ -16,6 +16,8 @@ interface Watch {
   readonly listener: WatchListener;
   /** It was interrupted: what happened since is not known. */
   isInterrupted: boolean;
+  /** Changes when it begins anew, because etcd may not have forgotten the former one. */
+  id: number;
 }
 
 /**
@@ -37,13 +39,11 @@ export class Watches {
 
   /** Returns what ends it. */
   watch(request: WatchCreateRequest, listener: WatchListener): () => void {
-    const id = ++this.#lastId;
-    const watch: Watch = { request, listener, isInterrupted: false };
-    this.#watches.set(id, watch);
-    if (this.#stream) this.#create(id, watch);
-    else this.open();
+    const watch: Watch = { request, listener, isInterrupted: false, id: 0 };
+    this.#begin(watch);
+    if (!this.#stream) this.open();
     return () => {
-      if (this.#watches.delete(id)) this.#stream?.write({ cancelRequest: { watchId: id } });
+      if (this.#watches.delete(watch.id)) this.#stream?.write({ cancelRequest: { watchId: watch.id } });
     };
   }
 
@@ -74,7 +74,8 @@ export class Watches {
         void this.#lost(stream);
       });
       stream.on('end', () => void this.#lost(stream));
-      for (const [id, watch] of this.#watches) this.#create(id, watch);
+      const watches = [...this.#watches.values()];
+      for (const watch of watches) this.#begin(watch);
     } catch {
       void this.#retry();
     } finally {
@@ -82,9 +83,13 @@ export class Watches {
     }
   }
 
-  #create(watchId: number, { request, isInterrupted }: Watch): void {
+  #begin(watch: Watch): void {
+    this.#watches.delete(watch.id);
+    watch.id = ++this.#lastId;
+    this.#watches.set(watch.id, watch);
+    const { request, isInterrupted, id: watchId } = watch;
     const startRevision = isInterrupted ? undefined : request.startRevision;
-    this.#stream!.write({ createRequest: { ...request, startRevision, watchId } });
+    this.#stream?.write({ createRequest: { ...request, startRevision, watchId } });
   }
 
   #heard(stream: Stream<'watch'>, { watchId, created, canceled, cancelReason, events }: WatchResponse): void {
@@ -126,6 +131,6 @@ export class Watches {
     await new Promise((resolve) => setTimeout(resolve, delay).unref());
     if (id === undefined) return this.open();
     const watch = this.#watches.get(id);
-    if (watch && this.#stream) this.#create(id, watch);
+    if (watch && this.#stream) this.#begin(watch);
   }
 }
