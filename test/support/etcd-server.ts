@@ -13,6 +13,8 @@ export interface EtcdClusterOptions {
   /** Milliseconds without a leader before an election. The smallest TTL is about 1.5 times that. Default: 250. */
   electionTimeout?: number;
   args?: string[];
+  /** Files. The member serves with TLS then, wants client certificates, and does not answer `post`. */
+  tls?: { ca: string; cert: string; key: string };
 }
 
 /**
@@ -38,7 +40,7 @@ export class EtcdMember {
   constructor(
     readonly name: string,
     readonly clientPort: number,
-    readonly peerPort: number,
+    readonly metricsPort: number,
     readonly args: readonly string[],
     readonly started: (pid: number) => void,
   ) {}
@@ -88,9 +90,11 @@ export class EtcdMember {
     while (!(await Promise.race([this.isHealthy(), ended]))) await Promise.race([sleep(20), ended]);
   }
 
-  /** Whether it answers and knows a leader. */
+  /** Whether it answers, and knows a leader. */
   async isHealthy(): Promise<boolean> {
-    return (await this.status()) !== undefined;
+    const signal = AbortSignal.timeout(1000);
+    const response = await fetch(`http://127.0.0.1:${this.metricsPort}/health`, { signal }).catch(() => undefined);
+    return response?.ok ?? false;
   }
 
   /** Whether it says that it leads. */
@@ -130,14 +134,14 @@ export class EtcdCluster {
   readonly members: readonly EtcdMember[];
   readonly #guard;
 
-  private constructor(ports: readonly number[], { electionTimeout = 250, args = [] }: EtcdClusterOptions) {
+  private constructor(ports: readonly number[], { electionTimeout = 250, args = [], tls }: EtcdClusterOptions) {
     const folder = mkdtempSync(join(tmpdir(), 'etcd-'));
     this.#guard = spawn('sh', ['-c', GUARD, 'guard', folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
-    const peers = ports.slice(ports.length / 2);
+    const peers = ports.slice(ports.length / 3, (ports.length / 3) * 2);
     const cluster = peers.map((port, index) => `m${index}=http://127.0.0.1:${port}`).join(',');
     this.members = peers.map((peer, index) => {
-      const client = ports[index]!;
-      const [clientUrl, peerUrl] = [`http://127.0.0.1:${client}`, `http://127.0.0.1:${peer}`];
+      const [client, metrics] = [ports[index]!, ports[2 * peers.length + index]!];
+      const [clientUrl, peerUrl] = [`http${tls ? 's' : ''}://127.0.0.1:${client}`, `http://127.0.0.1:${peer}`];
       const options = {
         name: `m${index}`,
         'data-dir': join(folder, `m${index}`),
@@ -150,15 +154,23 @@ export class EtcdCluster {
         'election-timeout': String(electionTimeout),
         logger: 'zap',
         'log-level': 'error',
+        // Plain HTTP, for `isHealthy`.
+        'listen-metrics-urls': `http://127.0.0.1:${metrics}`,
+        ...(tls && {
+          'trusted-ca-file': tls.ca,
+          'cert-file': tls.cert,
+          'key-file': tls.key,
+          'client-cert-auth': 'true',
+        }),
       };
       const all = [...Object.entries(options).map(([name, value]) => `--${name}=${value}`), ...args];
-      return new EtcdMember(`m${index}`, client, peer, all, (pid) => this.#guard.stdin.write(`${pid}\n`));
+      return new EtcdMember(`m${index}`, client, metrics, all, (pid) => this.#guard.stdin.write(`${pid}\n`));
     });
   }
 
   static async start(options: EtcdClusterOptions = {}): Promise<EtcdCluster> {
     for (let attempt = 1; ; attempt++) {
-      const cluster = new EtcdCluster(await freePorts(2 * (options.members ?? 1)), options);
+      const cluster = new EtcdCluster(await freePorts(3 * (options.members ?? 1)), options);
       try {
         await Promise.all(cluster.members.map((member) => member.launch()));
         return cluster;

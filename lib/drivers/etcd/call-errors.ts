@@ -32,7 +32,9 @@ const rules: readonly Rule[] = [
   {
     pattern: /^No connection established.*(certificate|altnames|wrong version number|SSL routines)/is,
     meaning: 'configuration',
-    repair: 'Check `tls`: `ca` must have signed the certificate of the server, which must name the host.',
+    repair:
+      'Check `tls`: `ca` must have signed the certificate of the server, which must name the host; a server that wants ' +
+      'client certificates needs `cert` and `key`.',
   },
   { pattern: /^No connection established|^Name resolution failed|^Failed to connect/, meaning: 'retryable' },
   { pattern: /etcdserver: (no leader|too many requests|not leader)/, meaning: 'retryable' },
@@ -57,7 +59,8 @@ export function classify(
   server: string,
 ): DriverUnavailableError | LockConfigError | LeaseGoneError | TokenRefusedError {
   const cause = error as Partial<ServiceError> & Error;
-  const details = cause.details ?? cause.message;
+  // What grpc-js adds about name resolution is empty but for its time.
+  const details = (cause.details ?? cause.message).replace(/\s*(\([\dTZ:.-]+\)\. )?Resolution note:\s*$/, '');
   const rule = rules.find(({ pattern }) => pattern.test(details));
   const message = [`etcd at ${server}: ${details}`, rule?.repair].filter(Boolean).join(' — ');
   if (rule?.meaning === 'lease-gone') return new LeaseGoneError(message, { cause });
