@@ -23,7 +23,9 @@ it(
     const second = await startOn(hosts, /follows/);
     const stopped = first.kill('SIGTERM');
     expect((await second.waitForLine(LEADS)).at - stopped).toBeLessThan(1000);
-    expect(await first.exit).toMatchObject({ code: 0, signal: null });
+    const exit = await first.exit;
+    expect(exit).toMatchObject({ code: 0, signal: null });
+    expect(exit.at - stopped).toBeLessThan(2000);
 
     const third = await startOn(hosts, /follows/);
     const killed = second.kill('SIGKILL');

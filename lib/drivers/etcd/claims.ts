@@ -73,7 +73,7 @@ export class Claims {
     const place = this.#places.get(claim.holder);
     if (!place) return;
     this.#end(place);
-    await this.#context.pool.revoke(place.lease, timeoutOf(claim.ttl));
+    await this.#orExpired(place, this.#context.pool.revoke(place.lease, timeoutOf(claim.ttl)));
     this.#places.delete(claim.holder);
   }
 
@@ -230,6 +230,16 @@ export class Claims {
     this.#end(place);
     this.#places.delete(place.claim.holder);
     this.#context.pool.giveBack(place.claim.ttl, place.lease);
+  }
+
+  /** Nobody repeats a request that gives a place back for longer than its lease lasts: it is forgotten then. */
+  async #orExpired<T>(place: Place, giving: Promise<T>): Promise<T> {
+    try {
+      return await giving;
+    } catch (error) {
+      if (this.#context.clock.now() >= place.lease.until) this.#drop(place);
+      throw error;
+    }
   }
 
   /** Forgets a place, and ends its lease. */

@@ -54,7 +54,7 @@ export class EtcdConnection {
     try {
       await this.call('status', {}, CALL_TIMEOUT);
     } catch (error) {
-      void this.#probe();
+      void this.#probe(error as Error);
       throw error;
     }
   }
@@ -103,12 +103,7 @@ export class EtcdConnection {
       this.#current = (this.#current + 1) % this.#members.length;
       this.#listener.moved();
     }
-    if (this.#failures < this.#members.length) return;
-    if (this.#isUp) {
-      this.#isUp = false;
-      this.#listener.down(cause);
-    }
-    void this.#probe();
+    if (this.#failures >= this.#members.length) void this.#probe(cause);
   }
 
   /** The server did not take the token: the next request brings a new one. */
@@ -116,9 +111,12 @@ export class EtcdConnection {
     this.#metadata = undefined;
   }
 
-  /** A connection was lost: find out who else is there. */
-  async check(): Promise<void> {
-    await this.call('status', {}, CALL_TIMEOUT).catch(() => undefined);
+  /** Whether a member answers that knows a leader. */
+  check(): Promise<boolean> {
+    return this.call('status', {}, CALL_TIMEOUT).then(
+      () => true,
+      () => false,
+    );
   }
 
   close(): void {
@@ -185,13 +183,17 @@ export class EtcdConnection {
     this.#listener.up();
   }
 
-  async #probe(): Promise<void> {
+  /** As many calls as there are members have failed: is nobody there, or was only the time too short? */
+  async #probe(cause: Error): Promise<void> {
     if (this.#isProbing) return;
     this.#isProbing = true;
-    for (let attempt = 0; !this.#isUp && !this.#closed; attempt++) {
+    for (let attempt = 0; !this.#closed && !(await this.check()); attempt++) {
+      if (this.#isUp && !this.#closed) {
+        this.#isUp = false;
+        this.#listener.down(cause);
+      }
       const delay = backoff(attempt, 50, 1000, Math.random);
       await new Promise((resolve) => setTimeout(resolve, delay).unref());
-      if (!this.#closed) await this.check();
     }
     this.#isProbing = false;
   }

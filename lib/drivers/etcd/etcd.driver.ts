@@ -43,6 +43,7 @@ export class EtcdDriver implements LockDriver {
 
   readonly #connection: EtcdConnection;
   readonly #watches: Watches;
+  readonly #keepAlives: KeepAlives;
   readonly #pool: LeasePool;
   readonly #lines: Lines;
   readonly #claims: Claims;
@@ -59,11 +60,12 @@ export class EtcdDriver implements LockDriver {
       up: () => tell({ type: 'up' }),
       down: (cause) => tell({ type: 'down', cause }),
       moved: () => {
-        keepAlives.move();
+        this.#keepAlives.move();
         this.#watches.move();
       },
     });
     const keepAlives = new KeepAlives(this.#connection);
+    this.#keepAlives = keepAlives;
     this.#watches = new Watches(this.#connection);
     this.#pool = new LeasePool(this.#connection, keepAlives, clock);
     this.#lines = new Lines(this.#connection, this.#inbox);
@@ -114,6 +116,7 @@ export class EtcdDriver implements LockDriver {
     if (this.#listeners.size > 0 || this.#connection.isClosed) return;
     this.#claims.close();
     await this.#pool.close();
+    this.#keepAlives.move();
     this.#watches.close();
     this.#connection.close();
   }

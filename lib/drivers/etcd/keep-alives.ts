@@ -21,6 +21,8 @@ interface Open {
   readonly stream: Stream<'keepAlive'>;
   /** What waits for an answer, by lease, in the order of sending. */
   readonly pending: Map<number, Request[]>;
+  /** Nothing more is sent on it. */
+  isLeft: boolean;
 }
 
 /** Keep-alives of all leases over one stream. Each is answered in time or rejects. */
@@ -63,18 +65,25 @@ export class KeepAlives {
 
   /** The next keep-alive uses a new stream; those under way have their time. */
   move(): void {
-    const ending = this.#open;
+    const former = this.#open;
     this.#open = undefined;
-    void ending?.then(({ stream }) => stream.end()).catch(() => undefined);
+    void former?.then(
+      (open) => {
+        open.isLeft = true;
+        cancelUnused(open);
+      },
+      () => undefined,
+    );
   }
 
   async #connect(): Promise<Open> {
     const { member, stream } = await this.#connection.stream('keepAlive');
-    const open: Open = { member, stream, pending: new Map() };
+    const open: Open = { member, stream, pending: new Map(), isLeft: false };
     stream.on('data', ({ ID, TTL, header }) => {
       const requests = open.pending.get(ID);
       requests?.shift()?.resolve({ ttl: TTL * 1000, term: header.raftTerm });
       if (requests?.length === 0) open.pending.delete(ID);
+      cancelUnused(open);
     });
     stream.on('error', (error) => {
       const failure = classify(error, member.address);
@@ -86,14 +95,20 @@ export class KeepAlives {
   }
 
   #end(open: Open, error: Error): void {
-    void this.#open?.then((current) => {
+    const isCurrent = (current: Open): void => {
       if (current === open) this.#open = undefined;
-    });
+    };
+    void this.#open?.then(isCurrent, () => undefined);
     open.stream.cancel();
     const ended = [...open.pending.values()].flat();
     open.pending.clear();
     for (const request of ended) request.reject(error);
   }
+}
+
+/** An open stream would keep the process alive. */
+function cancelUnused({ isLeft, pending, stream }: Open): void {
+  if (isLeft && pending.size === 0) stream.cancel();
 }
 
 function unanswered(member: Member, cause?: Error): DriverUnavailableError {
