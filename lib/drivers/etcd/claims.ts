@@ -13,9 +13,10 @@ import type {
 import { LeaseGoneError } from './call-errors.js';
 import { EndedHolders } from './ended-holders.js';
 import type { KeepAlives } from './keep-alives.js';
-import { type LeasePool, secondsOf } from './lease-pool.js';
+import type { LeasePool } from './lease-pool.js';
 import type { Lines } from './lines.js';
 import { Place, timeoutOf } from './place.js';
+import { Renewals } from './renewals.js';
 import { Waiting } from './waiting.js';
 import type { Watches } from './watches.js';
 
@@ -37,13 +38,15 @@ export interface ClaimsContext {
 export class Claims {
   readonly #context: ClaimsContext;
   readonly #waiting: Waiting;
+  readonly #renewals: Renewals;
   readonly #places = new Map<string, Place>();
   readonly #ended: EndedHolders;
 
   constructor(context: ClaimsContext) {
-    const { lines, keepAlives, watches, clock, tell } = context;
+    const { lines, pool, keepAlives, watches, clock, tell } = context;
     this.#context = context;
     this.#ended = new EndedHolders(clock);
+    this.#renewals = new Renewals(lines, pool, keepAlives, clock, (place) => this.#drop(place));
     this.#waiting = new Waiting(lines, keepAlives, watches, clock, {
       granted: (place) => void this.#tellGranted(place).catch(() => undefined),
       lost: (place) => {
@@ -77,23 +80,8 @@ export class Claims {
     this.#places.delete(claim.holder);
   }
 
-  async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
-    const places = await Promise.all(leases.map((lease) => this.#fitting(lease)));
-    const timeout = timeoutOf(Math.min(...leases.map(({ ttl }) => ttl)));
-    const sentAt = this.#context.clock.now();
-    const alive = await Promise.all(places.map(async (place) => place && this.#keepAlive(place, sentAt, timeout)));
-    const held = places.filter((place, index): place is Place => place !== undefined && alive[index] === true);
-    const behind = await this.#context.lines.waitersOf(held, timeout);
-    if (held.some(({ lease, claim }) => lease.until < sentAt + claim.ttl)) {
-      throw new DriverUnavailableError('The leader of etcd changed during a renewal.', { sent: true });
-    }
-    const waiters = new Map(held.map((place, index) => [place, behind[index]]));
-    return places.map((place): RenewOutcome => {
-      const count = place && waiters.get(place);
-      if (count !== undefined) return { waiters: count };
-      if (place) this.#drop(place);
-      return 'gone';
-    });
+  renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    return this.#renewals.renew(leases, (holder) => this.#held(holder));
   }
 
   async release({ holder, ttl }: LeaseRef, to: string | undefined): Promise<boolean> {
@@ -196,32 +184,6 @@ export class Claims {
     const { key, holder } = place.claim;
     const granted = await this.#granted(place, place.waiters);
     if (granted && place.status === 'held') this.#context.tell({ ...granted, type: 'granted', key, holder });
-  }
-
-  /** The held place, on a lease of this TTL. */
-  async #fitting({ holder, ttl }: LeaseRef): Promise<Place | undefined> {
-    const place = this.#held(holder);
-    if (!place || secondsOf(place.claim.ttl) === secondsOf(ttl)) return place;
-    const { pool, lines } = this.#context;
-    const { lease: former, claim } = place;
-    const lease = await pool.take(ttl, timeoutOf(ttl));
-    const moved = await lines.moveTo(lease, place, ttl, timeoutOf(ttl)).catch((error: unknown) => {
-      pool.discard(lease);
-      throw error;
-    });
-    if (!moved) {
-      pool.discard(lease);
-      return place;
-    }
-    place.lease = lease;
-    place.claim = { ...claim, ttl };
-    if (place.isUncertain) pool.discard(former);
-    else pool.giveBack(claim.ttl, former);
-    return place;
-  }
-
-  async #keepAlive({ lease }: Place, sentAt: number, timeout: number): Promise<boolean> {
-    return lease.keptAlive(sentAt, await this.#context.keepAlives.send(lease.id, timeout));
   }
 
   /** A place that nothing is known to have been attached to. */

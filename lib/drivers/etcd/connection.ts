@@ -1,10 +1,10 @@
-import { Metadata } from '@grpc/grpc-js';
 import { backoff } from '../../core/backoff.js';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { classify, TokenRefusedError } from './call-errors.js';
 import { Member, type Stream } from './member.js';
 import type { Calls, Streams } from './messages.js';
 import type { Target } from './options.js';
+import { Tokens } from './tokens.js';
 
 export interface ConnectionListener {
   up(): void;
@@ -22,10 +22,9 @@ export const CALL_TIMEOUT = 1500;
  */
 export class EtcdConnection {
   readonly #members: readonly Member[];
-  readonly #auth: Target['auth'];
+  readonly #tokens: Tokens;
   readonly #listener: ConnectionListener;
   #current = 0;
-  #metadata: Promise<Metadata> | undefined;
   /** Calls that failed since one succeeded. */
   #failures = 0;
   #isUp = false;
@@ -37,7 +36,7 @@ export class EtcdConnection {
     const first = Math.floor(Math.random() * addresses.length);
     const order = [...addresses.slice(first), ...addresses.slice(0, first)];
     this.#members = order.map((address) => new Member(address, credentials));
-    this.#auth = auth;
+    this.#tokens = new Tokens(auth);
     this.#listener = listener;
   }
 
@@ -90,7 +89,7 @@ export class EtcdConnection {
   async stream<S extends keyof Streams>(name: S): Promise<{ member: Member; stream: Stream<S> }> {
     this.#assertOpen();
     const { member } = this;
-    const metadata = await this.#credentials(member, CALL_TIMEOUT);
+    const metadata = await this.#tokens.metadata(member, CALL_TIMEOUT);
     this.#assertOpen();
     return { member, stream: member.stream(name, metadata) };
   }
@@ -108,7 +107,7 @@ export class EtcdConnection {
 
   /** The server did not take the token: the next request brings a new one. */
   forgetToken(): void {
-    this.#metadata = undefined;
+    this.#tokens.forget();
   }
 
   /** Whether a member answers that knows a leader. */
@@ -138,7 +137,7 @@ export class EtcdConnection {
       if (!(await member.settled(patience))) {
         throw new DriverUnavailableError(`etcd at ${member.address} accepts no connection.`, { sent: false });
       }
-      const metadata = await this.#credentials(member, remaining());
+      const metadata = await this.#tokens.metadata(member, remaining());
       this.#assertOpen();
       try {
         return await member.call(name, request, metadata, remaining());
@@ -148,31 +147,6 @@ export class EtcdConnection {
         this.forgetToken();
         if (isRepeated) throw new DriverUnavailableError(failure.message, { sent: false, cause: error });
       }
-    }
-  }
-
-  #credentials(member: Member, timeout: number): Promise<Metadata> {
-    this.#metadata ??= this.#authenticate(member, timeout).catch((error: unknown) => {
-      this.#metadata = undefined;
-      throw error;
-    });
-    return this.#metadata;
-  }
-
-  async #authenticate(member: Member, timeout: number): Promise<Metadata> {
-    const metadata = new Metadata();
-    // A member without a leader refuses at once, instead of letting us wait.
-    metadata.set('hasleader', 'true');
-    if (!this.#auth) return metadata;
-    const { username: name, password } = this.#auth;
-    try {
-      const { token } = await member.call('authenticate', { name, password }, metadata, timeout);
-      metadata.set('token', token);
-      return metadata;
-    } catch (error) {
-      const failure = classify(error, member.address);
-      if (failure instanceof LockConfigError) throw failure;
-      throw new DriverUnavailableError(failure.message, { sent: false, cause: error });
     }
   }
 

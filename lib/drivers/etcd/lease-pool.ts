@@ -3,67 +3,12 @@ import type { Clock, Timer } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
 import { LeaseGoneError } from './call-errors.js';
 import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
-import type { KeepAlives, KeptAlive } from './keep-alives.js';
+import type { KeepAlives } from './keep-alives.js';
+import { secondsOf, StoreLease } from './store-lease.js';
 
 /** Leases of one TTL that lie ready at most, and for how many milliseconds one does that nobody takes. */
 const MOST_IDLE = 64;
 const IDLE_FOR = 60_000;
-
-/**
- * A lease of the store. Its TTL runs from the sending of its grant, or of the last keep-alive that counts.
- *
- * A leader that was replaced and does not know it yet answers keep-alives for up to an election timeout, while the
- * lease runs out elsewhere. So a keep-alive counts only once a linearizable request, sent after its answer, was
- * answered in the same Raft term: that leader then still had a quorum.
- */
-export class StoreLease {
-  readonly id: number;
-  /** Milliseconds, as granted: at least what was asked for. */
-  readonly ttl: number;
-  usedAt: number;
-  #anchor: number;
-  #unproven: { readonly anchor: number; readonly term: number } | undefined;
-
-  constructor(id: number, ttl: number, anchor: number) {
-    this.id = id;
-    this.ttl = ttl;
-    this.usedAt = anchor;
-    this.#anchor = anchor;
-  }
-
-  /** Local time up to which it exists for sure, unless somebody revokes it. */
-  get until(): number {
-    return this.#anchor + this.ttl;
-  }
-
-  /** Takes an answered keep-alive into account that was sent at `anchor`. False when the lease is gone. */
-  keptAlive(anchor: number, { ttl, term }: KeptAlive): boolean {
-    if (ttl === 0) return false;
-    this.#unproven = { anchor, term };
-    return true;
-  }
-
-  /** To be called before a linearizable request is sent; what it returns, with the term of the answer. */
-  prover(): (term: number) => boolean {
-    const claim = this.#unproven;
-    return (term) => {
-      if (!claim) return true;
-      if (claim.term !== term) return false;
-      this.#anchor = Math.max(this.#anchor, claim.anchor);
-      return true;
-    };
-  }
-
-  /** When the last keep-alive was sent that was answered, whether or not it counts yet. */
-  get refreshedAt(): number {
-    return this.#unproven?.anchor ?? this.#anchor;
-  }
-}
-
-/** etcd counts in seconds, and may grant more than it was asked for. */
-export function secondsOf(ttl: number): number {
-  return Math.max(1, Math.ceil(ttl / 1000));
-}
 
 /**
  * Leases that are granted before somebody needs them, and used again after a clean release, so that a lock costs one

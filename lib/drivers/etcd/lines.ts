@@ -1,6 +1,6 @@
 import { LeaseGoneError } from './call-errors.js';
 import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
-import type { StoreLease } from './lease-pool.js';
+import type { StoreLease } from './store-lease.js';
 import type { Compare, KeyValue, RequestOp, TxnRequest, TxnResponse } from './messages.js';
 import { below, inboxKey } from './names.js';
 import { type Place, readPlace } from './place.js';

@@ -1,5 +1,5 @@
 import type { Claim, LockRecord } from '../../core/lock-driver.js';
-import type { StoreLease } from './lease-pool.js';
+import type { StoreLease } from './store-lease.js';
 import type { Compare, KeyValue } from './messages.js';
 import { placeKey } from './names.js';
 

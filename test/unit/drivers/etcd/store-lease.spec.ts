@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { StoreLease } from '../../../../lib/drivers/etcd/lease-pool.js';
+import { StoreLease } from '../../../../lib/drivers/etcd/store-lease.js';
 
 describe('a keep-alive', () => {
   const lease = (): StoreLease => new StoreLease(1, 10_000, 0);
