@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { Lines } from '../../lib/drivers/etcd/lines.js';
 import type { EtcdMember } from '../support/etcd-server.js';
 import { request } from '../support/engine.js';
 import { type Belief, checkHistory } from '../support/history.js';
@@ -106,6 +107,16 @@ describe('instances that contend on three members', () => {
     expect(contest.gap(at)).toBeLessThan(8000);
     expect(kept.held).toBe(true);
     expect(holder.events.filter(({ type }) => type === 'lost')).toEqual([]);
+  });
+
+  it('control: instances that take every answer for a grant overlap', async () => {
+    let token = 0;
+    vi.spyOn(Lines.prototype, 'enter').mockImplementation(async () => ({ status: 'held', token: ++token, waiters: 0 }));
+    const contest = new Contest(['a', 'b', 'c'].map((id) => etcd.engine(id)));
+    await contest.grants(10);
+    await contest.end();
+    vi.restoreAllMocks();
+    expect(checkHistory(contest.beliefs, []).overlaps.length).toBeGreaterThan(0);
   });
 
   it('without a quorum nobody is granted or renewed anything; with it they go on', async () => {

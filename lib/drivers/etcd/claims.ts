@@ -89,8 +89,9 @@ export class Claims {
     const place = this.#held(holder);
     if (!place) return false;
     const timeout = timeoutOf(ttl);
-    const wasOurs =
-      (to !== undefined && (await lines.giveTo(to, place, timeout))) || (await lines.leave(place, timeout));
+    const given = to === undefined ? Promise.resolve(false) : lines.giveTo(to, place, timeout);
+    const giving = given.then((wasGiven) => wasGiven || lines.leave(place, timeout));
+    const wasOurs = await this.#orExpired(place, giving);
     this.#end(place);
     this.#places.delete(holder);
     if (wasOurs && !place.isUncertain) pool.giveBack(place.claim.ttl, place.lease);
