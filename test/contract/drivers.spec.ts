@@ -1,7 +1,9 @@
+import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest';
+import { EtcdCluster } from '../support/etcd-server.js';
 import { RedisServer } from '../support/redis-server.js';
 
 describe('MemoryDriver', () => {
@@ -19,4 +21,13 @@ describe('RedisDriver', () => {
   });
   afterAll(() => server.stop());
   for (const { name, run } of driverContract({ create: () => new RedisDriver({ url: server.url }) })) it(name, run);
+});
+
+describe.each([1, 3] as const)('EtcdDriver, members: %i', (members) => {
+  let cluster: EtcdCluster;
+  beforeAll(async () => {
+    cluster = await EtcdCluster.start({ members });
+  });
+  afterAll(() => cluster.stop());
+  for (const { name, run } of driverContract({ create: () => new EtcdDriver({ hosts: cluster.hosts }) })) it(name, run);
 });
