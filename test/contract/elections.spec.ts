@@ -1,6 +1,9 @@
+import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { electionSuite } from '../support/election-suite.js';
+import { EtcdCluster } from '../support/etcd-server.js';
 import { useRedis } from '../support/use-redis.js';
 
 const memory = new MemoryDriver();
@@ -8,3 +11,14 @@ electionSuite('MemoryDriver', () => memory);
 
 const redis = useRedis();
 electionSuite('RedisDriver', () => new RedisDriver({ url: redis.server.url }));
+
+describe('on etcd', () => {
+  let cluster: EtcdCluster;
+  beforeAll(async () => {
+    cluster = await EtcdCluster.start({ members: 3 });
+  });
+  afterAll(() => cluster.stop());
+  // etcd may end a lease up to a second late.
+  const options = { leaseDuration: 3000, failOverMargin: 1500 };
+  electionSuite('EtcdDriver, three members', () => new EtcdDriver({ hosts: cluster.hosts }), options);
+});

@@ -72,13 +72,15 @@ describe('a holder that is cut off from all members', () => {
     const proxies = await etcd.proxies();
     const [first, second] = [etcd.engine('first', hostsOf(proxies)), etcd.engine('second')].map((engine) => {
       const leader = new LeaderService(
-        (changed) =>
+        (changed, report) =>
           new Election(
             engine.manager,
             { id: engine.manager.instance, metadata: {} },
             {
               election: 'default',
               name: 'test:e:default',
+              membersScope: 'test:m:default',
+              priority: 0,
               leaseDuration: 2000,
               renewDeadline: 1500,
               retryPeriod: 300,
@@ -86,7 +88,7 @@ describe('a holder that is cut off from all members', () => {
               releaseOnShutdown: true,
               grace: 1000,
             },
-            { changed, problem: () => undefined },
+            { changed, report, problem: () => undefined },
           ),
       );
       etcd.closing.push(() => leader.stop());
