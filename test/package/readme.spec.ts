@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as main from 'nestjs-dist-lock';
+import * as etcd from 'nestjs-dist-lock/etcd';
 import * as memory from 'nestjs-dist-lock/memory';
 import * as redis from 'nestjs-dist-lock/redis';
 import * as testing from 'nestjs-dist-lock/testing';
@@ -62,7 +63,7 @@ describe('the README', () => {
     ]);
   });
 
-  it.each(Object.entries({ main, memory, redis, testing }))(
+  it.each(Object.entries({ main, etcd, memory, redis, testing }))(
     'names all that the entry "%s" exports',
     (_entry, names) => {
       expect(Object.keys(names).filter((name) => !new RegExp(`\\b${name}\\b`).test(README))).toEqual([]);
