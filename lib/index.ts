@@ -35,6 +35,7 @@ export {
   type RenewOutcome,
   type TokenBlock,
 } from './core/lock-driver.js';
+export type { Registry } from './core/registry.js';
 export { type BoundServices, bindDistLock } from './decorators/bind.js';
 export { CurrentLock } from './decorators/current-lock.js';
 export { LeaderOnly, type LeaderOnlyDecorator, type LeaderOnlyOptions } from './decorators/leader-only.js';

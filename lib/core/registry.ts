@@ -10,8 +10,9 @@ export interface Registry {
   /** The facts of a scope that have not run out, by id. */
   list(scope: string): Promise<ReadonlyMap<string, string>>;
   /**
-   * Calls `changed` after a fact of the scope was written with another value, or removed. A hint, like every push: a
-   * fact that runs out by itself is not announced, and a message may be lost. Returns what ends it.
+   * Calls `changed` after a fact of the scope was written with another value, or removed, and whenever that may have
+   * been missed: once the store is listened to, after a lost connection. A hint, like every push: a fact that runs out
+   * by itself is not announced, and a message may be lost. Returns what ends it.
    */
   watch(scope: string, changed: () => void): () => void;
   /**

@@ -10,6 +10,8 @@ import {
   heartbeat,
   type LockDriver,
 } from '../core/lock-driver.js';
+import { registryCases } from './registry-contract.js';
+import { until } from './until.js';
 
 /**
  * What every driver promises, as cases for any test runner:
@@ -55,7 +57,7 @@ class Instance {
   }
 }
 
-class Bench {
+export class Bench {
   readonly #options: DriverContractOptions;
   readonly #instances: Instance[] = [];
   readonly key = `contract:l:${randomUUID()}`;
@@ -107,14 +109,6 @@ async function refuse({ driver }: Instance, claim: Claim, why: string): Promise<
 
 async function queue({ driver }: Instance, claim: Claim): Promise<void> {
   assert.equal((await driver.acquire(claim, 'queue')).status, 'queued', 'a held key queues whoever waits');
-}
-
-async function until(condition: () => boolean | Promise<boolean>, milliseconds: number, what: string): Promise<void> {
-  const end = performance.now() + milliseconds;
-  while (!(await condition())) {
-    assert.ok(performance.now() < end, `${what} within ${milliseconds} ms`);
-    await sleep(5);
-  }
 }
 
 const cases: Record<string, (bench: Bench) => Promise<void>> = {
@@ -380,6 +374,90 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     assert.equal(dead.grantOf(lost), undefined);
   },
 
+  async 'passes a lease to the waiting instance that a release names, and then in order again'(bench) {
+    const [holder, first, second] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    const third = await bench.instance();
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const claims = [bench.claim(first), bench.claim(second), bench.claim(third), bench.claim(second)] as const;
+    await queue(first, claims[0]);
+    await queue(second, claims[1]);
+    await queue(third, claims[2]);
+    await queue(second, claims[3]);
+    assert.equal(await holder.driver.release(held, second.id), true);
+    assert.equal((await second.granted(claims[1])).waiters, 3);
+    assert.equal(await holder.driver.release(held, third.id), false);
+    assert.deepEqual(await second.driver.renew([claims[1]]), [{ waiters: 3 }], 'a repeated release touches nobody');
+    await second.driver.release(claims[1]);
+    await first.granted(claims[0]);
+    await first.driver.release(claims[0]);
+    await third.granted(claims[2]);
+    await third.driver.release(claims[2]);
+    assert.equal((await second.granted(claims[3])).waiters, 0);
+  },
+
+  async 'passes a lease in order when the instance that a release names does not wait'(bench) {
+    const [holder, first, second] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    if (holder.driver.capabilities.queue) {
+      const claims = [bench.claim(first), bench.claim(second)] as const;
+      await queue(first, claims[0]);
+      await queue(second, claims[1]);
+      assert.equal(await holder.driver.release(held, 'nobody'), true);
+      await first.granted(claims[0]);
+      assert.equal(await first.driver.release(claims[0], first.id), true);
+      await second.granted(claims[1]);
+      assert.equal(await second.driver.release(claims[1], holder.id), true);
+    } else {
+      assert.equal(await holder.driver.release(held, first.id), true);
+    }
+    assert.equal(await holder.driver.inspect(held.key), null, 'without a waiter the key is free');
+  },
+
+  async 'passes a lease in order when the instance that a release names is no longer heard of'(bench) {
+    const [holder, alive, dead] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const ttl = Math.max(bench.shortTtl(holder), 600);
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const [claim, next, lost] = [bench.claim(alive), bench.claim(alive), bench.claim(dead, { ttl })];
+    await queue(alive, claim);
+    await queue(dead, lost);
+    await queue(alive, next);
+    await sleep(4 * heartbeat(ttl));
+    for (const waiting of [claim, next]) await queue(alive, waiting);
+    await holder.driver.release(held, dead.id);
+    await alive.granted(claim);
+    await alive.driver.release(claim);
+    await alive.granted(next);
+    assert.equal(dead.grantOf(lost), undefined);
+  },
+
+  async 'passes a lease to a living waiter of the instance that a release names, not to an earlier dead one'(bench) {
+    const [holder, other, restarted] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const ttl = Math.max(bench.shortTtl(holder), 600);
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const [next, lost, claim] = [bench.claim(other), bench.claim(restarted, { ttl }), bench.claim(restarted)];
+    await queue(other, next);
+    await queue(restarted, lost);
+    await queue(restarted, claim);
+    await sleep(4 * heartbeat(ttl));
+    for (const [instance, waiting] of [
+      [other, next],
+      [restarted, claim],
+    ] as const)
+      await queue(instance, waiting);
+    await holder.driver.release(held, restarted.id);
+    await restarted.granted(claim);
+    await restarted.driver.release(claim);
+    await other.granted(next);
+    assert.equal(restarted.grantOf(lost), undefined);
+  },
+
   async 'gives a lease that ran out to those who wait, before a newcomer'(bench) {
     const [holder, waiter, newcomer] = [await bench.instance(), await bench.instance(), await bench.instance()];
     if (!holder.driver.capabilities.queue) return;
@@ -433,7 +511,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
 };
 
 export function driverContract(options: DriverContractOptions): ContractCase[] {
-  return Object.entries(cases).map(([name, check]) => ({
+  return Object.entries({ ...cases, ...registryCases }).map(([name, check]) => ({
     name,
     async run() {
       const bench = new Bench(options);

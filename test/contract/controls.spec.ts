@@ -1,4 +1,5 @@
-import type { Claim, LeaseRef, LockDriver } from 'nestjs-dist-lock';
+import { setImmediate } from 'node:timers/promises';
+import type { Claim, LeaseRef, LockDriver, Registry } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
@@ -80,18 +81,243 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
     caughtBy: 'tells a waiting instance that the key was freed',
     broken: () => alter((driver) => ({ connect: () => driver.connect(() => undefined) })),
   },
+  {
+    name: 'a release that prefers nobody',
+    caughtBy: 'passes a lease to the waiting instance that a release names, and then in order again',
+    broken: () => alter((driver) => ({ release: (lease) => driver.release(lease) })),
+  },
+  {
+    name: 'a release that takes the lease from whoever has it, for the one it prefers',
+    caughtBy: 'passes a lease to the waiting instance that a release names, and then in order again',
+    broken: () =>
+      alter((driver) => ({
+        release: async (lease, to) => {
+          const holder = to === undefined ? lease.holder : (await driver.inspect(lease.key))!.holder;
+          return driver.release({ ...lease, holder }, to);
+        },
+      })),
+  },
+  {
+    name: 'a release that passes the lease to the one it prefers, or to nobody',
+    caughtBy: 'passes a lease in order when the instance that a release names does not wait',
+    broken: () =>
+      alterRelease(async (driver, lease, to, waiting) => {
+        if (!waiting.some(({ instance }) => instance === to)) for (const claim of waiting) await driver.cancel(claim);
+        return driver.release(lease, to);
+      }),
+  },
+  {
+    name: 'a release that prefers the dead',
+    caughtBy: 'passes a lease in order when the instance that a release names is no longer heard of',
+    broken: () =>
+      alterRelease(async (driver, lease, to, waiting) => {
+        for (const claim of waiting) if (claim.instance === to) await driver.acquire(claim, 'queue');
+        return driver.release(lease, to);
+      }),
+  },
+  {
+    name: 'a release that knows the first waiter of each instance only',
+    caughtBy: 'passes a lease to a living waiter of the instance that a release names, not to an earlier dead one',
+    broken: () =>
+      alterRelease(async (driver, lease, to, waiting) => {
+        const [, ...later] = waiting.filter(({ instance }) => instance === to);
+        return driver.release(lease, later.length > 0 ? undefined : to);
+      }),
+  },
+  {
+    name: 'scopes that are cut at a brace',
+    caughtBy: 'registry: keeps facts by scope and id, for everybody and whatever their characters',
+    broken: () => alterRegistry((registry) => ({ list: (scope) => registry.list(scope.split('}')[0]!) })),
+  },
+  {
+    name: 'values that are trimmed',
+    caughtBy: 'registry: keeps facts by scope and id, for everybody and whatever their characters',
+    broken: () =>
+      alterRegistry((registry) => ({ put: (scope, id, value, ttl) => registry.put(scope, id, value.trim(), ttl) })),
+  },
+  {
+    name: 'a removal that empties the scope',
+    caughtBy: 'registry: removes a fact, and nothing else',
+    broken: () =>
+      alterRegistry((registry) => ({
+        remove: async (scope) => {
+          for (const id of (await registry.list(scope)).keys()) await registry.remove(scope, id);
+        },
+      })),
+  },
+  {
+    name: 'a list with facts that have run out',
+    caughtBy: 'registry: forgets a fact that is not refreshed in time, and only that',
+    broken: () => alterRegistry((registry) => ({ put: (scope, id, value) => registry.put(scope, id, value, 1e9) })),
+  },
+  {
+    name: 'a refresh that arms nothing',
+    caughtBy: 'registry: forgets a fact that is not refreshed in time, and only that',
+    broken: () =>
+      alterRegistry((registry) => ({
+        put: async (scope, id, value, ttl) => {
+          if ((await registry.list(scope)).get(id) !== value) await registry.put(scope, id, value, ttl);
+        },
+      })),
+  },
+  {
+    name: 'a watch that tells nothing',
+    caughtBy: 'registry: tells who watches of another value and of a removal',
+    broken: () => alterRegistry(() => ({ watch: () => () => undefined })),
+  },
+  {
+    name: 'a watch that hears of new values only',
+    caughtBy: 'registry: tells who watches of another value and of a removal',
+    broken: () =>
+      alterRegistry((registry) => ({
+        watch(scope, changed) {
+          let size = 0;
+          return registry.watch(scope, () => {
+            void registry.list(scope).then((facts) => {
+              if (facts.size >= size) changed();
+              size = facts.size;
+            });
+          });
+        },
+      })),
+  },
+  {
+    name: 'a refresh that tells everybody',
+    caughtBy: 'registry: tells nobody of a refresh, of another scope, or of what was not there',
+    broken: () =>
+      alterRegistry((registry) => ({
+        put: async (scope, id, value, ttl) => {
+          await registry.remove(scope, id);
+          await registry.put(scope, id, value, ttl);
+        },
+      })),
+  },
+  {
+    name: 'a watch that never ends',
+    caughtBy: 'registry: tells nothing after the watch has ended, and goes on for the others',
+    broken: () =>
+      alterRegistry((registry) => ({
+        watch(scope, changed) {
+          registry.watch(scope, changed);
+          return () => undefined;
+        },
+      })),
+  },
+  {
+    name: 'a number that goes back',
+    caughtBy: 'registry: moves a number forward only',
+    broken: () => alterAdvance((before, to) => before?.at !== to),
+  },
+  {
+    name: 'a number that has lost its last digits',
+    caughtBy: 'registry: moves a number forward only',
+    broken: () =>
+      alterRegistry((registry) => ({
+        advance: (scope, id, to, by, ttl) => registry.advance(scope, id, Number(to.toPrecision(14)), by, ttl),
+      })),
+  },
+  {
+    name: 'a move that forgets who made it',
+    caughtBy: 'registry: answers a repeated move as before, for the one who made it',
+    broken: () =>
+      alterRegistry((registry) => ({
+        advance: (scope, id, to, _by, ttl) => registry.advance(scope, id, to, `${Math.random()}`, ttl),
+      })),
+  },
+  {
+    name: 'a move that asks nobody who made the last',
+    caughtBy: 'registry: answers a repeated move as before, for the one who made it',
+    broken: () => alterAdvance((before, to) => to >= (before?.at ?? 0)),
+  },
+  {
+    name: 'numbers whose names are joined',
+    caughtBy: 'registry: keeps numbers apart by scope and id, whatever their characters',
+    broken: () =>
+      alterRegistry((registry) => ({
+        advance: (scope, id, to, by, ttl) => registry.advance('', scope + id, to, by, ttl),
+      })),
+  },
+  {
+    name: 'a move in two steps',
+    caughtBy: 'registry: lets exactly one of many move a number that all move at once',
+    broken: () => alterAdvance((before, to) => to > (before?.at ?? 0)),
+  },
+  {
+    name: 'a number that is never forgotten',
+    caughtBy: 'registry: forgets a number some time after its last move',
+    broken: () =>
+      alterRegistry((registry) => ({
+        advance: (scope, id, to, by) => registry.advance(scope, id, to, by, 1e9),
+      })),
+  },
+  {
+    name: 'a number that is forgotten some time after its first move',
+    caughtBy: 'registry: forgets a number some time after its last move',
+    broken: () => {
+      const armed = new Set<string>();
+      return alterRegistry((registry) => ({
+        advance: (scope, id, to, by, ttl) => {
+          const first = !armed.has(id);
+          armed.add(id);
+          return registry.advance(scope, id, to, by, first ? ttl : 1);
+        },
+      }));
+    },
+  },
+  {
+    name: 'an empty list from a closed driver',
+    caughtBy: 'registry: says that nothing was sent once the driver is closed',
+    broken: () => alterRegistry(() => ({ list: async () => new Map() })),
+  },
 ];
+
+function override<T extends object>(original: T, changes: Partial<T>): T {
+  return new Proxy(original, {
+    get(target, property) {
+      const name = property as keyof T;
+      const value = changes[name] ?? target[name];
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
 
 /** A memory driver of which some methods are replaced. */
 function alter(changes: (driver: MemoryDriver) => Partial<LockDriver>): LockDriver {
   const driver = new MemoryDriver();
-  const changed = changes(driver);
-  return new Proxy<LockDriver>(driver, {
-    get(target, name: keyof LockDriver) {
-      const value = changed[name] ?? target[name];
-      return typeof value === 'function' ? value.bind(target) : value;
+  return override<LockDriver>(driver, changes(driver));
+}
+
+/** With a release that knows who asked to wait. */
+function alterRelease(
+  release: (driver: LockDriver, lease: LeaseRef, to: string | undefined, waiting: Claim[]) => Promise<boolean>,
+): LockDriver {
+  const waiting: Claim[] = [];
+  return alter((driver) => ({
+    acquire: (claim, mode) => {
+      if (mode === 'queue') waiting.push(claim);
+      return driver.acquire(claim, mode);
     },
-  });
+    release: (lease, to) => release(driver, lease, to, waiting),
+  }));
+}
+
+function alterRegistry(changes: (registry: Registry) => Partial<Registry>): LockDriver {
+  return alter((driver) => ({ registry: override(driver.registry, changes(driver.registry)) }));
+}
+
+/** Reads the number, decides, and writes it in a later step. */
+function alterAdvance(isMine: (before: { at: number; by: string } | undefined, to: number) => boolean): LockDriver {
+  const numbers = new Map<string, { at: number; by: string }>();
+  return alterRegistry(() => ({
+    async advance(scope, id, to, by) {
+      const key = JSON.stringify([scope, id]);
+      const before = numbers.get(key);
+      await setImmediate();
+      if (!isMine(before, to)) return before?.at === to && before.by === by ? 'mine' : 'taken';
+      numbers.set(key, { at: to, by });
+      return 'mine';
+    },
+  }));
 }
 
 function alterGrant(token: (token: number) => number): LockDriver {

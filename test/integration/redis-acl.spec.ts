@@ -15,6 +15,7 @@ import {
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { filter, firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { firesScope, membersScope } from '../../lib/core/store-key.js';
 import { readmeUser } from '../package/readme.js';
 import { RedisServer } from '../support/redis-server.js';
 
@@ -22,7 +23,21 @@ import { RedisServer } from '../support/redis-server.js';
 const { name, password, namespace, rules } = readmeUser();
 
 /** The operations in which a driver needs something, with what they are called in a failing test. */
-type Operation = 'acquire' | 'refusal' | 'queue' | 'renew' | 'reserve' | 'inspect' | 'cancel' | 'hand over' | 'release';
+type Operation =
+  | 'acquire'
+  | 'refusal'
+  | 'queue'
+  | 'renew'
+  | 'reserve'
+  | 'inspect'
+  | 'cancel'
+  | 'hand over'
+  | 'release'
+  | 'prefer'
+  | 'put'
+  | 'list'
+  | 'remove'
+  | 'advance';
 
 /** What each permission is for: without it that operation is refused. */
 const NEEDED: { permission: string; removal: string[]; operation: Operation }[] = [
@@ -44,6 +59,9 @@ const NEEDED: { permission: string; removal: string[]; operation: Operation }[] 
   { permission: '+lpop', removal: ['-lpop'], operation: 'hand over' },
   { permission: '+hget', removal: ['-hget'], operation: 'hand over' },
   { permission: '+del', removal: ['-del'], operation: 'release' },
+  { permission: '+lrange', removal: ['-lrange'], operation: 'prefer' },
+  { permission: '+lpush', removal: ['-lpush'], operation: 'prefer' },
+  { permission: '+hgetall', removal: ['-hgetall'], operation: 'list' },
   { permission: `~{${namespace}:*`, removal: ['resetkeys', '~{another:*'], operation: 'acquire' },
 ];
 
@@ -84,22 +102,26 @@ async function refusals(): Promise<string[]> {
   return log.map((entry) => String(entry[entry.indexOf('object') + 1])).filter((object) => !object.includes('setinfo'));
 }
 
-/** Runs every operation of a driver; which of them were refused, and whether a waiter was told of the release. */
-async function tryEverything(): Promise<{ refused: Operation[]; told: boolean }> {
+/** Runs every operation of a driver; which were refused, and whether a waiter and a watcher were told. */
+async function tryEverything(): Promise<{ refused: Operation[]; told: boolean; watched: boolean }> {
   const driver = newDriver();
   const events: DriverEvent[] = [];
   const listener = (event: DriverEvent): void => void events.push(event);
   await driver.connect(listener);
   onTestFinished(() => driver.close(listener));
 
-  const claim = (): Claim => ({
-    key: `${namespace}:l:key`,
+  const claim = (key = 'key'): Claim => ({
+    key: `${namespace}:l:${key}`,
     holder: randomUUID(),
     ttl: 10_000,
     instance: 'test',
     metadata: {},
   });
   const [holder, waiter, quitter] = [claim(), claim(), claim()];
+  const { registry } = driver;
+  const scope = membersScope(namespace, 'default');
+  let watched = false;
+  const endWatch = registry.watch(scope, () => (watched = true));
   const operations: Record<Operation, () => Promise<unknown>> = {
     acquire: () => driver.acquire(holder, 'try'),
     refusal: () => driver.acquire(claim(), 'try'),
@@ -113,8 +135,19 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean }>
     cancel: () => driver.cancel(quitter),
     'hand over': () => driver.release(holder),
     release: () => driver.release((told() && waiter) || holder),
+    prefer: async () => {
+      const [leaving, ...waiting] = [claim('other'), claim('other'), { ...claim('other'), instance: 'preferred' }];
+      await driver.acquire(leaving, 'try');
+      for (const next of waiting) await driver.acquire(next, 'queue');
+      await driver.release(leaving, 'preferred');
+    },
+    put: () => registry.put(scope, 'id', 'value', 10_000),
+    list: () => registry.list(scope),
+    remove: () => registry.remove(scope, 'id'),
+    advance: () => registry.advance(firesScope(namespace), 'job', 1, 'by', 10_000),
   };
   const told = (): boolean => events.some(({ type }) => type === 'granted');
+  const arrivals: Partial<Record<Operation, () => boolean>> = { 'hand over': told, put: () => watched };
   const refused: Operation[] = [];
   for (const [operation, run] of Object.entries(operations) as [Operation, () => Promise<unknown>][]) {
     try {
@@ -124,10 +157,11 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean }>
       expect((error as Error).message, operation).toContain('README');
       refused.push(operation);
     }
-    if (operation !== 'hand over') continue;
-    for (let wait = 0; wait < 20 && !told(); wait++) await sleep(10);
+    const hasArrived = arrivals[operation] ?? (() => true);
+    for (let wait = 0; wait < 20 && !hasArrived(); wait++) await sleep(10);
   }
-  return { refused, told: told() };
+  endWatch();
+  return { refused, told: told(), watched };
 }
 
 async function startInstance(
@@ -174,7 +208,7 @@ describe('a Redis user with the permissions of the README', () => {
     await first.stop();
     await leads(second.leader);
     await second.stop();
-    expect(await tryEverything()).toEqual({ refused: [], told: true });
+    expect(await tryEverything()).toEqual({ refused: [], told: true, watched: true });
     expect(await refusals()).toEqual([]);
   });
 
@@ -191,7 +225,7 @@ describe('a Redis user with the permissions of the README', () => {
   it('is described completely below', () => {
     const known = NEEDED.map(({ permission }) => permission);
     const inReadme = rules.filter((rule) => /^[~&+]/.test(rule));
-    expect([...known, '+subscribe', '+info'].sort()).toEqual([...inReadme].sort());
+    expect([...known, '+subscribe', '+unsubscribe', '+info'].sort()).toEqual([...inReadme].sort());
   });
 });
 
@@ -203,17 +237,23 @@ describe('a Redis user without', () => {
     expect(await refusals()).not.toEqual([]);
   });
 
-  it('+subscribe gets its locks, but no waiter is told of a release', async () => {
+  it('+subscribe gets its locks, but no waiter is told of a release, and no watcher of a change', async () => {
     await allow('-subscribe');
-    expect(await tryEverything()).toEqual({ refused: [], told: false });
+    expect(await tryEverything()).toEqual({ refused: [], told: false, watched: false });
     expect(await refusals()).toContain('subscribe');
+  });
+
+  it('+unsubscribe can do everything, but goes on to get what nobody watches any more', async () => {
+    await allow('-unsubscribe');
+    expect(await tryEverything()).toEqual({ refused: [], told: true, watched: true });
+    await expect.poll(refusals).toContain('unsubscribe');
   });
 
   it('+info can do everything, but ioredis warns, and does not wait until the server has loaded its data', async () => {
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
     onTestFinished(() => warn.mockRestore());
     await allow('-info');
-    expect(await tryEverything()).toEqual({ refused: [], told: true });
+    expect(await tryEverything()).toEqual({ refused: [], told: true, watched: true });
     expect(warn).toHaveBeenCalledWith(expect.stringContaining('INFO command fails'));
     expect(await refusals()).toContain('info');
   });

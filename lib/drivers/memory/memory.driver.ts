@@ -16,6 +16,8 @@ import {
   type RenewOutcome,
   type TokenBlock,
 } from '../../core/lock-driver.js';
+import type { Registry } from '../../core/registry.js';
+import { MemoryRegistry } from './memory-registry.js';
 
 interface Holding {
   readonly claim: Claim;
@@ -46,6 +48,7 @@ const TOKENS = 64;
 export class MemoryDriver implements LockDriver {
   readonly name = 'memory';
   readonly capabilities: DriverCapabilities = { scope: 'process', queue: true, push: true, minTtl: 20 };
+  readonly registry: Registry;
 
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
@@ -57,6 +60,7 @@ export class MemoryDriver implements LockDriver {
   /** @param options.clock for tests with a manual clock; default: the system's */
   constructor(options: { readonly clock?: Clock } = {}) {
     this.#clock = options.clock ?? new SystemClock();
+    this.registry = new MemoryRegistry(this.#clock, () => this.#assertOpen());
   }
 
   async connect(listener: DriverListener): Promise<void> {
@@ -97,9 +101,9 @@ export class MemoryDriver implements LockDriver {
     });
   }
 
-  async release(lease: LeaseRef): Promise<boolean> {
+  async release(lease: LeaseRef, to?: string): Promise<boolean> {
     this.#assertOpen();
-    return this.#free(lease);
+    return this.#free(lease, to);
   }
 
   async reserve({ key, holder }: LeaseRef): Promise<TokenBlock | null> {
@@ -146,25 +150,38 @@ export class MemoryDriver implements LockDriver {
     if (isNew && entry.queue.size === 1) this.#tell({ type: 'contended', key: claim.key });
   }
 
-  /** Passes the lease to the first waiter that is alive, armed for a few heartbeats only. */
-  #handOver(entry: Entry): Holding | undefined {
-    for (const [holder, { claim, seen }] of entry.queue) {
-      entry.queue.delete(holder);
-      const beat = heartbeat(claim.ttl);
-      if (this.#clock.now() - seen > 3 * beat) continue;
-      const granted = this.#grant(entry, claim, 4 * beat);
-      this.#tell({ ...granted, type: 'granted', key: claim.key, holder });
-      return entry.holding;
+  /** Passes the lease to the first waiter that is alive, one of the instance `to` before all others. */
+  #handOver(entry: Entry, to?: string): Holding | undefined {
+    if (to !== undefined) {
+      const isPreferred = (waiter: Waiter): boolean => waiter.claim.instance === to && this.#isAlive(waiter);
+      const preferred = [...entry.queue.values()].find(isPreferred);
+      if (preferred) return this.#pass(entry, preferred);
+    }
+    for (const waiter of entry.queue.values()) {
+      if (this.#isAlive(waiter)) return this.#pass(entry, waiter);
+      entry.queue.delete(waiter.claim.holder);
     }
     return undefined;
   }
 
-  #free({ key, holder }: LeaseRef): boolean {
+  #isAlive({ claim, seen }: Waiter): boolean {
+    return this.#clock.now() - seen <= 3 * heartbeat(claim.ttl);
+  }
+
+  /** Armed for a few heartbeats only: the new holder renews early. */
+  #pass(entry: Entry, { claim }: Waiter): Holding | undefined {
+    entry.queue.delete(claim.holder);
+    const granted = this.#grant(entry, claim, 4 * heartbeat(claim.ttl));
+    this.#tell({ ...granted, type: 'granted', key: claim.key, holder: claim.holder });
+    return entry.holding;
+  }
+
+  #free({ key, holder }: LeaseRef, to?: string): boolean {
     const entry = this.#entry(key);
     const isHolder = entry.holding?.claim.holder === holder;
     if (isHolder) {
       entry.holding = undefined;
-      this.#handOver(entry);
+      this.#handOver(entry, to);
     }
     if (!entry.holding && entry.queue.size === 0) this.#entries.delete(key);
     return isHolder;

@@ -47,7 +47,7 @@ export class RedisConnection {
   readonly #subscriber: Redis;
   readonly #listener: ConnectionListener;
   /** Channels that we subscribed to, and whether the first answer has come. */
-  readonly #channels = new Map<string, { readonly answered: Promise<void>; settled: boolean }>();
+  readonly #channels = new Map<string, { readonly answered: Promise<boolean>; settled: boolean }>();
   readonly #answers: AnswerTimeout;
   #lastError: Error | undefined;
   #isUp = false;
@@ -110,19 +110,21 @@ export class RedisConnection {
     return this.#channels.get(channel)?.settled ?? false;
   }
 
-  /** Resolves when messages of the channel arrive, or cannot for now: they are hints, so callers go on either way. */
-  async subscribe(channel: string): Promise<void> {
+  /** Whether messages of the channel arrive, or cannot for now: they are hints, so callers go on either way. */
+  async subscribe(channel: string): Promise<boolean> {
     let subscription = this.#channels.get(channel);
     if (!subscription) {
-      const answered = this.#subscriber.subscribe(channel).then(
-        () => undefined,
-        (error: Error) => this.#noteError(error),
-      );
-      subscription = { answered, settled: false };
+      subscription = { answered: this.#sendSubscribe(channel), settled: false };
       this.#channels.set(channel, subscription);
     }
-    await subscription.answered;
+    const arrives = await subscription.answered;
     subscription.settled = true;
+    return arrives;
+  }
+
+  /** A message that still comes finds nobody, so it does not matter when, or whether, the server knows. */
+  unsubscribe(channel: string): void {
+    if (this.#channels.delete(channel)) this.#subscriber.unsubscribe(channel).catch(() => undefined);
   }
 
   close(): void {
@@ -142,9 +144,21 @@ export class RedisConnection {
     if (!/isn't writeable|Connection is closed/.test(error.message)) this.#lastError = error;
   }
 
+  async #sendSubscribe(...channels: string[]): Promise<boolean> {
+    // Else a lazy client would connect by itself; all channels are subscribed to when it is ready.
+    if (this.#subscriber.status !== 'ready') return false;
+    try {
+      await this.#subscriber.subscribe(...channels);
+      return true;
+    } catch (error) {
+      this.#noteError(error as Error);
+      return false;
+    }
+  }
+
   async #resubscribe(): Promise<void> {
     if (this.#channels.size === 0) return;
-    await this.#subscriber.subscribe(...this.#channels.keys()).catch((error: Error) => this.#noteError(error));
+    await this.#sendSubscribe(...this.#channels.keys());
     // What was published in the meantime is lost: everybody who waits has to ask again.
     if (this.#isUp) this.#listener.up();
   }

@@ -15,8 +15,10 @@ import type {
   TokenBlock,
 } from '../../core/lock-driver.js';
 import { NO_METADATA } from '../../core/lock-driver.js';
+import type { Registry } from '../../core/registry.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { RedisConnection, type RedisConnectionOptions } from './connection.js';
+import { RedisRegistry } from './redis-registry.js';
 
 /** A cancelled holder is remembered for its TTL, and at least this long. */
 const CANCELLED_FOR = 60_000;
@@ -34,6 +36,8 @@ export class RedisDriver implements LockDriver {
   readonly name = 'redis';
   readonly capabilities: DriverCapabilities = { scope: 'server', queue: true, push: true, minTtl: 100 };
 
+  readonly registry: Registry;
+
   readonly #connection: RedisConnection;
   readonly #listeners = new Set<DriverListener>();
   readonly #inbox = randomUUID();
@@ -44,13 +48,19 @@ export class RedisDriver implements LockDriver {
   /** @throws LockConfigError naming the option that is wrong */
   constructor(options: RedisConnectionOptions) {
     this.#connection = new RedisConnection(options, {
-      up: () => this.#tell({ type: 'up' }),
+      up: () => {
+        this.#tell({ type: 'up' });
+        registry.mayHaveMissed();
+      },
       down: (cause) => this.#tell({ type: 'down', cause }),
-      message: (_channel, message) => {
+      message: (channel, message) => {
         const event = toEvent(message);
         if (event) this.#tell(event);
+        else registry.heard(channel);
       },
     });
+    const registry = new RedisRegistry(this.#connection);
+    this.registry = registry;
   }
 
   connect(listener: DriverListener): Promise<void> {
@@ -91,8 +101,9 @@ export class RedisDriver implements LockDriver {
     return outcomes.map((waiters) => (waiters < 0 ? 'gone' : { waiters }));
   }
 
-  async release(lease: LeaseRef): Promise<boolean> {
-    return (await this.#connection.run('release', keysOf(lease), [lease.holder])) === 1;
+  async release(lease: LeaseRef, to?: string): Promise<boolean> {
+    const args = to === undefined ? [lease.holder] : [lease.holder, to];
+    return (await this.#connection.run('release', keysOf(lease), args)) === 1;
   }
 
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {

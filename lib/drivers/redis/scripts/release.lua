@@ -2,7 +2,7 @@
 -- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] record of the tokens granted
 -- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
 -- KEYS[5] exists while this holder counts as cancelled
--- ARGV[1] holder
+-- ARGV[1] holder  ARGV[2] (may be missing) instance whose waiter comes first
 -- reply: 1 released | 0 not the holder
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
@@ -14,6 +14,10 @@ if redis.call('EXISTS', KEYS[3]) == 0 then
 end
 --- @include token
 --- @include queue
+--- @include prefer
+if ARGV[2] then
+  prefer(ARGV[2])
+end
 if not handOver() then
   redis.call('DEL', LEASE)
 end

@@ -1,0 +1,69 @@
+import type { Clock } from '../../core/clock.js';
+import type { Registry } from '../../core/registry.js';
+import { ExpiringMap } from './expiring-map.js';
+
+interface Position {
+  readonly at: number;
+  readonly by: string;
+}
+
+/** The facts of the applications of one process that share a driver. Watchers are told before a `put` resolves. */
+export class MemoryRegistry implements Registry {
+  readonly #clock: Clock;
+  readonly #assertOpen: () => void;
+  readonly #facts = new Map<string, ExpiringMap<string>>();
+  readonly #positions = new Map<string, ExpiringMap<Position>>();
+  readonly #watchers = new Map<string, Set<() => void>>();
+
+  /** @param assertOpen throws when the driver is closed */
+  constructor(clock: Clock, assertOpen: () => void) {
+    this.#clock = clock;
+    this.#assertOpen = assertOpen;
+  }
+
+  async put(scope: string, id: string, value: string, ttl: number): Promise<void> {
+    this.#assertOpen();
+    const facts = this.#within(this.#facts, scope);
+    const before = facts.get(id);
+    facts.set(id, value, ttl);
+    if (before !== value) this.#announce(scope);
+  }
+
+  async remove(scope: string, id: string): Promise<void> {
+    this.#assertOpen();
+    if (this.#within(this.#facts, scope).delete(id)) this.#announce(scope);
+  }
+
+  async list(scope: string): Promise<ReadonlyMap<string, string>> {
+    this.#assertOpen();
+    return this.#within(this.#facts, scope).live();
+  }
+
+  watch(scope: string, changed: () => void): () => void {
+    const watchers = this.#watchers.get(scope) ?? new Set();
+    const watcher = (): void => changed();
+    this.#watchers.set(scope, watchers.add(watcher));
+    return () => {
+      if (watchers.delete(watcher) && watchers.size === 0) this.#watchers.delete(scope);
+    };
+  }
+
+  async advance(scope: string, id: string, to: number, by: string, ttl: number): Promise<'mine' | 'taken'> {
+    this.#assertOpen();
+    const positions = this.#within(this.#positions, scope);
+    const position = positions.get(id);
+    if (position && position.at >= to) return position.at === to && position.by === by ? 'mine' : 'taken';
+    positions.set(id, { at: to, by }, ttl);
+    return 'mine';
+  }
+
+  #within<V>(scopes: Map<string, ExpiringMap<V>>, scope: string): ExpiringMap<V> {
+    let entries = scopes.get(scope);
+    if (!entries) scopes.set(scope, (entries = new ExpiringMap(this.#clock)));
+    return entries;
+  }
+
+  #announce(scope: string): void {
+    for (const watcher of this.#watchers.get(scope) ?? []) watcher();
+  }
+}
