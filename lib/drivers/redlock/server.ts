@@ -1,0 +1,73 @@
+import { DriverUnavailableError } from '../../core/errors.js';
+import { RedisConnection, type RedisConnectionOptions, type Script } from '../redis/connection.js';
+
+export interface ServerListener {
+  /** It became usable, or unusable. */
+  changed(): void;
+  message(message: string, channel: string): void;
+}
+
+/** One of the servers. It is used only while it is known which one it is, so that none is asked twice. */
+export class Server {
+  readonly connection: RedisConnection;
+  readonly #listener: ServerListener;
+  #identifying: Promise<void> | undefined;
+  #identity: string | undefined;
+  #failure: unknown;
+
+  constructor(options: RedisConnectionOptions, listener: ServerListener) {
+    this.#listener = listener;
+    this.connection = new RedisConnection(options, {
+      up: () => void this.#identify().catch(() => undefined),
+      down: () => {
+        this.#identifying = undefined;
+        this.#know(undefined);
+      },
+      message: (channel, message) => listener.message(message, channel),
+    });
+  }
+
+  get name(): string {
+    return this.connection.server;
+  }
+
+  /** What tells this run of the server from all others; undefined while it cannot be used. */
+  get identity(): string | undefined {
+    return this.#identity;
+  }
+
+  /** Resolves when the server can be used; rejects when the first attempt fails, and goes on trying. */
+  async connect(): Promise<void> {
+    await this.connection.connect();
+    await this.#identify();
+  }
+
+  async run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    if (this.#identity === undefined) {
+      if (this.#failure) throw this.#failure;
+      // Says why, as long as there is no connection.
+      if (!this.#identifying) return this.connection.run(script, keys, args);
+      throw new DriverUnavailableError(`Redis at ${this.name} is not connected yet.`, { sent: false });
+    }
+    return this.connection.run(script, keys, args);
+  }
+
+  #identify(): Promise<void> {
+    this.#identifying ??= this.connection.identity().then(
+      (identity) => this.#know(identity),
+      (error: unknown) => {
+        this.#identifying = undefined;
+        this.#failure = error;
+        throw error;
+      },
+    );
+    return this.#identifying;
+  }
+
+  #know(identity: string | undefined): void {
+    this.#failure = undefined;
+    if (identity === this.#identity) return;
+    this.#identity = identity;
+    this.#listener.changed();
+  }
+}
