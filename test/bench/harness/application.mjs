@@ -3,13 +3,15 @@ import 'reflect-metadata';
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { DistLockModule, LeaderOnly, LeaderService, LockService, WithLock } from 'nestjs-dist-lock';
-import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { filter, firstValueFrom } from 'rxjs';
 
-/** An application whose locks are in Redis. It takes part in no election. */
-export async function openLocks(port) {
+/** An application whose locks are in Redis, with `ports` in a quorum of servers. It takes part in no election. */
+export async function openLocks(port, ports) {
   const module = DistLockModule.forRoot({
-    driver: new RedisDriver({ host: '127.0.0.1', port }),
+    driver: ports
+      ? new RedlockDriver({ servers: ports.map((each) => ({ host: '127.0.0.1', port: each })) })
+      : new RedisDriver({ host: '127.0.0.1', port }),
     elections: [{ autoCampaign: false }],
     failFast: true,
   });
