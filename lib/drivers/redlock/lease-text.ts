@@ -1,4 +1,5 @@
 import type { Claim, LeaseRef, LockRecord } from '../../core/lock-driver.js';
+import { namespaceOf } from '../../core/store-key.js';
 
 // One hash tag per lock, as everywhere in Redis; the same names as with RedisDriver, and the same permissions.
 export const leaseKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}`;
@@ -8,6 +9,11 @@ export const waitersKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}:
 /** Exists while a holder, or one round of it, counts as given back. */
 export const givenBackKey = ({ key, holder }: LeaseRef, round: number | '' = ''): string =>
   round === '' ? `{${key}}:x:${holder}` : `{${key}}:x:${holder}:${round}`;
+
+/** Where releases in a namespace are told, as far as somebody waits. Beside the inboxes, for the same permission. */
+export function channelOf(key: string): string {
+  return `${namespaceOf(key)}:i:freed`;
+}
 
 /** What the servers keep of a claim for people and for other instances. */
 export function tailOf({ instance, metadata }: Claim): string {

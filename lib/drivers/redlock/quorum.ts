@@ -18,67 +18,105 @@ export interface Tally<T> {
   readonly pending: number;
 }
 
-/**
- * Resolves as soon as `decide` comes to a verdict, which it must once nothing is pending; what it throws rejects. Who
- * has not answered after `patience` milliseconds has failed. Later answers and failures are heard, and have no effect.
- */
-export function poll<T, V>(
-  calls: readonly Promise<T>[],
-  patience: number,
-  decide: (tally: Tally<T>) => V | undefined,
-): Promise<V> {
+export interface Question<T, V> {
+  /** Those who are asked at once. */
+  readonly first: readonly Promise<T>[];
+  /** Asks the others: when the first do not come to a verdict, or one fails, or after HEDGE milliseconds. */
+  readonly rest?: { readonly size: number; ask(): readonly Promise<T>[] };
+  /** Milliseconds; who has not answered by then has failed. */
+  readonly patience: number;
+  /** The verdict, or undefined while it is open, which it must not be once nothing is pending. */
+  decide(tally: Tally<T>): V | undefined;
+}
+
+/** Longer than a healthy server takes for its answer, in milliseconds, and shorter than anybody minds. */
+export const HEDGE = 2;
+
+/** Resolves with the verdict as soon as there is one. Later answers and failures are heard, and have no effect. */
+export function poll<T, V>({ first, rest, patience, decide }: Question<T, V>): Promise<V> {
   return new Promise((resolve, reject) => {
     const answers: T[] = [];
     const failures: unknown[] = [];
-    let pending = calls.length;
+    let asked = first.length;
+    let unasked = rest?.size ?? 0;
     let isOpen = true;
-    const conclude = (): void => {
-      try {
-        const verdict = decide({ answers, failures, pending });
-        if (verdict === undefined) return;
-        resolve(verdict);
-      } catch (error) {
-        reject(error);
-      }
+    const close = (): void => {
       isOpen = false;
       clearTimeout(timer);
     };
+    const conclude = (): void => {
+      try {
+        const answered = answers.length + failures.length;
+        const verdict = decide({ answers, failures, pending: asked + unasked - answered });
+        if (verdict !== undefined) {
+          close();
+          resolve(verdict);
+        } else if (unasked > 0 && (answered === asked || failures.length > 0)) {
+          askRest();
+        }
+      } catch (error) {
+        close();
+        reject(error);
+      }
+    };
+    const listen = (calls: readonly Promise<T>[]): void => {
+      for (const call of calls) {
+        call.then(
+          (answer) => {
+            if (!isOpen) return;
+            answers.push(answer);
+            conclude();
+          },
+          (error: unknown) => {
+            if (!isOpen) return;
+            failures.push(error);
+            conclude();
+          },
+        );
+      }
+    };
+    const askRest = (): void => {
+      if (!isOpen || unasked === 0) return;
+      asked += unasked;
+      unasked = 0;
+      listen(rest!.ask());
+    };
     const expire = (): void => {
       if (!isOpen) return;
-      while (pending > 0) {
+      askRest();
+      while (answers.length + failures.length < asked) {
         failures.push(new DriverUnavailableError(`no answer within ${patience} ms`, { sent: true }));
-        pending--;
       }
       conclude();
     };
-    // Answers that came while this process was busy are read before it says that there were none.
-    const timer = detached(() => setTimeout(() => setImmediate(expire), patience).unref());
-    for (const call of calls) {
-      call.then(
-        (answer) => {
+    const after = (milliseconds: number, task: () => void): NodeJS.Timeout =>
+      // Answers that came while this process was busy are read before it says that there were none.
+      detached(() => setTimeout(() => setImmediate(task), milliseconds).unref());
+    let timer = rest
+      ? after(HEDGE, () => {
           if (!isOpen) return;
-          answers.push(answer);
-          pending--;
-          conclude();
-        },
-        (error: unknown) => {
-          if (!isOpen) return;
-          failures.push(error);
-          pending--;
-          conclude();
-        },
-      );
-    }
+          timer = after(patience, expire);
+          askRest();
+        })
+      : after(patience, expire);
+    listen(first);
   });
 }
 
-/** For questions that need no more than enough answers: those of the first quorum. */
-export function firstQuorum<T>(calls: readonly Promise<T>[], patience: number): Promise<readonly T[]> {
-  const quorum = quorumOf(calls.length);
-  return poll(calls, patience, (tally) => {
-    if (tally.answers.length >= quorum) return tally.answers;
-    if (tally.failures.length >= quorum) throw tooFew(tally);
-    return undefined;
+/** For questions that need no more than enough answers: those of the first quorum, or of the first `enough`. */
+export function firstQuorum<T>(
+  calls: readonly Promise<T>[],
+  patience: number,
+  enough = quorumOf(calls.length),
+): Promise<readonly T[]> {
+  return poll({
+    first: calls,
+    patience,
+    decide(tally) {
+      if (tally.answers.length >= enough) return tally.answers;
+      if (tally.answers.length + tally.pending < enough) throw tooFew(tally);
+      return undefined;
+    },
   });
 }
 

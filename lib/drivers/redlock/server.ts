@@ -10,6 +10,8 @@ export interface ServerListener {
 /** One of the servers. It is used only while it is known which one it is, so that none is asked twice. */
 export class Server {
   readonly connection: RedisConnection;
+  /** Did not answer in time when it was asked last. */
+  isLate = false;
   readonly #listener: ServerListener;
   #identifying: Promise<void> | undefined;
   #identity: string | undefined;
@@ -49,7 +51,9 @@ export class Server {
       if (!this.#identifying) return this.connection.run(script, keys, args);
       throw new DriverUnavailableError(`Redis at ${this.name} is not connected yet.`, { sent: false });
     }
-    return this.connection.run(script, keys, args);
+    const answer = await this.connection.run(script, keys, args);
+    this.isLate = false;
+    return answer;
   }
 
   #identify(): Promise<void> {

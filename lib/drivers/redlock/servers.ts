@@ -1,6 +1,6 @@
 import { LockConfigError } from '../../core/errors.js';
 import type { RedisClient, RedisConnectionOptions, Script } from '../redis/connection.js';
-import { poll, quorumOf, tooFew } from './quorum.js';
+import { firstQuorum, poll, quorumOf } from './quorum.js';
 import { Server } from './server.js';
 
 /** A URL, ioredis options, or the user's ioredis client, which is duplicated, never used or closed. */
@@ -21,7 +21,7 @@ export interface ServersListener {
 export class Servers {
   readonly size: number;
   readonly quorum: number;
-  readonly #all: readonly Server[];
+  readonly all: readonly Server[];
   readonly #listener: ServersListener;
   #isUp = false;
   #refusal: LockConfigError | undefined;
@@ -32,20 +32,20 @@ export class Servers {
     this.size = servers.length;
     this.quorum = quorumOf(servers.length);
     this.#listener = listener;
-    this.#all = servers.map((server, index) => this.#open(server, index));
+    this.all = servers.map((server, index) => this.#open(server, index));
   }
 
   /** Rejects when too few can be reached, or when two are one and the same. */
   async connect(): Promise<void> {
-    const attempts = this.#all.map((server) => server.connect());
-    const first = await poll(attempts, STRAGGLERS, (tally) => (tally.pending === 0 ? tally : undefined));
+    const attempts = this.all.map((server) => server.connect());
+    const first = await poll({
+      first: attempts,
+      patience: STRAGGLERS,
+      decide: (tally) => (tally.pending === 0 ? tally : undefined),
+    });
     const mistake = first.failures.find((failure) => failure instanceof LockConfigError);
     if (mistake) throw mistake;
-    await poll(attempts, CONNECT, (tally) => {
-      if (tally.answers.length >= this.quorum) return true;
-      if (tally.failures.length >= this.quorum) throw tooFew(tally);
-      return undefined;
-    });
+    await firstQuorum(attempts, CONNECT);
     this.assertDistinct();
   }
 
@@ -54,21 +54,22 @@ export class Servers {
     if (this.#refusal) throw this.#refusal;
   }
 
-  run(
-    script: Script,
-    keys: readonly string[],
-    args: readonly (string | number)[] | ((server: Server) => readonly (string | number)[]),
-  ): Promise<unknown>[] {
-    return this.#all.map((server) => server.run(script, keys, typeof args === 'function' ? args(server) : args));
+  run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>[] {
+    return this.all.map((server) => server.run(script, keys, args));
   }
 
-  /** One call for each. */
-  each<T>(call: (server: Server) => Promise<T>): Promise<T>[] {
-    return this.#all.map(call);
+  /** All of them: in the same order for everybody who wants a key, but those that were late or are down last. */
+  inOrderFor(key: string): Server[] {
+    let start = key.length;
+    for (let index = Math.max(0, key.length - 8); index < key.length; index++) start += key.charCodeAt(index);
+    start %= this.size;
+    const order = [...this.all.slice(start), ...this.all.slice(0, start)];
+    const isAside = ({ isLate, identity }: Server): boolean => isLate || identity === undefined;
+    return order.some(isAside) ? order.sort((a, b) => Number(isAside(a)) - Number(isAside(b))) : order;
   }
 
   close(): void {
-    for (const { connection } of this.#all) connection.close();
+    for (const { connection } of this.all) connection.close();
   }
 
   #open(server: RedlockServer, index: number): Server {
@@ -84,7 +85,7 @@ export class Servers {
   }
 
   #changed(): void {
-    const usable = this.#all.filter(({ identity }) => identity !== undefined);
+    const usable = this.all.filter(({ identity }) => identity !== undefined);
     this.#refusal = duplicates(usable);
     const isUp = usable.length >= this.quorum;
     if (isUp === this.#isUp) return;

@@ -1,0 +1,215 @@
+import { DriverUnavailableError } from '../../core/errors.js';
+import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
+import { agreed, count, type Result, type Vote } from './ballot.js';
+import { channelOf, givenBackKey, leaseKey, tailOf, tokenKey, toRecord, waitersKey } from './lease-text.js';
+import { HEDGE, mayHaveBeenExecuted, patienceFor, poll, tooFew } from './quorum.js';
+import { scripts } from './scripts/scripts.generated.js';
+import type { Server } from './server.js';
+import type { Servers } from './servers.js';
+
+/** A holder that was given back is remembered for its TTL, and at least this long, in milliseconds. */
+export const GIVEN_BACK_FOR = 60_000;
+/** Fencing tokens that a grant reserves: fewer than microseconds in a round trip, so they stay behind the clock. */
+export const TOKENS = 64;
+/** How often one who is ahead in a split vote asks again for the votes that the others give back. */
+const ROUNDS = 8;
+/** What a split vote is worth waiting for, in milliseconds, before it is asked again: so much at first, then twice. */
+const SPLIT = 10;
+
+/** What is known of a claim from its requests so far. */
+interface Candidate {
+  readonly claim: Claim;
+  readonly proposed: number;
+  /** Servers that may have given it their vote. */
+  readonly open: Set<Server>;
+  /** Servers on which an earlier request may yet be executed. */
+  readonly strays: Set<Server>;
+  /** Rivals in a split vote that were let pass. */
+  readonly letPass: Set<string>;
+  splits: number;
+}
+
+/**
+ * How a claim comes to a lease. A quorum of servers is asked at once, and the others as soon as those do not suffice;
+ * when they do, the others get to know it a moment later, unless the lease was given back by then.
+ */
+export class Candidacy {
+  readonly #servers: Servers;
+  /** By the objects that the core uses for a claim all the time. */
+  readonly #candidates = new WeakMap<LeaseRef, Candidate>();
+  /** Granted by a quorum, and the servers that were not asked for it yet. */
+  readonly #unasked = new Map<
+    string,
+    { readonly ask: (server: Server) => Promise<Vote>; readonly servers: Server[] }
+  >();
+  #isTimed = false;
+  #round = 0;
+
+  constructor(servers: Servers) {
+    this.#servers = servers;
+  }
+
+  async run(claim: Claim, mode: AcquireMode): Promise<Granted | Refused> {
+    const candidate = this.#candidateOf(claim);
+    for (let attempt = 1; ; attempt++) {
+      const sentAt = performance.now();
+      const round = ++this.#round;
+      const result = await this.#vote(candidate, mode, round);
+      if (result.status === 'won') return this.#grant(candidate, round, result.votes);
+      if (result.status === 'ahead' && attempt < ROUNDS) {
+        await pause((performance.now() - sentAt) * (0.5 + Math.random()));
+        continue;
+      }
+      this.#withdraw(candidate, round);
+      if (result.status === 'lost') return { status: 'refused', record: result.record };
+      for (const rival of result.rivals) candidate.letPass.add(rival);
+      // Nobody tells of the end of a split vote.
+      const remaining = Math.min(result.record.remaining, SPLIT * 2 ** candidate.splits++);
+      return { status: 'refused', record: { ...result.record, remaining } };
+    }
+  }
+
+  /**
+   * The servers that may have given their vote to a holder; from now on no more are asked for it. `strays`: those on
+   * which a request for it may yet be executed.
+   */
+  end(lease: LeaseRef): { readonly open: readonly Server[]; readonly strays: ReadonlySet<Server> } {
+    const strays = this.#candidates.get(lease)?.strays ?? new Set();
+    const unasked = this.#unasked.get(lease.holder);
+    this.#unasked.delete(lease.holder);
+    const { all } = this.#servers;
+    return { open: unasked ? all.filter((server) => !unasked.servers.includes(server)) : all, strays };
+  }
+
+  /** Raises the tokens of a lease to a block, which may be used once a quorum has reserved it. */
+  async raise(lease: LeaseRef, { fencingToken, tokens }: TokenBlock): Promise<boolean> {
+    const { quorum } = this.#servers;
+    const args = [lease.holder, fencingToken, fencingToken + tokens - 1];
+    return poll({
+      first: this.#servers.run(scripts.raise, [leaseKey(lease), tokenKey(lease)], args),
+      patience: patienceFor(lease.ttl),
+      decide(tally) {
+        const raised = tally.answers.filter((answer) => answer === 1).length;
+        if (raised >= quorum) return true;
+        if (tally.failures.length >= quorum) throw tooFew(tally);
+        return raised + tally.pending < quorum ? false : undefined;
+      },
+    });
+  }
+
+  #candidateOf(claim: Claim): Candidate {
+    let candidate = this.#candidates.get(claim);
+    if (!candidate) {
+      const proposed = Date.now() * 1000;
+      candidate = { claim, proposed, open: new Set(), strays: new Set(), letPass: new Set(), splits: 0 };
+      this.#candidates.set(claim, candidate);
+    }
+    return candidate;
+  }
+
+  async #vote(candidate: Candidate, mode: AcquireMode, round: number): Promise<Result> {
+    const { claim, letPass } = candidate;
+    const { size, quorum } = this.#servers;
+    const ask = this.#request(candidate, mode, round);
+    const order = this.#servers.inOrderFor(claim.key);
+    const late = order.splice(quorum);
+    const unanswered = new Set(order);
+    const sentAt = performance.now();
+    let isAsked = false;
+    const rest = {
+      size: late.length,
+      ask: (): Promise<Vote>[] => {
+        isAsked = true;
+        if (performance.now() - sentAt >= HEDGE) for (const server of unanswered) server.isLate = true;
+        return late.map(ask);
+      },
+    };
+    try {
+      const result = await poll({
+        first: order.map((server) => ask(server).finally(() => unanswered.delete(server))),
+        rest,
+        patience: patienceFor(claim.ttl),
+        decide: (tally) => count(tally, size, claim.holder, letPass),
+      });
+      if (result.status === 'won' && !isAsked) this.#askLater(claim.holder, { ask, servers: late });
+      return result;
+    } catch (error) {
+      this.#withdraw(candidate, round);
+      throw error;
+    }
+  }
+
+  #request(candidate: Candidate, mode: AcquireMode, round: number): (server: Server) => Promise<Vote> {
+    const { claim, proposed, open, strays } = candidate;
+    const { key, holder, ttl } = claim;
+    const keys = [leaseKey(claim), tokenKey(claim), waitersKey(claim), givenBackKey(claim), givenBackKey(claim, round)];
+    const args = [holder, ttl, round, tailOf(claim), proposed, TOKENS, mode, channelOf(key)];
+    return async (server) => {
+      open.add(server);
+      try {
+        const vote = toVote(await server.run(scripts.acquire, keys, args));
+        if ('record' in vote) open.delete(server);
+        return vote;
+      } catch (error) {
+        if (mayHaveBeenExecuted(error)) strays.add(server);
+        else open.delete(server);
+        throw error;
+      }
+    };
+  }
+
+  /** The grant with its token, once a quorum has reserved that. */
+  async #grant(candidate: Candidate, round: number, votes: readonly TokenBlock[]): Promise<Granted> {
+    const { claim } = candidate;
+    const { block, isReserved } = agreed(votes, this.#servers.size);
+    try {
+      if (!isReserved && !(await this.raise(claim, block))) {
+        throw new DriverUnavailableError(`Redlock: "${claim.key}" was lost while its token was raised.`, {
+          sent: true,
+        });
+      }
+    } catch (error) {
+      this.#withdraw(candidate, round);
+      throw error;
+    }
+    return { status: 'granted', ...block, ttl: claim.ttl, waiters: 0 };
+  }
+
+  /** Gives back what this round got, or may get yet, without waiting for it: a later request comes after it anyway. */
+  #withdraw(candidate: Candidate, round: number): void {
+    const { claim, open, strays } = candidate;
+    this.#unasked.delete(claim.holder);
+    const keys = [leaseKey(claim), waitersKey(claim), givenBackKey(claim, round)];
+    for (const server of open) {
+      const remember = strays.has(server) ? GIVEN_BACK_FOR : 0;
+      const args = [claim.holder, round, remember, channelOf(claim.key)];
+      server.run(scripts.release, keys, args).catch(() => undefined);
+    }
+  }
+
+  #askLater(holder: string, unasked: { ask: (server: Server) => Promise<Vote>; servers: Server[] }): void {
+    this.#unasked.set(holder, unasked);
+    if (this.#isTimed) return;
+    this.#isTimed = true;
+    setTimeout(() => {
+      this.#isTimed = false;
+      for (const { ask, servers } of this.#unasked.values()) {
+        for (const server of servers) ask(server).catch(() => undefined);
+      }
+      this.#unasked.clear();
+    }, HEDGE).unref();
+  }
+}
+
+function toVote(reply: unknown): Vote {
+  if (typeof reply === 'string') {
+    const [token, tokens] = reply.split(' ');
+    return { fencingToken: Number(token), tokens: Number(tokens) };
+  }
+  const [remaining = 0, lease] = reply as [number?, string?];
+  return { record: lease === undefined ? null : toRecord(remaining, lease, 0) };
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, milliseconds).unref());
+}
