@@ -143,11 +143,12 @@ export class Candidacy {
     const { claim, proposed, open, strays } = candidate;
     const { key, holder, ttl } = claim;
     const keys = [leaseKey(claim), tokenKey(claim), waitersKey(claim), givenBackKey(claim), givenBackKey(claim, round)];
-    const args = [holder, ttl, round, tailOf(claim), proposed, TOKENS, mode, channelOf(key)];
+    const lease = `${holder} ${proposed} ${round} ${tailOf(claim)}`;
+    const args = [holder, ttl, lease, proposed, proposed + TOKENS - 1, mode, channelOf(key)];
     return async (server) => {
       open.add(server);
       try {
-        const vote = toVote(await server.run(scripts.acquire, keys, args));
+        const vote = toVote((await server.run(scripts.acquire, keys, args)) as Reply, proposed);
         if ('record' in vote) open.delete(server);
         return vote;
       } catch (error) {
@@ -201,13 +202,15 @@ export class Candidacy {
   }
 }
 
-function toVote(reply: unknown): Vote {
-  if (typeof reply === 'string') {
-    const [token, tokens] = reply.split(' ');
-    return { fencingToken: Number(token), tokens: Number(tokens) };
-  }
-  const [remaining = 0, lease] = reply as [number?, string?];
-  return { record: lease === undefined ? null : toRecord(remaining, lease, 0) };
+type Reply = 1 | string | [token: string] | [remaining: number, lease: string] | [];
+
+function toVote(reply: Reply, proposed: number): Vote {
+  if (reply === 1) return { fencingToken: proposed, tokens: TOKENS };
+  if (typeof reply === 'string') return { fencingToken: Number(reply), tokens: TOKENS };
+  const [first, lease] = reply;
+  // Others of its block may be in use.
+  if (typeof first === 'string') return { fencingToken: Number(first), tokens: 1 };
+  return { record: lease === undefined ? null : toRecord(first ?? 0, lease, 0) };
 }
 
 function pause(milliseconds: number): Promise<void> {

@@ -113,7 +113,8 @@ export class RedlockDriver implements LockDriver {
 
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
     const { quorum, size } = this.#servers;
-    const args = [lease.holder, Date.now() * 1000, TOKENS];
+    const proposed = Date.now() * 1000;
+    const args = [lease.holder, proposed, proposed + TOKENS - 1];
     const replies = this.#servers.run(scripts.reserve, [leaseKey(lease), tokenKey(lease)], args);
     const tokens = await poll({
       first: replies,
