@@ -61,7 +61,11 @@ export class Candidacy {
         continue;
       }
       this.#withdraw(candidate, round);
-      if (result.status === 'lost') return { status: 'refused', record: result.record };
+      if (result.status === 'lost') {
+        candidate.letPass.clear();
+        candidate.splits = 0;
+        return { status: 'refused', record: result.record };
+      }
       for (const rival of result.rivals) candidate.letPass.add(rival);
       // Nobody tells of the end of a split vote.
       const remaining = Math.min(result.record.remaining, SPLIT * 2 ** candidate.splits++);
@@ -213,6 +217,6 @@ function toVote(reply: Reply, proposed: number): Vote {
   return { record: lease === undefined ? null : toRecord(first ?? 0, lease, 0) };
 }
 
-function pause(milliseconds: number): Promise<void> {
+export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, milliseconds).unref());
 }

@@ -13,12 +13,16 @@ import type {
   TokenBlock,
 } from '../../core/lock-driver.js';
 import { agreed, mostNamed } from './ballot.js';
-import { Candidacy, GIVEN_BACK_FOR, TOKENS } from './candidacy.js';
+import { Candidacy, GIVEN_BACK_FOR, pause, TOKENS } from './candidacy.js';
+import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
 import { channelOf, givenBackKey, leaseKey, tokenKey, toRecord, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { type RedlockServer, Servers } from './servers.js';
+
+/** Over how many milliseconds those who wait are told of a release. */
+const SPREAD = 4;
 
 export interface RedlockDriverOptions {
   /** An odd number of independent servers, at least three; none a replica of another. */
@@ -38,6 +42,7 @@ export class RedlockDriver implements LockDriver {
   readonly #servers: Servers;
   readonly #candidacy: Candidacy;
   readonly #freed: FreedCount;
+  readonly #courtesy = new Courtesy();
   readonly #listeners = new Set<DriverListener>();
   /** Channels that a quorum of servers tells us of, and those that were asked for. */
   readonly #channels = new Map<string, Promise<unknown> | 'subscribed'>();
@@ -64,6 +69,8 @@ export class RedlockDriver implements LockDriver {
     this.#servers.assertDistinct();
     const channel = channelOf(claim.key);
     if (this.#channels.get(channel) !== 'subscribed') await this.#subscribe(channel);
+    const leave = this.#courtesy.leaves(claim.key);
+    if (leave > 0) await pause(leave);
     return this.#candidacy.run(claim, mode);
   }
 
@@ -102,6 +109,7 @@ export class RedlockDriver implements LockDriver {
   async release(lease: LeaseRef): Promise<boolean> {
     const { key, holder, ttl } = lease;
     const { open, strays } = this.#candidacy.end(lease);
+    this.#courtesy.released(key);
     const keys = [leaseKey(lease), waitersKey(lease), givenBackKey(lease)];
     const answers = open.map((server) => {
       const remember = strays.has(server) ? Math.max(ttl, GIVEN_BACK_FOR) : 0;
@@ -182,9 +190,14 @@ export class RedlockDriver implements LockDriver {
 
   #heard(message: string): void {
     const freed = /^freed (\S+) \{(.*)\}$/s.exec(message);
-    if (freed && this.#freed.isFree(freed[1]!)) this.#tell({ type: 'freed', key: freed[2]! });
+    if (freed && this.#freed.isFree(freed[1]!)) {
+      // Else who is nearest to the servers, or first in a loop, would get the key each time.
+      setTimeout(() => this.#tell({ type: 'freed', key: freed[2]! }), Math.random() * SPREAD).unref();
+    }
     const contended = /^contended \{(.*)\}$/s.exec(message);
-    if (contended) this.#tell({ type: 'contended', key: contended[1]! });
+    if (!contended) return;
+    this.#courtesy.wanted(contended[1]!);
+    this.#tell({ type: 'contended', key: contended[1]! });
   }
 
   #tell(event: DriverEvent): void {
