@@ -52,7 +52,7 @@ class Contender {
         if (lock.held) until = performance.now();
         this.beliefs.push({ id: this.#id, token: lock.fencingToken, from, until });
         await lock.release();
-      } catch (error) {
+      } catch {
         if (end.aborted) break;
         this.unavailable++;
       }

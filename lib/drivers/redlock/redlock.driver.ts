@@ -18,6 +18,7 @@ import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
 import { channelOf, givenBackKey, leaseKey, tokenKey, toRecord, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
+import { RedlockRegistry } from './redlock-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { type RedlockServer, Servers } from './servers.js';
 
@@ -39,6 +40,8 @@ export class RedlockDriver implements LockDriver {
   readonly name = 'redlock';
   readonly capabilities: DriverCapabilities = { scope: 'server', queue: false, push: true, minTtl: 100 };
 
+  readonly registry: RedlockRegistry;
+
   readonly #servers: Servers;
   readonly #candidacy: Candidacy;
   readonly #freed: FreedCount;
@@ -53,9 +56,14 @@ export class RedlockDriver implements LockDriver {
     this.#servers = new Servers(servers, {
       up: () => this.#tell({ type: 'up' }),
       down: (cause) => this.#tell({ type: 'down', cause }),
-      message: (message) => this.#heard(message),
+      usable: (server) => this.registry.mayHaveMissed(server),
+      message: (server, channel, message) => {
+        if (message === 'changed') this.registry.heard(server, channel);
+        else this.#heard(message);
+      },
     });
     this.#candidacy = new Candidacy(this.#servers);
+    this.registry = new RedlockRegistry(this.#servers, this.#candidacy, (claim) => this.release(claim));
     this.#freed = new FreedCount(this.#servers.quorum);
   }
 

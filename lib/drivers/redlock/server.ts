@@ -3,8 +3,8 @@ import { RedisConnection, type RedisConnectionOptions, type Script } from '../re
 
 export interface ServerListener {
   /** It became usable, or unusable. */
-  changed(): void;
-  message(message: string, channel: string): void;
+  changed(server: Server): void;
+  message(server: Server, channel: string, message: string): void;
 }
 
 /** One of the servers. It is used only while it is known which one it is, so that none is asked twice. */
@@ -25,7 +25,7 @@ export class Server {
         this.#identifying = undefined;
         this.#know(undefined);
       },
-      message: (channel, message) => listener.message(message, channel),
+      message: (channel, message) => listener.message(this, channel, message),
     });
   }
 
@@ -72,6 +72,6 @@ export class Server {
     this.#failure = undefined;
     if (identity === this.#identity) return;
     this.#identity = identity;
-    this.#listener.changed();
+    this.#listener.changed(this);
   }
 }

@@ -14,7 +14,9 @@ export interface ServersListener {
   /** A quorum of them can be used, or no longer. */
   up(): void;
   down(cause: Error): void;
-  message(message: string, channel: string): void;
+  /** One of them can be used again. */
+  usable(server: Server): void;
+  message(server: Server, channel: string, message: string): void;
 }
 
 /** An odd number of independent servers, all asked at once. */
@@ -75,8 +77,8 @@ export class Servers {
   #open(server: RedlockServer, index: number): Server {
     try {
       return new Server(toOptions(server), {
-        changed: () => this.#changed(),
-        message: (message, channel) => this.#listener.message(message, channel),
+        changed: (one) => this.#changed(one),
+        message: (one, channel, message) => this.#listener.message(one, channel, message),
       });
     } catch (error) {
       if (!(error instanceof LockConfigError)) throw error;
@@ -84,7 +86,8 @@ export class Servers {
     }
   }
 
-  #changed(): void {
+  #changed(server: Server): void {
+    if (server.identity !== undefined) this.#listener.usable(server);
     const usable = this.all.filter(({ identity }) => identity !== undefined);
     this.#refusal = duplicates(usable);
     const isUp = usable.length >= this.quorum;

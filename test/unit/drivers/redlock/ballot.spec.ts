@@ -17,7 +17,7 @@ const record = (holder: string, remaining = 1000): LockRecord => ({
 
 /** 'm' a vote for us, '-' one that was given back before, '?' no answer yet, '!' a failure, else who has it. */
 function result(answers: string, letPass: string[] = []): string {
-  const all = [...answers];
+  const all = answers.split('');
   const votes = all.filter((answer) => !'?!'.includes(answer));
   const tally = {
     answers: votes.map((answer): Vote => {

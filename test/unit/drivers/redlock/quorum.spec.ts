@@ -35,11 +35,12 @@ describe('poll()', () => {
   });
 
   it('says that nothing was sent where that is so, and names a configuration that is the only reason', async () => {
-    const refuse = (...errors: Error[]): Promise<unknown> =>
-      firstQuorum(
-        errors.map((error) => Promise.reject<number>(error)),
-        1000,
-      ).catch((error: unknown) => error);
+    const refuse = async (...errors: Error[]): Promise<unknown> => {
+      const calls = errors.map(async (error): Promise<number> => {
+        throw error;
+      });
+      return firstQuorum(calls, 1000).catch((error: unknown) => error);
+    };
     expect(await refuse(down(false), down(false), down(false))).toMatchObject({ sent: false });
     expect(await refuse(down(false), down(true), down(false))).toMatchObject({ sent: true });
     const mistake = new LockConfigError('no permission');
