@@ -176,9 +176,36 @@ describe('a grant by a quorum', () => {
     await until(async () => expect(await votes()).toEqual(Array(5).fill(mine.holder)));
     for (const index of [0, 1]) await admins[index]!.del(`{${KEY}}`);
     expect(await driver.renew([mine, other.claim])).toEqual([{ waiters: 0 }, { waiters: 0 }]);
-    await admins[2]!.del(`{${KEY}}`);
+    await until(async () => expect(await votes()).toEqual(Array(5).fill(mine.holder)));
+    for (const index of [0, 1, 2]) await admins[index]!.del(`{${KEY}}`);
     expect(await driver.renew([mine, other.claim])).toEqual(['gone', { waiters: 0 }]);
     await until(async () => expect((await votes()).filter(Boolean)).toEqual([]));
+  });
+
+  it('outlives all servers, restarted empty one after the other, and so does the order of tokens', async () => {
+    const driver = await open();
+    const { claim: mine, token } = await granted(driver);
+    await until(async () => expect(await votes()).toEqual(Array(5).fill(mine.holder)));
+    for (const [index, server] of servers.entries()) {
+      await server.restart();
+      await until(async () => {
+        expect(await driver.renew([mine])).toEqual([{ waiters: 0 }]);
+        expect((await votes())[index]).toBe(mine.holder);
+      });
+    }
+    expect((await driver.acquire(claim(), 'try')).status).toBe('refused');
+    const records = await Promise.all(admins.map((admin) => admin.get(`{${KEY}}:t`)));
+    expect(records).toEqual(Array(5).fill(String(token + 63)));
+    await driver.release(mine);
+    await until(async () => expect(await votes()).toEqual(Array(5).fill(undefined)));
+  });
+
+  it('is not given back to a holder that was released, by a renewal that comes late', async () => {
+    const driver = await open();
+    const { claim: mine } = await granted(driver);
+    await driver.cancel(mine);
+    expect(await driver.renew([mine])).toEqual(['gone']);
+    expect((await votes()).filter(Boolean)).toEqual([]);
   });
 
   it('of which nobody knows is answered lease by lease', async () => {

@@ -1,7 +1,7 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
 import { agreed, count, type Result, type Vote } from './ballot.js';
-import { channelOf, givenBackKey, leaseKey, tailOf, tokenKey, toRecord, waitersKey } from './lease-text.js';
+import { channelOf, givenBackKey, leaseKey, textOf, tokenKey, toRecord, waitersKey } from './lease-text.js';
 import { HEDGE, mayHaveBeenExecuted, patienceFor, poll, tooFew } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
@@ -27,6 +27,8 @@ interface Candidate {
   /** Rivals in a split vote that were let pass. */
   readonly letPass: Set<string>;
   splits: number;
+  /** What a server that has no vote of it is told, once it was granted, and the largest token reserved for it. */
+  granted: { readonly lease: string; last: number } | undefined;
 }
 
 /**
@@ -85,10 +87,43 @@ export class Candidacy {
     return { open: unasked ? all.filter((server) => !unasked.servers.includes(server)) : all, strays };
   }
 
+  /** What a server needs to know of a lease to give it its vote, where we know it. */
+  grantOf(lease: LeaseRef): readonly [lease: string, last: number] {
+    const granted = this.#candidates.get(lease)?.granted;
+    return granted ? [granted.lease, granted.last] : ['', 0];
+  }
+
+  /** A further block of tokens for a lease; null when it is gone. */
+  async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
+    const { quorum, size } = this.#servers;
+    const proposed = Date.now() * 1000;
+    const tokens = await poll({
+      first: this.#servers.run(
+        scripts.reserve,
+        [leaseKey(lease), tokenKey(lease)],
+        [lease.holder, proposed, proposed + TOKENS - 1],
+      ),
+      patience: patienceFor(lease.ttl),
+      decide(tally) {
+        const reserved = tally.answers.filter((answer) => answer !== 0);
+        if (reserved.length >= quorum) return reserved.map(Number);
+        if (tally.failures.length >= quorum) throw tooFew(tally);
+        return reserved.length + tally.pending < quorum ? [] : undefined;
+      },
+    });
+    if (tokens.length === 0) return null;
+    const votes = tokens.map((fencingToken) => ({ fencingToken, tokens: TOKENS }));
+    const { block, isReserved } = agreed(votes, size);
+    if (!isReserved && !(await this.#raise(lease, block))) return null;
+    const granted = this.#candidates.get(lease)?.granted;
+    if (granted) granted.last = lastOf(block);
+    return block;
+  }
+
   /** Raises the tokens of a lease to a block, which may be used once a quorum has reserved it. */
-  async raise(lease: LeaseRef, { fencingToken, tokens }: TokenBlock): Promise<boolean> {
+  async #raise(lease: LeaseRef, block: TokenBlock): Promise<boolean> {
     const { quorum } = this.#servers;
-    const args = [lease.holder, fencingToken, fencingToken + tokens - 1];
+    const args = [lease.holder, block.fencingToken, lastOf(block)];
     return poll({
       first: this.#servers.run(scripts.raise, [leaseKey(lease), tokenKey(lease)], args),
       patience: patienceFor(lease.ttl),
@@ -105,7 +140,15 @@ export class Candidacy {
     let candidate = this.#candidates.get(claim);
     if (!candidate) {
       const proposed = Date.now() * 1000;
-      candidate = { claim, proposed, open: new Set(), strays: new Set(), letPass: new Set(), splits: 0 };
+      candidate = {
+        claim,
+        proposed,
+        open: new Set(),
+        strays: new Set(),
+        letPass: new Set(),
+        splits: 0,
+        granted: undefined,
+      };
       this.#candidates.set(claim, candidate);
     }
     return candidate;
@@ -147,7 +190,7 @@ export class Candidacy {
     const { claim, proposed, open, strays } = candidate;
     const { key, holder, ttl } = claim;
     const keys = [leaseKey(claim), tokenKey(claim), waitersKey(claim), givenBackKey(claim), givenBackKey(claim, round)];
-    const lease = `${holder} ${proposed} ${round} ${tailOf(claim)}`;
+    const lease = textOf(claim, proposed, round);
     const args = [holder, ttl, lease, proposed, proposed + TOKENS - 1, mode, channelOf(key)];
     return async (server) => {
       open.add(server);
@@ -168,7 +211,7 @@ export class Candidacy {
     const { claim } = candidate;
     const { block, isReserved } = agreed(votes, this.#servers.size);
     try {
-      if (!isReserved && !(await this.raise(claim, block))) {
+      if (!isReserved && !(await this.#raise(claim, block))) {
         throw new DriverUnavailableError(`Redlock: "${claim.key}" was lost while its token was raised.`, {
           sent: true,
         });
@@ -177,6 +220,7 @@ export class Candidacy {
       this.#withdraw(candidate, round);
       throw error;
     }
+    candidate.granted = { lease: textOf(claim, block.fencingToken, round), last: lastOf(block) };
     return { status: 'granted', ...block, ttl: claim.ttl, waiters: 0 };
   }
 
@@ -205,6 +249,8 @@ export class Candidacy {
     }, HEDGE).unref();
   }
 }
+
+const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingToken + tokens - 1;
 
 type Reply = 1 | string | [token: string] | [remaining: number, lease: string] | [];
 

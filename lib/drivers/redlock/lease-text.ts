@@ -15,12 +15,11 @@ export function channelOf(key: string): string {
   return `${namespaceOf(key)}:i:freed`;
 }
 
-/** What the servers keep of a claim for people and for other instances. */
-export function tailOf({ instance, metadata }: Claim): string {
-  return JSON.stringify({ instance, metadata });
+/** What the servers keep of a lease: 'holder token round tail', the tail for people and for other instances. */
+export function textOf({ holder, instance, metadata }: Claim, token: number, round: number): string {
+  return `${holder} ${token} ${round} ${JSON.stringify({ instance, metadata })}`;
 }
 
-/** @param lease 'holder token round tail' */
 export function toRecord(remaining: number, lease: string, waiters: number): LockRecord {
   const [, holder, token, tail] = /^(\S+) (\d+) \d+ (.*)$/s.exec(lease)!;
   const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;

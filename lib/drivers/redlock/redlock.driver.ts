@@ -12,8 +12,8 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
-import { agreed, mostNamed } from './ballot.js';
-import { Candidacy, GIVEN_BACK_FOR, pause, TOKENS } from './candidacy.js';
+import { mostNamed } from './ballot.js';
+import { Candidacy, GIVEN_BACK_FOR, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
 import { channelOf, givenBackKey, leaseKey, tokenKey, toRecord, waitersKey } from './lease-text.js';
@@ -91,8 +91,8 @@ export class RedlockDriver implements LockDriver {
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     if (leases.length === 0) return [];
-    const keys = leases.flatMap((lease) => [leaseKey(lease), waitersKey(lease)]);
-    const args = leases.flatMap(({ holder, ttl }) => [holder, ttl]);
+    const keys = leases.flatMap((lease) => [leaseKey(lease), waitersKey(lease), tokenKey(lease), givenBackKey(lease)]);
+    const args = leases.flatMap((lease) => [lease.holder, lease.ttl, ...this.#candidacy.grantOf(lease)]);
     const patience = patienceFor(Math.min(...leases.map(({ ttl }) => ttl)));
     const replies = this.#servers.run(scripts.renew, keys, args) as Promise<number[]>[];
     const outcomes = await poll({
@@ -127,25 +127,8 @@ export class RedlockDriver implements LockDriver {
     return (await firstQuorum(answers, patienceFor(ttl), quorum - (size - open.length))).includes(1);
   }
 
-  async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
-    const { quorum, size } = this.#servers;
-    const proposed = Date.now() * 1000;
-    const args = [lease.holder, proposed, proposed + TOKENS - 1];
-    const replies = this.#servers.run(scripts.reserve, [leaseKey(lease), tokenKey(lease)], args);
-    const tokens = await poll({
-      first: replies,
-      patience: patienceFor(lease.ttl),
-      decide(tally) {
-        const reserved = tally.answers.filter((answer) => answer !== 0);
-        if (reserved.length >= quorum) return reserved.map(Number);
-        if (tally.failures.length >= quorum) throw tooFew(tally);
-        return reserved.length + tally.pending < quorum ? [] : undefined;
-      },
-    });
-    if (tokens.length === 0) return null;
-    const votes = tokens.map((fencingToken) => ({ fencingToken, tokens: TOKENS }));
-    const { block, isReserved } = agreed(votes, size);
-    return isReserved || (await this.#candidacy.raise(lease, block)) ? block : null;
+  reserve(lease: LeaseRef): Promise<TokenBlock | null> {
+    return this.#candidacy.reserve(lease);
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
