@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import { newHolder } from '../../lib/core/holder.js';
 import { LockManager } from '../../lib/core/lock-manager.js';
 import { SystemClock } from '../../lib/core/clock.js';
+import { readmeUser } from '../package/readme.js';
 import { RedisServer } from '../support/redis-server.js';
 import { request } from '../support/engine.js';
 
@@ -387,4 +388,34 @@ describe('contenders', () => {
       expect(waiter.events.filter(({ type }) => type === 'freed')).toHaveLength(1);
     }
   });
+});
+
+it('a user with the permissions of the README does it all', async () => {
+  const user = readmeUser();
+  await Promise.all(
+    servers.map(async ({ url }) => {
+      const admin = new Redis(url);
+      await admin.call('ACL', 'SETUSER', user.name, ...user.rules);
+      admin.disconnect();
+    }),
+  );
+  const choice = servers.map(({ port }) => ({ host: '127.0.0.1', port, username: user.name, password: user.password }));
+  const [driver, waiter] = [await open(choice), await open(choice)];
+  const key = `${user.namespace}:l:k`;
+  const records = admins.map((admin, index) => admin.set(`{${key}}:t`, String((Date.now() + index) * 1000)));
+  await Promise.all(records);
+  const { claim: mine } = await granted(driver, claim({ key }));
+  await waiter.acquire(claim({ key }), 'queue');
+  await until(() => expect(driver.events).toContainEqual({ type: 'contended', key }));
+  expect(await driver.renew([mine])).toEqual([{ waiters: 1 }]);
+  expect(await driver.reserve(mine)).not.toBeNull();
+  expect(await driver.inspect(key)).toMatchObject({ holder: mine.holder });
+  await driver.release(mine);
+  await until(() => expect(waiter.events).toContainEqual({ type: 'freed', key }));
+  await driver.cancel(claim({ key }));
+  const scope = `${user.namespace}:m:test`;
+  await driver.registry.put(scope, 'id', 'value', 5000);
+  expect(await driver.registry.list(scope)).toEqual(new Map([['id', 'value']]));
+  expect(await driver.registry.advance(scope, 'job', 1, 'me', 5000)).toBe('mine');
+  await driver.registry.remove(scope, 'id');
 });

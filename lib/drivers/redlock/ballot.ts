@@ -1,8 +1,21 @@
 import type { LockRecord, TokenBlock } from '../../core/lock-driver.js';
+import { toRecord } from './lease-text.js';
 import { quorumOf, type Tally, tooFew } from './quorum.js';
 
 /** One server's answer to a request for a lease: its vote, or who has it. Null: the claim was given back before. */
 export type Vote = TokenBlock | { readonly record: LockRecord | null };
+
+/** As acquire.lua gives it. */
+export type Reply = 1 | string | [token: string] | [remaining: number, lease: string] | [];
+
+export function toVote(reply: Reply, proposed: TokenBlock): Vote {
+  if (reply === 1) return proposed;
+  if (typeof reply === 'string') return { ...proposed, fencingToken: Number(reply) };
+  const [first, lease] = reply;
+  // Others of its block may be in use.
+  if (typeof first === 'string') return { fencingToken: Number(first), tokens: 1 };
+  return { record: lease === undefined ? null : toRecord(first ?? 0, lease, 0) };
+}
 
 export type Result =
   | { readonly status: 'won'; readonly votes: readonly TokenBlock[] }
@@ -55,29 +68,3 @@ export function mostNamed(
   }
   return [...named.values()].sort((a, b) => b.times - a.times || (a.record.holder < b.record.holder ? -1 : 1))[0];
 }
-
-/**
- * The block of tokens that a quorum of `size` servers reserved, or else the one that has to be raised on a quorum
- * before it may be used.
- *
- * Why tokens of a key strictly increase, as long as servers keep their data: a grant is delivered once a quorum Q has
- * reserved its whole block while it had voted for the holder. Every later grant has the votes of a quorum too, so at
- * least one of them comes from a server in Q, after the block was reserved there, and that server answered with a token
- * above it. If a quorum answered with one and the same number, that server is among them, or another one that Q shares
- * with this quorum; else the largest number of all votes is taken, which is not below its answer.
- */
-export function agreed(
-  votes: readonly TokenBlock[],
-  size: number,
-): { readonly block: TokenBlock; readonly isReserved: boolean } {
-  const quorum = quorumOf(size);
-  for (const { fencingToken } of votes) {
-    const same = votes.filter((vote) => vote.fencingToken === fencingToken);
-    if (same.length < quorum) continue;
-    return { block: { fencingToken, tokens: smallest(same) }, isReserved: true };
-  }
-  const fencingToken = Math.max(...votes.map((vote) => vote.fencingToken));
-  return { block: { fencingToken, tokens: smallest(votes) }, isReserved: false };
-}
-
-const smallest = (blocks: readonly TokenBlock[]): number => Math.min(...blocks.map(({ tokens }) => tokens));

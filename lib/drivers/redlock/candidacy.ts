@@ -1,16 +1,16 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
-import { agreed, count, type Result, type Vote } from './ballot.js';
-import { channelOf, givenBackKey, leaseKey, textOf, tokenKey, toRecord, waitersKey } from './lease-text.js';
-import { HEDGE, mayHaveBeenExecuted, patienceFor, poll, tooFew } from './quorum.js';
+import { count, type Reply, type Result, toVote, type Vote } from './ballot.js';
+import { channelOf, givenBackKey, leaseKey, textOf, tokenKey, waitersKey } from './lease-text.js';
+import { HEDGE, mayHaveBeenExecuted, patienceFor, poll } from './quorum.js';
+import { LaterVotes } from './later-votes.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
 import type { Servers } from './servers.js';
+import { agreed, lastOf, raise, TOKENS } from './tokens.js';
 
 /** A holder that was given back is remembered for its TTL, and at least this long, in milliseconds. */
 export const GIVEN_BACK_FOR = 60_000;
-/** Fencing tokens that a grant reserves: fewer than microseconds in a round trip, so they stay behind the clock. */
-export const TOKENS = 64;
 /** How often one who is ahead in a split vote asks again for the votes that the others give back. */
 const ROUNDS = 8;
 /** What a split vote is worth waiting for, in milliseconds, before it is asked again: so much at first, then twice. */
@@ -19,7 +19,6 @@ const SPLIT = 10;
 /** What is known of a claim from its requests so far. */
 interface Candidate {
   readonly claim: Claim;
-  readonly proposed: number;
   /** Servers that may have given it their vote. */
   readonly open: Set<Server>;
   /** Servers on which an earlier request may yet be executed. */
@@ -39,12 +38,7 @@ export class Candidacy {
   readonly #servers: Servers;
   /** By the objects that the core uses for a claim all the time. */
   readonly #candidates = new WeakMap<LeaseRef, Candidate>();
-  /** Granted by a quorum, and the servers that were not asked for it yet. */
-  readonly #unasked = new Map<
-    string,
-    { readonly ask: (server: Server) => Promise<Vote>; readonly servers: Server[] }
-  >();
-  #isTimed = false;
+  readonly #later = new LaterVotes();
   #round = 0;
 
   constructor(servers: Servers) {
@@ -81,10 +75,14 @@ export class Candidacy {
    */
   end(lease: LeaseRef): { readonly open: readonly Server[]; readonly strays: ReadonlySet<Server> } {
     const strays = this.#candidates.get(lease)?.strays ?? new Set();
-    const unasked = this.#unasked.get(lease.holder);
-    this.#unasked.delete(lease.holder);
-    const { all } = this.#servers;
-    return { open: unasked ? all.filter((server) => !unasked.servers.includes(server)) : all, strays };
+    const unasked = this.#later.drop(lease.holder);
+    return { open: this.#servers.all.filter((server) => !unasked.includes(server)), strays };
+  }
+
+  /** So much was reserved for a lease since. */
+  reserved(lease: LeaseRef, block: TokenBlock): void {
+    const granted = this.#candidates.get(lease)?.granted;
+    if (granted) granted.last = lastOf(block);
   }
 
   /** What a server needs to know of a lease to give it its vote, where we know it. */
@@ -93,56 +91,11 @@ export class Candidacy {
     return granted ? [granted.lease, granted.last] : ['', 0];
   }
 
-  /** A further block of tokens for a lease; null when it is gone. */
-  async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
-    const { quorum, size } = this.#servers;
-    const proposed = Date.now() * 1000;
-    const tokens = await poll({
-      first: this.#servers.run(
-        scripts.reserve,
-        [leaseKey(lease), tokenKey(lease)],
-        [lease.holder, proposed, proposed + TOKENS - 1],
-      ),
-      patience: patienceFor(lease.ttl),
-      decide(tally) {
-        const reserved = tally.answers.filter((answer) => answer !== 0);
-        if (reserved.length >= quorum) return reserved.map(Number);
-        if (tally.failures.length >= quorum) throw tooFew(tally);
-        return reserved.length + tally.pending < quorum ? [] : undefined;
-      },
-    });
-    if (tokens.length === 0) return null;
-    const votes = tokens.map((fencingToken) => ({ fencingToken, tokens: TOKENS }));
-    const { block, isReserved } = agreed(votes, size);
-    if (!isReserved && !(await this.#raise(lease, block))) return null;
-    const granted = this.#candidates.get(lease)?.granted;
-    if (granted) granted.last = lastOf(block);
-    return block;
-  }
-
-  /** Raises the tokens of a lease to a block, which may be used once a quorum has reserved it. */
-  async #raise(lease: LeaseRef, block: TokenBlock): Promise<boolean> {
-    const { quorum } = this.#servers;
-    const args = [lease.holder, block.fencingToken, lastOf(block)];
-    return poll({
-      first: this.#servers.run(scripts.raise, [leaseKey(lease), tokenKey(lease)], args),
-      patience: patienceFor(lease.ttl),
-      decide(tally) {
-        const raised = tally.answers.filter((answer) => answer === 1).length;
-        if (raised >= quorum) return true;
-        if (tally.failures.length >= quorum) throw tooFew(tally);
-        return raised + tally.pending < quorum ? false : undefined;
-      },
-    });
-  }
-
   #candidateOf(claim: Claim): Candidate {
     let candidate = this.#candidates.get(claim);
     if (!candidate) {
-      const proposed = Date.now() * 1000;
       candidate = {
         claim,
-        proposed,
         open: new Set(),
         strays: new Set(),
         letPass: new Set(),
@@ -178,7 +131,7 @@ export class Candidacy {
         patience: patienceFor(claim.ttl),
         decide: (tally) => count(tally, size, claim.holder, letPass),
       });
-      if (result.status === 'won' && !isAsked) this.#askLater(claim.holder, { ask, servers: late });
+      if (result.status === 'won' && !isAsked) this.#later.ask(claim.holder, late, ask);
       return result;
     } catch (error) {
       this.#withdraw(candidate, round);
@@ -187,15 +140,19 @@ export class Candidacy {
   }
 
   #request(candidate: Candidate, mode: AcquireMode, round: number): (server: Server) => Promise<Vote> {
-    const { claim, proposed, open, strays } = candidate;
+    const { claim, open, strays } = candidate;
     const { key, holder, ttl } = claim;
     const keys = [leaseKey(claim), tokenKey(claim), waitersKey(claim), givenBackKey(claim), givenBackKey(claim, round)];
+    const proposed = Date.now() * 1000;
     const lease = textOf(claim, proposed, round);
     const args = [holder, ttl, lease, proposed, proposed + TOKENS - 1, mode, channelOf(key)];
     return async (server) => {
       open.add(server);
       try {
-        const vote = toVote((await server.run(scripts.acquire, keys, args)) as Reply, proposed);
+        const vote = toVote((await server.run(scripts.acquire, keys, args)) as Reply, {
+          fencingToken: proposed,
+          tokens: TOKENS,
+        });
         if ('record' in vote) open.delete(server);
         return vote;
       } catch (error) {
@@ -211,7 +168,7 @@ export class Candidacy {
     const { claim } = candidate;
     const { block, isReserved } = agreed(votes, this.#servers.size);
     try {
-      if (!isReserved && !(await this.#raise(claim, block))) {
+      if (!isReserved && !(await raise(this.#servers, claim, block))) {
         throw new DriverUnavailableError(`Redlock: "${claim.key}" was lost while its token was raised.`, {
           sent: true,
         });
@@ -227,7 +184,7 @@ export class Candidacy {
   /** Gives back what this round got, or may get yet, without waiting for it: a later request comes after it anyway. */
   #withdraw(candidate: Candidate, round: number): void {
     const { claim, open, strays } = candidate;
-    this.#unasked.delete(claim.holder);
+    this.#later.drop(claim.holder);
     const keys = [leaseKey(claim), waitersKey(claim), givenBackKey(claim, round)];
     for (const server of open) {
       const remember = strays.has(server) ? GIVEN_BACK_FOR : 0;
@@ -235,32 +192,6 @@ export class Candidacy {
       server.run(scripts.release, keys, args).catch(() => undefined);
     }
   }
-
-  #askLater(holder: string, unasked: { ask: (server: Server) => Promise<Vote>; servers: Server[] }): void {
-    this.#unasked.set(holder, unasked);
-    if (this.#isTimed) return;
-    this.#isTimed = true;
-    setTimeout(() => {
-      this.#isTimed = false;
-      for (const { ask, servers } of this.#unasked.values()) {
-        for (const server of servers) ask(server).catch(() => undefined);
-      }
-      this.#unasked.clear();
-    }, HEDGE).unref();
-  }
-}
-
-const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingToken + tokens - 1;
-
-type Reply = 1 | string | [token: string] | [remaining: number, lease: string] | [];
-
-function toVote(reply: Reply, proposed: number): Vote {
-  if (reply === 1) return { fencingToken: proposed, tokens: TOKENS };
-  if (typeof reply === 'string') return { fencingToken: Number(reply), tokens: TOKENS };
-  const [first, lease] = reply;
-  // Others of its block may be in use.
-  if (typeof first === 'string') return { fencingToken: Number(first), tokens: 1 };
-  return { record: lease === undefined ? null : toRecord(first ?? 0, lease, 0) };
 }
 
 export function pause(milliseconds: number): Promise<void> {

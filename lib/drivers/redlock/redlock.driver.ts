@@ -21,6 +21,7 @@ import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockRegistry } from './redlock-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { type RedlockServer, Servers } from './servers.js';
+import { reserve } from './tokens.js';
 
 /** Over how many milliseconds those who wait are told of a release. */
 const SPREAD = 4;
@@ -127,8 +128,10 @@ export class RedlockDriver implements LockDriver {
     return (await firstQuorum(answers, patienceFor(ttl), quorum - (size - open.length))).includes(1);
   }
 
-  reserve(lease: LeaseRef): Promise<TokenBlock | null> {
-    return this.#candidacy.reserve(lease);
+  async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
+    const block = await reserve(this.#servers, lease);
+    if (block) this.#candidacy.reserved(lease, block);
+    return block;
   }
 
   async inspect(key: string): Promise<LockRecord | null> {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { DriverUnavailableError } from '../../../../lib/core/errors.js';
 import type { LockRecord, TokenBlock } from '../../../../lib/core/lock-driver.js';
-import { agreed, count, type Vote } from '../../../../lib/drivers/redlock/ballot.js';
+import { count, type Vote } from '../../../../lib/drivers/redlock/ballot.js';
+import { agreed } from '../../../../lib/drivers/redlock/tokens.js';
 
 const SIZE = 5;
 const ME = 'm';
