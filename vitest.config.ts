@@ -14,6 +14,7 @@ export default defineConfig({
     alias: [
       source('nestjs-dist-lock', 'lib/index.ts'),
       source('nestjs-dist-lock/redis', 'lib/drivers/redis/index.ts'),
+      source('nestjs-dist-lock/etcd', 'lib/drivers/etcd/index.ts'),
       source('nestjs-dist-lock/memory', 'lib/drivers/memory/index.ts'),
       source('nestjs-dist-lock/testing', 'lib/testing/index.ts'),
     ],

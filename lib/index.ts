@@ -14,10 +14,11 @@ export {
   LockNotBoundError,
   LockServiceClosedError,
   type LossReason,
+  MemberNotFoundError,
   NestedLockError,
   NotLeaderError,
 } from './core/errors.js';
-export type { LockEvent } from './core/events.js';
+export type { FireEvent, LockEvent } from './core/events.js';
 export { Lock } from './core/lock.js';
 export {
   type AcquireMode,
@@ -38,17 +39,35 @@ export {
 export type { Registry } from './core/registry.js';
 export { type BoundServices, bindDistLock } from './decorators/bind.js';
 export { CurrentLock } from './decorators/current-lock.js';
-export { LeaderOnly, type LeaderOnlyDecorator, type LeaderOnlyOptions } from './decorators/leader-only.js';
+export {
+  type LeaderCallbackDecorator,
+  type LeaderCallbackOptions,
+  OnNewLeader,
+  OnStartedLeading,
+  OnStoppedLeading,
+} from './decorators/leader-callbacks.js';
+export {
+  LeaderOnly,
+  type LeaderOnlyDecorator,
+  type LeaderOnlyOptions,
+  type Otherwise,
+} from './decorators/leader-only.js';
 export { type KeyFunction, lockKey } from './decorators/lock-key.js';
+export { OncePerTick, type OncePerTickDecorator, type OncePerTickOptions } from './decorators/once-per-tick.js';
 export {
   type LockedMethodDecorator,
   type OnContention,
   WithLock,
   type WithLockOptions,
 } from './decorators/with-lock.js';
+export { gateByLeader } from './leader/gate-by-leader.js';
+export type { StartedLeading } from './leader/leader-callbacks.js';
+export type { LeaderEvent } from './leader/leader-events.js';
 export { LeaderService } from './leader/leader.service.js';
 export type { LeadershipState, Member, Role, Term } from './leader/leadership.js';
-export { InjectLockService } from './nest/injection.js';
+export type { ElectionOptions } from './nest/election-options.js';
+export { InjectLeader, InjectLeaderElections, InjectLockService } from './nest/injection.js';
+export { LeaderElection, LeaderElections } from './nest/leader-elections.js';
 export { type LockDescription, LockService } from './nest/lock.service.js';
-export { DistLockModule, type DistLockModuleExtras } from './nest/module.js';
-export type { DistLockModuleOptions, ElectionOptions } from './nest/options.js';
+export { DistLockModule, type DistLockModuleAsyncExtras, type DistLockModuleExtras } from './nest/module.js';
+export type { DistLockModuleOptions } from './nest/options.js';

@@ -3,6 +3,7 @@ import { ScheduleModule } from '@nestjs/schedule';
 import { DistLockModule, type LockDriver } from 'nestjs-dist-lock';
 import { AdminController } from './admin/admin.controller.js';
 import { Heartbeat } from './leadership/heartbeat.js';
+import { LeaderPageController } from './leadership/leader-page.controller.js';
 import { LeadershipLog } from './leadership/leadership-log.js';
 import { OrderStore } from './orders/order-store.js';
 import { OrdersController } from './orders/orders.controller.js';
@@ -38,7 +39,7 @@ export class AppModule implements OnApplicationShutdown {
           shutdown: { grace: '5s' },
         }),
       ],
-      controllers: [OrdersController, AdminController, StatusController],
+      controllers: [OrdersController, AdminController, LeaderPageController, StatusController],
       providers: [
         { provide: Replica, useValue: replica },
         { provide: OrderStore, useValue: orders },

@@ -1,13 +1,10 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MemoryDriver } from 'nestjs-dist-lock/memory';
-import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { playCustomers } from './customers.js';
-import { MemoryOrderStore } from './orders/memory-order-store.js';
-import { RedisOrderStore } from './orders/redis-order-store.js';
 import { howMany, print } from './print.js';
 import { readSettings } from './settings.js';
-import { type RunningReplica, startReplica, type Stores } from './start-replica.js';
+import { type RunningReplica, startReplica } from './start-replica.js';
+import { SharedStores } from './stores.js';
 
 const PAUSE = 100;
 
@@ -18,15 +15,17 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => stop.abort(
 
 const running: RunningReplica[] = [];
 try {
-  const { replicas, port, redisUrl } = readSettings(process.env);
-  const memory = { driver: new MemoryDriver(), orders: new MemoryOrderStore() };
-  tell(`${howMany(replicas)} of one Nest application, on ${redisUrl ? 'Redis' : 'the memory driver'}. Ctrl+C ends.`);
+  const settings = readSettings(process.env);
+  const { replicas, port } = settings;
+  const stores = new SharedStores(settings);
+  tell(`${howMany(replicas)} of one Nest application, on ${stores.name}. Ctrl+C ends.`);
   while (running.length < replicas && !stop.signal.aborted) {
     const index = running.length;
-    running.push(await startReplica(index, port && port + index, redisUrl ? redis(redisUrl) : memory));
+    running.push(await startReplica(index, port && port + index, stores.open()));
   }
   const urls = running.map(({ url }) => url);
   tell(`See who leads:       curl ${urls[0]}/status`);
+  tell(`The leader's page:   ${urls.at(-1)}/leader`);
   tell(`Ask a follower:      curl -i ${urls.at(-1)}/admin/term`);
   tell(`Let another lead:    curl -i -X POST ${urls[0]}/admin/resign`);
   void playCustomers(urls, stop.signal);
@@ -42,10 +41,6 @@ try {
     // As in a rolling update: the others have a moment to take over.
     await sleep(PAUSE);
   }
-}
-
-function redis(url: string): Stores {
-  return { driver: new RedisDriver({ url }), orders: new RedisOrderStore(url) };
 }
 
 function tell(text: string): void {

@@ -3,8 +3,10 @@ export interface Settings {
   readonly replicas: number;
   /** Port of the first replica; the next ones follow. 0: the operating system chooses. */
   readonly port: number;
-  /** Without it the replicas share the memory of this process. */
+  /** Where locks and orders are. Without it the replicas share the memory of this process. */
   readonly redisUrl: string | undefined;
+  /** Members of an etcd cluster. With them the locks are there, whatever the orders are in. */
+  readonly etcdHosts: readonly string[];
 }
 
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
@@ -12,6 +14,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     replicas: wholeNumber(env, 'REPLICAS', 3, 1, 20),
     port: wholeNumber(env, 'PORT', 3000, 0, 65_000),
     redisUrl: env['REDIS_URL'] || undefined,
+    etcdHosts: (env['ETCD_HOSTS'] ?? '').split(',').filter(Boolean),
   };
 }
 

@@ -11,6 +11,7 @@ export type DistLockErrorCode =
   | 'LOCK_NOT_ACQUIRED'
   | 'LOCK_NOT_BOUND'
   | 'LOCK_SERVICE_CLOSED'
+  | 'MEMBER_NOT_FOUND'
   | 'NOT_LEADER';
 
 /** The base of all errors of this package. */
@@ -87,6 +88,24 @@ export class NotLeaderError extends DistLockError {
   ) {
     const who = leader ? `${leader.id} leads` : 'no leader is known';
     super('NOT_LEADER', `This instance does not lead election "${election}"; ${who}.`, 503);
+  }
+}
+
+/** Leadership cannot be passed to this instance: it is no member of the election, or does not campaign. */
+export class MemberNotFoundError extends DistLockError {
+  constructor(
+    readonly election: string,
+    /** Id of the instance. */
+    readonly member: string,
+    /** Ids of the instances that campaign. */
+    readonly candidates: readonly string[],
+  ) {
+    super(
+      'MEMBER_NOT_FOUND',
+      `Instance "${member}" does not campaign in election "${election}", so it cannot lead. ` +
+        (candidates.length === 0 ? 'No other instance campaigns.' : `Candidates: ${candidates.join(', ')}.`),
+      404,
+    );
   }
 }
 

@@ -21,6 +21,21 @@ export type LockEvent =
       readonly reason: LossReason;
       readonly held: number;
     }
-  | { readonly type: 'released'; readonly key: string; readonly fencingToken: number; readonly held: number };
+  | { readonly type: 'released'; readonly key: string; readonly fencingToken: number; readonly held: number }
+  | FireEvent;
+
+/** What happens to the fires of `@OncePerTick()` jobs. `instant` is the scheduled time, in milliseconds since 1970. */
+export type FireEvent =
+  /** This instance runs the fire. */
+  | { readonly type: 'fire-claimed'; readonly job: string; readonly instant: number }
+  /** Another instance runs it, or a later one. */
+  | { readonly type: 'fire-taken'; readonly job: string; readonly instant: number }
+  /** The instance that claimed the fire (`by`, where that is known) died before it was done. One instance reports it. */
+  | {
+      readonly type: 'fire-abandoned';
+      readonly job: string;
+      readonly instant: number;
+      readonly by: string | undefined;
+    };
 
 export type LockEventSink = (event: LockEvent) => void;

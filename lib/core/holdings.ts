@@ -2,6 +2,7 @@ import type { Random } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { LockEventSink } from './events.js';
 import { Lease, LeaseHandle, type LeaseOwner } from './lease.js';
+import { LinkedList } from './linked-list.js';
 import { type Claim, heartbeat, type LockDriver } from './lock-driver.js';
 import { Settlements } from './settlements.js';
 import type { Tenure } from './tenure.js';
@@ -24,7 +25,7 @@ export class Holdings implements LeaseOwner {
   readonly #room: WaitingRoom;
   readonly #watchdog: Watchdog;
   readonly #settlements: Settlements;
-  readonly #leases = new Set<Lease>();
+  readonly #leases = new LinkedList<Lease>();
   #closing = false;
   #onIdle: (() => void) | undefined;
 
@@ -44,7 +45,7 @@ export class Holdings implements LeaseOwner {
 
   /** A handle for a user of the lease; once the last one was released the lease moves on. */
   share(lease: Lease, owner: LeaseOwner = this): LeaseHandle {
-    this.#leases.add(lease);
+    if (!this.#leases.has(lease)) this.#leases.append(lease);
     return new LeaseHandle(lease, owner);
   }
 
@@ -64,7 +65,7 @@ export class Holdings implements LeaseOwner {
     this.#closing = true;
     const deadline = this.#clock.now() + grace;
     await this.#atMost(grace, this.#idle());
-    for (const lease of this.#leases) this.abandon(lease);
+    for (const lease of this.#leases.items()) this.abandon(lease);
     await this.#atMost(deadline - this.#clock.now(), this.#settlements.all());
   }
 
@@ -90,7 +91,7 @@ export class Holdings implements LeaseOwner {
     const now = this.#clock.now();
     if (token === undefined || !seat || !this.#mayPassOn(tenure, now)) return false;
     const next = new Lease(seat.wish.key, tenure, token, now);
-    this.#leases.add(next);
+    this.#leases.append(next);
     seat.hand(next);
     return true;
   }
@@ -118,7 +119,8 @@ export class Holdings implements LeaseOwner {
     const isInStore = tenure.loss === undefined || tenure.loss === 'expired';
     this.#watchdog.unwatch(tenure);
     tenure.end();
-    const request = (): Promise<unknown> => (stray ? this.#driver.cancel(claim) : this.#driver.release(claim));
+    const request = (): Promise<unknown> =>
+      stray ? this.#driver.cancel(claim) : this.#driver.release(claim, tenure.successor);
     const released = isInStore ? this.#settlements.settle(request, claim.ttl) : undefined;
     // Once the release is on its way: the next caller here gets in line behind those who wait in the store.
     this.#room.vacate(tenure);
@@ -127,12 +129,12 @@ export class Holdings implements LeaseOwner {
   }
 
   #forget(lease: Lease): void {
-    this.#leases.delete(lease);
-    if (this.#leases.size === 0) this.#onIdle?.();
+    this.#leases.remove(lease);
+    if (!this.#leases.first) this.#onIdle?.();
   }
 
   #idle(): Promise<void> {
-    if (this.#leases.size === 0) return Promise.resolve();
+    if (!this.#leases.first) return Promise.resolve();
     return new Promise((resolve) => (this.#onIdle = resolve));
   }
 

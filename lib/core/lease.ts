@@ -1,10 +1,13 @@
 import { type Duration, toMilliseconds } from './duration.js';
+import type { Linked } from './linked-list.js';
 import { LockLostError, type LossReason } from './errors.js';
 import { Lock } from './lock.js';
 import type { Tenure } from './tenure.js';
 
 /** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */
-export class Lease {
+export class Lease implements Linked<Lease> {
+  before: Lease | undefined;
+  after: Lease | undefined;
   /** As the caller named it. */
   readonly key: string;
   readonly tenure: Tenure;
@@ -110,7 +113,9 @@ export class LeaseHandle extends Lock {
     throw this.#lease.loss ?? this.#lease.lossError(remaining > 0 ? 'ending' : 'expired');
   }
 
-  release(): Promise<void> {
+  /** @param to id of a waiting instance that comes before the others */
+  release(to?: string): Promise<void> {
+    if (to !== undefined && !this.#released) this.#lease.tenure.successor = to;
     this.#released ??= this.#owner.letGo(this.#lease);
     return this.#released;
   }

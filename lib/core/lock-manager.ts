@@ -9,6 +9,7 @@ import type { Lease, LeaseHandle } from './lease.js';
 import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock-driver.js';
 import type { Lock } from './lock.js';
 import { type Patience, timeUp, WaitingCallers } from './patience.js';
+import type { Registry } from './registry.js';
 import { WaitingRoom } from './waiting-room.js';
 
 export interface LockManagerOptions {
@@ -97,6 +98,15 @@ export class LockManager {
 
   inspect(name: string): Promise<LockRecord | null> {
     return this.#driver.inspect(name);
+  }
+
+  get registry(): Registry | undefined {
+    return this.#driver.registry;
+  }
+
+  /** Whether a release can prefer one of those who wait. */
+  get hasQueue(): boolean {
+    return this.#driver.capabilities.queue;
   }
 
   /** Stops renewing a lease without releasing it: the code that it protects still runs, so it ends with its TTL. */

@@ -53,6 +53,12 @@ export class OptionsCheck {
     if (!fits) this.problem(`${path}: expected an object whose values are strings.`);
   }
 
+  names(value: unknown, path: string): void {
+    if (value === undefined) return;
+    const fits = Array.isArray(value) && value.every((name) => typeof name === 'string');
+    if (!fits) this.problem(`${path}: expected an array of names, such as ['default', 'reports'].`);
+  }
+
   /** @throws LockConfigError with every problem found */
   done(): void {
     if (this.#problems.length > 0) throw new LockConfigError(`${this.#where}: ${this.#problems.join(' ')}`);

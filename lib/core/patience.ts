@@ -1,4 +1,5 @@
 import type { Clock, Timer } from './clock.js';
+import { type Linked, LinkedList } from './linked-list.js';
 
 /** Thrown inside the package when the time to wait is over; callers turn it into the error that fits. */
 export const timeUp = Symbol('time up');
@@ -7,7 +8,9 @@ export const timeUp = Symbol('time up');
  * How long one caller is prepared to wait: until a time limit, its own AbortSignal, or the closing of the service,
  * whichever comes first.
  */
-export class Patience {
+export class Patience implements Linked<Patience> {
+  before: Patience | undefined;
+  after: Patience | undefined;
   readonly deadline: number;
   /** Whether the caller is itself inside a guarded call, which a closing service waits for. */
   readonly insideGuardedCall: boolean;
@@ -48,7 +51,7 @@ export class Patience {
   }
 
   dispose(): void {
-    this.#callers.delete(this);
+    this.#callers.remove(this);
     if (this.#onAbort) this.#signal!.removeEventListener('abort', this.#onAbort);
     this.#interrupt = undefined;
   }
@@ -57,7 +60,7 @@ export class Patience {
 /** All callers of an instance that wait for something, with one timer for the deadlines of all. */
 export class WaitingCallers {
   readonly #clock: Clock;
-  readonly #waiting = new Set<Patience>();
+  readonly #waiting = new LinkedList<Patience>();
   #timer: Timer | undefined;
   #timerAt = Infinity;
 
@@ -67,18 +70,18 @@ export class WaitingCallers {
 
   add(now: number, wait: number, signal: AbortSignal | undefined, insideGuardedCall: boolean): Patience {
     const patience = new Patience(this, now + wait, signal, insideGuardedCall);
-    this.#waiting.add(patience);
+    this.#waiting.append(patience);
     this.#arm(patience.deadline, now);
     return patience;
   }
 
-  delete(patience: Patience): void {
-    this.#waiting.delete(patience);
+  remove(patience: Patience): void {
+    this.#waiting.remove(patience);
   }
 
   /** Ends the patience of those that `which` selects. */
   end(reason: unknown, which: (patience: Patience) => boolean): void {
-    for (const patience of this.#waiting) if (which(patience)) patience.end(reason);
+    for (const patience of this.#waiting.items()) if (which(patience)) patience.end(reason);
   }
 
   /** A timer that is early enough is left as it is: most callers have gone before their time is up. */
@@ -94,7 +97,7 @@ export class WaitingCallers {
     const now = this.#clock.now();
     this.end(timeUp, ({ deadline }) => deadline <= now);
     let next = Infinity;
-    for (const { deadline } of this.#waiting) if (deadline > now) next = Math.min(next, deadline);
+    for (const { deadline } of this.#waiting.items()) if (deadline > now) next = Math.min(next, deadline);
     this.#arm(next, now);
   }
 }

@@ -9,7 +9,8 @@ import { LockConfigError } from './errors.js';
 export class Settlements {
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #open = new Set<Promise<unknown>>();
+  #open = 0;
+  #onSettled: (() => void) | undefined;
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -19,22 +20,25 @@ export class Settlements {
   /** Resolves after the first try, whatever its outcome; the others go on in the background. */
   async settle(request: () => Promise<unknown>, ttl: number): Promise<void> {
     const deadline = this.#clock.now() + ttl;
-    let first: Promise<unknown> | undefined;
+    this.#open++;
     try {
-      first = request();
-      this.#open.add(first);
-      await first;
+      await request();
     } catch (error) {
-      const settled = this.#repeat(request, deadline, error, ttl).finally(() => this.#open.delete(settled));
-      this.#open.add(settled);
+      this.#open++;
+      void this.#repeat(request, deadline, error, ttl).finally(() => this.#settled());
     } finally {
-      if (first) this.#open.delete(first);
+      this.#settled();
     }
   }
 
   /** Resolves when all that is under way is settled. */
-  async all(): Promise<void> {
-    while (this.#open.size > 0) await Promise.allSettled(this.#open);
+  all(): Promise<void> {
+    if (this.#open === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#onSettled = resolve));
+  }
+
+  #settled(): void {
+    if (--this.#open === 0) this.#onSettled?.();
   }
 
   async #repeat(request: () => Promise<unknown>, deadline: number, failure: unknown, ttl: number): Promise<void> {

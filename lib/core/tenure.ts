@@ -1,7 +1,9 @@
 import type { Clock } from './clock.js';
 import type { LossReason } from './errors.js';
 import type { Lease } from './lease.js';
+import type { Linked } from './linked-list.js';
 import type { Claim, TokenBlock } from './lock-driver.js';
+import type { Watch } from './watchdog.js';
 
 /**
  * The part of a TTL in which a lease must not be trusted: clocks of different machines run at slightly different
@@ -34,7 +36,11 @@ export interface TenureGrant extends TokenBlock {
  *
  * One caller after another may use it, each with a token of the reserved block.
  */
-export class Tenure {
+export class Tenure implements Linked<Tenure> {
+  before: Tenure | undefined;
+  after: Tenure | undefined;
+  /** The watchdog's notes on it, as long as it is renewed. */
+  watch: Watch | undefined;
   readonly claim: Claim;
   readonly stray: boolean;
   readonly renewEvery: number;
@@ -45,6 +51,8 @@ export class Tenure {
   lease: Lease | undefined;
   /** Others that wait in the store, as far as we were told. */
   waiters: number;
+  /** Id of a waiting instance that is to have the key next. */
+  successor: string | undefined;
   /** How often it was passed on within this instance. */
   passed = 0;
 

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from './clock.js';
 import type { Lease } from './lease.js';
+import { type Linked, LinkedList } from './linked-list.js';
 import { type DriverEvent, NO_METADATA } from './lock-driver.js';
 import type { Tenure } from './tenure.js';
 
@@ -29,13 +30,13 @@ export class WaitingRoom {
   enter(key: string, wish: Wish): Seat {
     const line = this.#lineOf(key);
     const seat = new Seat(this.#clock, wish, this, line);
-    line.append(seat);
+    line.seats.append(seat);
     this.#moved(line);
     return seat;
   }
 
   leave(seat: Seat): void {
-    seat.line.remove(seat);
+    seat.line.seats.remove(seat);
     this.#moved(seat.line);
   }
 
@@ -89,35 +90,22 @@ export class WaitingRoom {
   }
 }
 
-/** A linked list: most lines are made for one caller that does not wait at all. */
 class Line {
   readonly key: string;
+  readonly seats = new LinkedList<Seat>();
   occupant: Tenure | undefined;
-  first: Seat | undefined;
-  #last: Seat | undefined;
 
   constructor(key: string) {
     this.key = key;
   }
 
-  append(seat: Seat): void {
-    seat.before = this.#last;
-    if (this.#last) this.#last.after = seat;
-    else this.first = seat;
-    this.#last = seat;
-  }
-
-  remove(seat: Seat): void {
-    const { before, after } = seat;
-    if (before) before.after = after;
-    else this.first = after;
-    if (after) after.before = before;
-    else this.#last = before;
+  get first(): Seat | undefined {
+    return this.seats.first;
   }
 }
 
 /** One waiting caller. */
-export class Seat {
+export class Seat implements Linked<Seat> {
   readonly wish: Wish;
   readonly line: Line;
   before: Seat | undefined;

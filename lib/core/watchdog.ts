@@ -2,13 +2,14 @@ import { backoff, type Random } from './backoff.js';
 import type { Clock, Timer } from './clock.js';
 import type { LossReason } from './errors.js';
 import type { LockEventSink } from './events.js';
+import { LinkedList } from './linked-list.js';
 import type { LockDriver } from './lock-driver.js';
 import type { Tenure } from './tenure.js';
 
 /** Leases that one request to the store renews at most. */
 const CHUNK = 250;
 
-interface Watch {
+export interface Watch {
   /** When to renew, or, while a renewal is under way, when to stop waiting for its answer and try again. */
   due: number;
   /** How much earlier than due it may be renewed together with others. */
@@ -30,7 +31,7 @@ export class Watchdog {
   readonly #random: Random;
   readonly #emit: LockEventSink;
   readonly #onLoss: (tenure: Tenure) => void;
-  readonly #watches = new Map<Tenure, Watch>();
+  readonly #watched = new LinkedList<Tenure>();
   #timer: Timer | undefined;
   #timerAt = Infinity;
 
@@ -45,16 +46,18 @@ export class Watchdog {
   watch(tenure: Tenure): void {
     const due = tenure.firstRenewal;
     const slack = (due - tenure.since) / 4;
-    this.#watches.set(tenure, { due, slack, failures: 0, sentAt: undefined, cause: undefined });
+    tenure.watch = { due, slack, failures: 0, sentAt: undefined, cause: undefined };
+    this.#watched.append(tenure);
     this.#arm(Math.min(due, tenure.validUntil));
   }
 
   unwatch(tenure: Tenure): void {
-    this.#watches.delete(tenure);
+    tenure.watch = undefined;
+    this.#watched.remove(tenure);
   }
 
   lose(tenure: Tenure, reason: LossReason, cause?: unknown): void {
-    this.#watches.delete(tenure);
+    this.unwatch(tenure);
     const { lease } = tenure;
     if (!tenure.lose(reason, cause)) return;
     this.#onLoss(tenure);
@@ -74,7 +77,9 @@ export class Watchdog {
     this.#timerAt = Infinity;
     const now = this.#clock.now();
     const due: Tenure[] = [];
-    for (const [tenure, watch] of this.#watches) {
+    for (const tenure of this.#watched.items()) {
+      const { watch } = tenure;
+      if (!watch) continue;
       if (tenure.remaining === 0) {
         this.lose(tenure, 'expired', watch.cause);
       } else if (watch.due - watch.slack <= now) {
@@ -82,17 +87,19 @@ export class Watchdog {
         else this.#failed(tenure, watch, new Error('The store did not answer a renewal in time.'));
       }
     }
-    for (let from = 0; from < due.length; from += CHUNK) void this.#renew(due.slice(from, from + CHUNK));
+    // Whoever was told of a loss may have released others.
+    const renewable = due.filter(({ watch }) => watch);
+    for (let from = 0; from < renewable.length; from += CHUNK) void this.#renew(renewable.slice(from, from + CHUNK));
 
     let next = Infinity;
-    for (const [tenure, watch] of this.#watches) next = Math.min(next, watch.due, tenure.validUntil);
+    for (const { watch, validUntil } of this.#watched.items()) next = Math.min(next, watch!.due, validUntil);
     if (next < Infinity) this.#arm(next);
   }
 
   async #renew(tenures: readonly Tenure[]): Promise<void> {
     const sentAt = this.#clock.now();
     for (const tenure of tenures) {
-      const watch = this.#watches.get(tenure)!;
+      const watch = tenure.watch!;
       watch.sentAt = sentAt;
       watch.due = sentAt + tenure.claim.ttl / 6;
       watch.slack = 0;
@@ -100,7 +107,7 @@ export class Watchdog {
     try {
       const outcomes = await this.#driver.renew(tenures.map((tenure) => tenure.claim));
       tenures.forEach((tenure, index) => {
-        const watch = this.#watches.get(tenure);
+        const { watch } = tenure;
         if (!watch) return;
         const outcome = outcomes[index]!;
         if (outcome === 'gone') return this.lose(tenure, 'gone');
@@ -115,7 +122,7 @@ export class Watchdog {
       });
     } catch (error) {
       for (const tenure of tenures) {
-        const watch = this.#watches.get(tenure);
+        const { watch } = tenure;
         if (watch?.sentAt === sentAt) this.#failed(tenure, watch, error);
       }
     }

@@ -93,7 +93,10 @@ export function ensureSlot(prototype: object, token: string): symbol {
   const existing = inherited.get(token);
   if (existing) return existing;
   // Nest shows this text when it cannot resolve the provider.
-  const slot = Symbol(`${token}: import DistLockModule.forRoot() to use @WithLock() and @LeaderOnly()`);
+  const repair = token.includes('/')
+    ? 'name this election in the `elections` of DistLockModule.forRoot()'
+    : 'import DistLockModule.forRoot() to use @WithLock() and @LeaderOnly()';
+  const slot = Symbol(`${token}: ${repair}`);
   Object.defineProperty(prototype, SLOTS, { value: new Map([...inherited, [token, slot]]), configurable: true });
   Object.defineProperty(prototype, slot, {
     configurable: true,

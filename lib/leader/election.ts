@@ -1,121 +1,155 @@
-import { backoff } from '../core/backoff.js';
 import { detached } from '../core/call-chain.js';
-import { type LockLostError, LockServiceClosedError, NotLeaderError } from '../core/errors.js';
-import type { LeaseHandle } from '../core/lease.js';
-import type { LockRecord } from '../core/lock-driver.js';
+import { NotLeaderError } from '../core/errors.js';
 import type { LockManager } from '../core/lock-manager.js';
-import { LeaderWork } from './leader-work.js';
+import { Pause, within } from './background.js';
+import { Campaign } from './campaign.js';
+import type { ElectionListener, ElectionSettings } from './election-settings.js';
+import type { LeaderCallbacks } from './leader-callbacks.js';
+import { LeaderView } from './leader-view.js';
+import { Leading } from './leading.js';
 import {
   type InstanceInfo,
+  isSameMember,
   type LeadershipState,
   type Member,
-  type Role,
-  type Term,
-  toLeader,
-  toLeaseMetadata,
+  nextState,
+  type StateChange,
   toMember,
 } from './leadership.js';
+import { Membership } from './membership.js';
 
-export interface ElectionSettings {
-  readonly election: string;
-  /** The name of its lease in the store. */
-  readonly name: string;
-  readonly leaseDuration: number;
-  readonly renewDeadline: number;
-  readonly retryPeriod: number;
-  readonly autoCampaign: boolean;
-  readonly releaseOnShutdown: boolean;
-  /** Milliseconds that leader work has to end once the term is over. */
-  readonly grace: number;
-}
-
-export interface ElectionListener {
-  changed(state: LeadershipState): void;
-  /** Something that an operator should know; the election goes on. */
-  problem(message: string, cause?: unknown): void;
-}
-
-interface Leadership {
-  readonly handle: LeaseHandle;
-  readonly term: Term;
-  readonly controller: AbortController;
-  /** Resolves the promise that the election's loop waits for while leading. */
-  readonly over: () => void;
-  /** Resolves when the lease was released or given up. */
-  readonly handedOver: Promise<void>;
-}
+/** How long leaving waits until the store has forgotten the member, in milliseconds. */
+const FORGOTTEN_WITHIN = 1000;
 
 /**
  * One election, seen from one instance. At most one instance leads at any moment: a leader stops leading at its renew
  * deadline, by its own clock, before its lease can have run out in the store. The instance does not campaign while code
- * of its earlier term still runs, and nothing else ever ends its campaigning.
+ * of its earlier term still runs, and stays out for a while after it resigned or flapped; nothing else ever ends its
+ * campaigning.
  *
  * After client-go's leaderelection, except that leading is a comparison with the clock at every read, not a flag.
  */
 export class Election {
   readonly settings: ElectionSettings;
+  readonly callbacks: LeaderCallbacks;
   readonly #manager: LockManager;
-  readonly #self: Member;
   readonly #listener: ElectionListener;
-  readonly #work: LeaderWork;
+  readonly #member: Member;
+  readonly #membership: Membership;
+  readonly #view: LeaderView;
+  readonly #leading: Leading;
   /** Aborts when the instance leaves the election for good. */
   readonly #left = new AbortController();
   #state: LeadershipState;
-  #leadership: Leadership | undefined;
   #loop: Promise<void> | undefined;
   #wanted: boolean;
-  #resigned = false;
-  #interrupt: (() => void) | undefined;
+  /** Until then the instance stays out, by the monotonic clock. */
+  #notBefore = 0;
+  /** Somebody called for a campaign since the last term ended. */
+  #isUrged = false;
+  #campaign: Campaign | undefined;
+  readonly #pause: Pause;
+  #unwatch: (() => void) | undefined;
 
   constructor(manager: LockManager, info: InstanceInfo, settings: ElectionSettings, listener: ElectionListener) {
     this.settings = settings;
     this.#manager = manager;
     this.#listener = listener;
-    this.#work = new LeaderWork(manager.clock);
     this.#wanted = settings.autoCampaign;
+    this.#pause = new Pause(manager.clock);
     const since = manager.clock.wall();
-    this.#self = toMember(info, since);
+    const self = toMember(info, 'leader', since);
+    this.#member = self;
     this.#state = { election: settings.election, role: 'follower', leader: null, term: null, since };
+    this.#view = new LeaderView(manager, settings, (leader) => this.#sawLeader(leader));
+    this.#membership = new Membership(manager, settings, () => this.self, listener);
+    this.#leading = new Leading({
+      manager,
+      settings,
+      listener,
+      membership: this.#membership,
+      self,
+      left: this.#left.signal,
+      become: (change) => this.#become(change),
+      notLeader: () => this.notLeader(),
+    });
+    this.callbacks = this.#leading.callbacks;
   }
 
   /** Computed at every read: a leader whose deadline has passed is stepping down, whether or not the news is out. */
   get state(): LeadershipState {
-    if (this.#state.role !== 'leader' || this.#leadership?.handle.held) return this.#state;
+    if (this.#state.role !== 'leader' || this.#leading.isHeld) return this.#state;
     return { ...this.#state, role: 'stepping-down', leader: null, term: null, reason: 'The renew deadline passed.' };
   }
 
+  get self(): Member {
+    return { ...this.#member, role: this.state.role };
+  }
+
   start(): void {
-    this.#loop ??= detached(() => this.#run());
+    if (this.#loop || this.#hasLeft) return;
+    const { registry } = this.#manager;
+    this.#unwatch = registry?.watch(this.settings.membersScope, () => {
+      if (this.#state.role !== 'leader') this.#view.look();
+    });
+    this.#loop = detached(() => this.#run());
+    detached(() => this.#membership.announce());
   }
 
   campaign(): void {
     this.#wanted = true;
-    this.#resigned = false;
-    this.#interrupt?.();
+    this.#isUrged = this.#state.role !== 'leader';
+    this.#notBefore = 0;
+    this.#pause.end();
   }
 
-  /** Ends the term; resolves when leader work has ended and the lease was handed over, or at once inside such work. */
-  async resign(): Promise<void> {
-    const leadership = this.#leadership;
-    if (!leadership) return;
+  async resign(to?: string): Promise<void> {
+    const resigned = this.#leading.resign(to);
+    // A transfer that is refused changes nothing.
+    if (to !== undefined) await resigned;
     this.#wanted = this.settings.autoCampaign;
-    this.#resigned = true;
-    this.#endTerm(leadership, 'Resigned.');
-    if (!this.#work.isCaller) await leadership.handedOver;
+    if (!this.#wanted) this.#campaign?.withdraw();
+    await resigned;
   }
 
   /** Leaves the election: leading ends at once. Resolves when the lease was handed over or the grace period is over. */
-  async stop(): Promise<void> {
-    this.#left.abort(new LockServiceClosedError());
-    if (this.#leadership) this.#endTerm(this.#leadership, 'The application is shutting down.');
-    this.#interrupt?.();
+  async stop(reason: string): Promise<void> {
+    this.#left.abort();
+    this.#unwatch?.();
+    this.#campaign?.withdraw();
+    this.#leading.end('left', reason);
+    this.#pause.end();
     await this.#loop;
+    await within(this.#manager.clock, FORGOTTEN_WITHIN, this.#membership.leave());
     this.#become({ role: 'stopped', leader: null });
+  }
+
+  /** @throws DriverUnavailableError */
+  async leader(): Promise<Member | null> {
+    const leader = await this.#view.ask();
+    return this.state.role === 'leader' ? this.self : leader;
+  }
+
+  /** Without a registry: this instance and the leader. @throws DriverUnavailableError */
+  async members(): Promise<Member[]> {
+    if (this.#manager.registry) return (await this.#membership.list()).map(({ member }) => member);
+    const leader = await this.leader();
+    return leader && leader.id !== this.self.id ? [leader, this.self] : [this.self];
+  }
+
+  /** Calls `changed` now, and whenever the members may have changed. */
+  watchMembers(changed: () => Promise<void>): () => void {
+    return this.#membership.watch(changed);
   }
 
   /** Runs leader work: the hand-over and the next campaign wait for it. */
   track<T>(work: () => T | Promise<T>): Promise<T> {
-    return this.#work.run(work);
+    return this.#leading.work.run(work);
+  }
+
+  /** Whether the caller is leader work, and so cannot wait for its end. */
+  get isLeaderWork(): boolean {
+    return this.#leading.work.isCaller;
   }
 
   notLeader(): NotLeaderError {
@@ -127,131 +161,45 @@ export class Election {
   }
 
   async #run(): Promise<void> {
+    const { clock } = this.#manager;
     while (!this.#hasLeft) {
-      if (this.#resigned) {
-        // Let another instance win, if there is one.
-        this.#resigned = false;
-        this.#become({ role: 'follower' });
-        await this.#pause(this.settings.retryPeriod);
-      } else if (this.#wanted) {
+      if (this.#wanted && clock.now() >= this.#notBefore) {
         this.#become({ role: 'candidate' });
-        const handle = await this.#win();
-        if (handle) await this.#lead(handle);
+        await this.#campaignOnce();
       } else {
         this.#become({ role: 'follower' });
-        await this.#observe();
+        this.#view.look();
+        const rest = this.#wanted ? this.#notBefore - clock.now() : Infinity;
+        if (!this.#hasLeft) await this.#pause.of(Math.min(this.settings.retryPeriod, rest));
       }
     }
   }
 
-  async #win(): Promise<LeaseHandle | undefined> {
-    const { election, name, leaseDuration, renewDeadline, retryPeriod } = this.settings;
-    for (let failures = 0; !this.#hasLeft; failures++) {
-      try {
-        return await this.#manager.acquire({
-          key: election,
-          name,
-          ttl: leaseDuration,
-          validFor: renewDeadline,
-          renewEvery: retryPeriod,
-          pollEvery: retryPeriod,
-          limit: { wait: Infinity },
-          signal: this.#left.signal,
-          metadata: toLeaseMetadata(this.#self),
-          onRefused: (record) => this.#saw(record),
-        });
-      } catch (error) {
-        if (this.#hasLeft) break;
-        this.#listener.problem(`Campaigning in election "${election}" failed; trying again.`, error);
-        await this.#pause(backoff(failures, retryPeriod, Math.max(30_000, retryPeriod), this.#manager.random));
-      }
-    }
-    return undefined;
+  async #campaignOnce(): Promise<void> {
+    const campaign = new Campaign(this.#manager, this.settings, this.#member, this.#listener);
+    this.#campaign = campaign;
+    const handle = await campaign.run((record) => this.#view.saw(record));
+    this.#campaign = undefined;
+    if (!handle) return;
+    // Withdrawn, or lost, at the last moment.
+    if (!this.#wanted || this.#hasLeft || !handle.held) return handle.release();
+    this.#isUrged = false;
+    const rest = await this.#leading.lead(handle);
+    if (!this.#isUrged) this.#notBefore = this.#manager.clock.now() + rest;
   }
 
-  async #lead(handle: LeaseHandle): Promise<void> {
-    const controller = new AbortController();
-    const term: Term = { number: handle.fencingToken, election: this.settings.election, signal: controller.signal };
-    let over!: () => void;
-    let handedOver!: () => void;
-    const ended = new Promise<void>((resolve) => (over = resolve));
-    const leadership: Leadership = {
-      handle,
-      term,
-      controller,
-      over,
-      handedOver: new Promise((resolve) => (handedOver = resolve)),
-    };
-    this.#leadership = leadership;
-    const { signal } = handle;
-    signal.addEventListener('abort', () => this.#endTerm(leadership, (signal.reason as LockLostError).message));
-    this.#become({ role: 'leader', leader: this.#self, term });
-    if (this.#hasLeft) this.#endTerm(leadership, 'The application is shutting down.');
-
-    await ended;
-    await this.#handOver(handle);
-    handedOver();
-    // A term must not begin while code of the one before still runs.
-    await this.#work.drained(this.#left.signal);
+  #sawLeader(leader: Member | null): void {
+    const { role, leader: known } = this.#state;
+    if (role === 'leader' || role === 'stopped' || isSameMember(leader, known)) return;
+    this.#become({ role, leader });
   }
 
-  #endTerm(leadership: Leadership, reason: string): void {
-    if (this.#leadership !== leadership) return;
-    this.#leadership = undefined;
-    this.#become({ role: 'stepping-down', leader: null, reason });
-    leadership.controller.abort(this.notLeader());
-    leadership.over();
-  }
-
-  /** Code of the term may still run: the lease is kept until it has ended, and left to its TTL if that takes too long. */
-  async #handOver(handle: LeaseHandle): Promise<void> {
-    const { election, grace, releaseOnShutdown } = this.settings;
-    if (!(await this.#work.drained(grace))) {
-      this.#listener.problem(
-        `Leader work of election "${election}" still runs ${grace} ms after its term ended. This instance does not ` +
-          'campaign before it has ended: let it obey its AbortSignal.',
-      );
-      this.#manager.abandon(handle.lease);
-    } else if (this.#hasLeft && !releaseOnShutdown) {
-      this.#manager.abandon(handle.lease);
-    } else {
-      await handle.release();
-    }
-  }
-
-  async #observe(): Promise<void> {
-    try {
-      this.#saw(await this.#manager.inspect(this.settings.name));
-    } catch {
-      this.#saw(null);
-    }
-    await this.#pause(this.settings.retryPeriod);
-  }
-
-  #saw(record: LockRecord | null): void {
-    const leader = record && record.instance !== this.#self.id ? toLeader(record) : null;
-    if (leader?.id !== this.#state.leader?.id) this.#become({ role: this.#state.role, leader });
-  }
-
-  #pause(milliseconds: number): Promise<void> {
-    if (this.#hasLeft) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#interrupt = resolve;
-      this.#manager.clock.after(milliseconds, resolve);
-    });
-  }
-
-  #become(change: { role: Role; leader?: Member | null; term?: Term; reason?: string }): void {
-    const { election, role, leader, since } = this.#state;
+  #become(change: StateChange): void {
+    const { role } = this.#state;
     if (change.role === role && change.leader === undefined) return;
-    this.#state = {
-      election,
-      role: change.role,
-      leader: change.leader === undefined ? leader : change.leader,
-      term: change.term ?? null,
-      since: change.role === role ? since : this.#manager.clock.wall(),
-      ...(change.reason === undefined ? {} : { reason: change.reason }),
-    };
+    this.#state = nextState(this.#state, change, this.#manager.clock.wall());
+    if (change.role !== role) this.#membership.announce();
     this.#listener.changed(this.#state);
+    if (change.leader) this.callbacks.newLeader(change.leader, change.term ?? null);
   }
 }

@@ -20,6 +20,11 @@ export class LeaderWork {
     }
   }
 
+  /** How much of it runs. */
+  get running(): number {
+    return this.#running;
+  }
+
   /** Whether the caller is itself part of what runs, and so cannot wait for its end. */
   get isCaller(): boolean {
     return isInside(this);

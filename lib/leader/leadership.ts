@@ -35,6 +35,21 @@ export interface LeadershipState {
   readonly reason?: string;
 }
 
+export interface StateChange {
+  readonly role: Role;
+  /** Default: as before. */
+  readonly leader?: Member | null;
+  readonly term?: Term;
+  readonly reason?: string;
+}
+
+/** @param now milliseconds since 1970 */
+export function nextState(state: LeadershipState, change: StateChange, now: number): LeadershipState {
+  const { role, leader = state.leader, term = null, reason } = change;
+  const since = role === state.role ? state.since : now;
+  return { election: state.election, role, leader, term, since, ...(reason === undefined ? {} : { reason }) };
+}
+
 /** How an instance presents itself. */
 export interface InstanceInfo {
   readonly id: string;
@@ -42,9 +57,13 @@ export interface InstanceInfo {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** This instance as the leader that it is, or may become. */
-export function toMember({ id, url, metadata }: InstanceInfo, joinedAt: number): Member {
-  return { id, ...(url === undefined ? {} : { url }), metadata, role: 'leader', joinedAt };
+export function toMember({ id, url, metadata }: InstanceInfo, role: Role, joinedAt: number): Member {
+  return { id, ...(url === undefined ? {} : { url }), metadata, role, joinedAt };
+}
+
+/** Whether both are nobody, or the same instance since it joined. */
+export function isSameMember(a: Member | null, b: Member | null): boolean {
+  return a?.id === b?.id && a?.joinedAt === b?.joinedAt;
 }
 
 /** What the store keeps beside a leader's lease. */
@@ -54,5 +73,9 @@ export function toLeaseMetadata({ url, metadata, joinedAt }: Member): Record<str
 
 export function toLeader({ instance, metadata }: Pick<LockRecord, 'instance' | 'metadata'>): Member {
   const { url, joinedAt = '0', metadata: own = '{}' } = metadata;
-  return toMember({ id: instance, url, metadata: JSON.parse(own) as Record<string, string> }, Number(joinedAt));
+  return toMember(
+    { id: instance, url, metadata: JSON.parse(own) as Record<string, string> },
+    'leader',
+    Number(joinedAt),
+  );
 }

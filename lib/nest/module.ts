@@ -2,27 +2,24 @@ import {
   type BeforeApplicationShutdown,
   ConfigurableModuleBuilder,
   type DynamicModule,
-  type ExistingProvider,
-  type FactoryProvider,
   Inject,
   Module,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleDestroy,
   type OnModuleInit,
-  type Provider,
-  type Type,
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { SystemClock, type Timer } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { bindSlots } from '../decorators/wrap-method.js';
-import { LeaderService } from '../leader/leader.service.js';
-import { DEFAULT_REGISTRATION, leaderToken, lockServiceToken } from './injection.js';
-import { LockService } from './lock.service.js';
-import { type DistLockModuleOptions, resolveOptions } from './options.js';
-import { Registration } from './registration.js';
+import type { ElectionOptions } from './election-options.js';
+import { DEFAULT_ELECTION, DEFAULT_REGISTRATION, fireToken, leaderToken, lockServiceToken } from './injection.js';
+import { registerLeaderCallbacks } from './leader-callbacks.js';
+import type { DistLockModuleOptions } from './options.js';
+import { provideServices, REGISTRATION } from './providers.js';
+import type { Registration } from './registration.js';
 import { checkDecoratedClasses, checkShutdownHooks } from './start-checks.js';
 
 export interface DistLockModuleExtras {
@@ -32,8 +29,14 @@ export interface DistLockModuleExtras {
   name?: string;
 }
 
-// Known to this module only: the module class reaches its own registration without knowing its name.
-const REGISTRATION = 'DIST_LOCK_REGISTRATION';
+export interface DistLockModuleAsyncExtras {
+  /**
+   * The names of the elections that the factory configures, `default` among them if there is one: injection needs them
+   * before the factory has run. Default: `['default']`.
+   */
+  elections?: string[];
+}
+
 /** Applications may enable shutdown hooks after they have started. */
 const HOOKS_CHECKED_AFTER = 1000;
 
@@ -43,42 +46,20 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
     .setFactoryMethodName('createDistLockOptions')
     .setExtras<DistLockModuleExtras>({ isGlobal: true, name: DEFAULT_REGISTRATION }, (definition, extras) => {
       checkExtras(extras);
-      return {
-        ...definition,
-        global: extras.isGlobal ?? true,
-        ...servicesOf(extras.name ?? DEFAULT_REGISTRATION, definition.providers ?? []),
-      };
+      const name = extras.name ?? DEFAULT_REGISTRATION;
+      const services = provideServices(name, electionNames(extras as { elections?: unknown }), MODULE_OPTIONS_TOKEN);
+      const providers = [...(definition.providers ?? []), ...services.providers];
+      return { ...definition, global: extras.isGlobal ?? true, providers, exports: services.exports };
     })
     .build();
 
-function servicesOf(name: string, providers: Provider[]): Pick<DynamicModule, 'providers' | 'exports'> {
-  const services = [
-    ...provideService(name, lockServiceToken(name), LockService, ({ locks }) => locks),
-    ...provideService(name, leaderToken(name), LeaderService, ({ leader }) => leader),
-  ];
-  const registration: Provider = {
-    provide: REGISTRATION,
-    inject: [MODULE_OPTIONS_TOKEN],
-    useFactory: (options: DistLockModuleOptions) => new Registration(name, resolveOptions(options)),
-  };
-  return {
-    providers: [...providers, registration, ...services],
-    exports: services.map(({ provide }) => provide),
-  };
-}
-
-/** By its class, too, without a name: whoever overrides the class in a test overrides what decorated methods use. */
-function provideService<Service>(
-  name: string,
-  token: string,
-  type: Type<Service>,
-  useFactory: (registration: Registration) => Service,
-): (FactoryProvider | ExistingProvider)[] {
-  if (name !== DEFAULT_REGISTRATION) return [{ provide: token, inject: [REGISTRATION], useFactory }];
-  return [
-    { provide: type, inject: [REGISTRATION], useFactory },
-    { provide: token, useExisting: type },
-  ];
+/** Of what `forRoot` configures or `forRootAsync` lists. What is wrong with them is told when the options are checked. */
+function electionNames({ elections }: { elections?: unknown }): string[] {
+  if (!Array.isArray(elections)) return [DEFAULT_ELECTION];
+  const names = elections.map((election: unknown) =>
+    typeof election === 'string' ? election : ((election as ElectionOptions | null)?.name ?? DEFAULT_ELECTION),
+  );
+  return [...new Set(names)];
 }
 
 function checkExtras({ isGlobal, name }: DistLockModuleExtras): void {
@@ -112,7 +93,11 @@ export class DistLockModule
     return super.forRoot(options);
   }
 
-  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+  /** @throws LockConfigError at the start, too, when the elections are not those that `elections` lists */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE & DistLockModuleAsyncExtras): DynamicModule {
+    const check = new OptionsCheck('DistLockModule.forRootAsync()');
+    check.names(options.elections, 'elections');
+    check.done();
     return super.forRootAsync(options);
   }
 
@@ -120,11 +105,12 @@ export class DistLockModule
     this.refuseSecondRegistration();
     checkDecoratedClasses(this.discovery, this.registration);
     this.bindForeignInstances();
+    registerLeaderCallbacks(this.discovery, this.registration);
     await this.registration.connect();
   }
 
   onApplicationBootstrap(): void {
-    this.registration.startElection();
+    this.registration.startElections();
     if (process.env['NODE_ENV'] === 'test') return;
     const check = (): void => checkShutdownHooks(this.registration.logger);
     this.hooksCheck = new SystemClock().after(HOOKS_CHECKED_AFTER, check);
@@ -159,7 +145,12 @@ export class DistLockModule
 
   /** Property injection does not reach what a `useValue` or `useFactory` provider made. */
   private bindForeignInstances(): void {
-    const tokens = [lockServiceToken(this.registration.name), leaderToken(this.registration.name)];
+    const { name, configured } = this.registration;
+    const tokens = [
+      lockServiceToken(name),
+      fireToken(name),
+      ...configured.map((election) => leaderToken(name, election)),
+    ];
     const services = new Map(tokens.map((token) => [token, this.moduleRef.get<unknown>(token)]));
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       const instance: unknown = wrapper.isDependencyTreeStatic() ? wrapper.instance : undefined;

@@ -3,11 +3,11 @@ import type { Duration } from '../core/duration.js';
 import { newInstanceId } from '../core/holder.js';
 import type { LockDriver } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
-import { electionName, NAMESPACE } from '../core/store-key.js';
-import { driftMargin } from '../core/tenure.js';
+import { NAMESPACE } from '../core/store-key.js';
 import { MemoryDriver } from '../drivers/memory/memory.driver.js';
-import type { ElectionSettings } from '../leader/election.js';
+import type { ElectionSettings } from '../leader/election-settings.js';
 import type { InstanceInfo } from '../leader/leadership.js';
+import { type ElectionOptions, resolveElections } from './election-options.js';
 import type { LockSettings } from './lock.service.js';
 
 export interface DistLockModuleOptions {
@@ -33,26 +33,12 @@ export interface DistLockModuleOptions {
     /** Default: 10 s. */
     wait?: Duration | 'forever';
   };
-  /** Default: one election. */
+  /** Default: one election, named `default`. Others are injected with `@InjectLeader('name')`; `[]` is none at all. */
   elections?: ElectionOptions[];
   shutdown?: {
     /** For how long a shutdown waits for code that holds a lock or leads. Default: 10 s. */
     grace?: Duration;
   };
-}
-
-/** Timings as in client-go's leaderelection: lease duration > renew deadline > retry period. */
-export interface ElectionOptions {
-  /** How long others wait after the last renewal before one of them may lead. Default: 15 s. */
-  leaseDuration?: Duration;
-  /** How long a leader leads without a successful renewal. Default: 10 s, or two thirds of `leaseDuration`. */
-  renewDeadline?: Duration;
-  /** Time between two renewals, and between two tries to become leader. Default: 2 s, or a fifth of `renewDeadline`. */
-  retryPeriod?: Duration;
-  /** Takes part in the election from the start. Default: true. */
-  autoCampaign?: boolean;
-  /** Hands the lease over at shutdown instead of letting it run out. Default: true. */
-  releaseOnShutdown?: boolean;
 }
 
 /** All options of a registration, checked and with defaults. Durations are milliseconds. */
@@ -61,7 +47,7 @@ export interface ResolvedOptions {
   readonly failFast: boolean;
   readonly instance: InstanceInfo;
   readonly lock: LockSettings;
-  readonly election: ElectionSettings;
+  readonly elections: readonly ElectionSettings[];
   readonly grace: number;
 }
 
@@ -102,7 +88,7 @@ export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions 
       ttl: check.duration(lock.ttl, 'lock.ttl', 30 * SECOND, minTtl),
       wait: lock.wait === undefined ? 10 * SECOND : checkWait(check, lock.wait, 'lock.wait'),
     },
-    election: resolveElection(check, known.elections, namespace, minTtl, grace),
+    elections: resolveElections(check, known.elections, { namespace, minTtl, grace }),
     grace,
   };
   check.done();
@@ -137,61 +123,4 @@ function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['in
   }
   check.stringRecord(metadata, 'instance.metadata');
   return { id, url, metadata };
-}
-
-function resolveElection(
-  check: OptionsCheck,
-  elections: ElectionOptions[] = [{}],
-  namespace: string,
-  minTtl: number,
-  grace: number,
-): ElectionSettings {
-  if (!Array.isArray(elections) || elections.length !== 1) {
-    check.problem(
-      'elections: expected an array of one election. For a second one import the module again with a `name`.',
-    );
-    elections = [{}];
-  }
-  const path = 'elections[0]';
-  const options = check.object(elections[0], path, [
-    'leaseDuration',
-    'renewDeadline',
-    'retryPeriod',
-    'autoCampaign',
-    'releaseOnShutdown',
-  ]);
-  const { autoCampaign = true, releaseOnShutdown = true } = options;
-  check.ofType(autoCampaign, `${path}.autoCampaign`, 'boolean');
-  check.ofType(releaseOnShutdown, `${path}.releaseOnShutdown`, 'boolean');
-
-  const leaseDuration = check.duration(options.leaseDuration, `${path}.leaseDuration`, 15 * SECOND, minTtl);
-  const renewDeadline = check.duration(
-    options.renewDeadline,
-    `${path}.renewDeadline`,
-    Math.floor((leaseDuration * 2) / 3),
-  );
-  const retryPeriod = check.duration(options.retryPeriod, `${path}.retryPeriod`, Math.floor(renewDeadline / 5));
-  const longestDeadline = leaseDuration - driftMargin(leaseDuration) - 100;
-  if (renewDeadline > longestDeadline) {
-    check.problem(
-      `${path}: renewDeadline (${renewDeadline} ms) must be at most ${longestDeadline} ms with a leaseDuration of ` +
-        `${leaseDuration} ms, so that a leader stops before its lease can end.`,
-    );
-  }
-  if (renewDeadline <= 1.2 * retryPeriod) {
-    check.problem(
-      `${path}: renewDeadline (${renewDeadline} ms) must be more than 1.2 × retryPeriod (${retryPeriod} ms), so that ` +
-        'a renewal can be tried again.',
-    );
-  }
-  return {
-    election: 'default',
-    name: electionName(namespace, 'default'),
-    leaseDuration,
-    renewDeadline,
-    retryPeriod,
-    autoCampaign,
-    releaseOnShutdown,
-    grace,
-  };
 }

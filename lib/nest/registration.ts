@@ -3,9 +3,12 @@ import { Subject } from 'rxjs';
 import { SystemClock } from '../core/clock.js';
 import type { LockEvent } from '../core/events.js';
 import { LockManager } from '../core/lock-manager.js';
+import { firesScope } from '../core/store-key.js';
 import { Election } from '../leader/election.js';
+import { Fires } from '../leader/fires.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { DEFAULT_REGISTRATION } from './injection.js';
+import { ElectionSet, LeaderElections } from './leader-elections.js';
 import { LockService } from './lock.service.js';
 import type { ResolvedOptions } from './options.js';
 
@@ -13,7 +16,13 @@ import type { ResolvedOptions } from './options.js';
 export class Registration {
   readonly name: string;
   readonly locks: LockService;
-  readonly leader: LeaderService;
+  /** Undefined where the driver has no registry. */
+  readonly fires: Fires | undefined;
+  readonly elections: ElectionSet;
+  /** Names of the elections that the options configure. */
+  readonly configured: readonly string[];
+  /** For elections that are created at run time. */
+  readonly leaderElections: LeaderElections;
   readonly logger: Logger;
   /** The shortest TTL that the driver accepts, in milliseconds. */
   readonly minTtl: number;
@@ -22,7 +31,7 @@ export class Registration {
   readonly #events = new Subject<LockEvent>();
   readonly #clock = new SystemClock();
   #shutdownBegan: number | undefined;
-  #leaderStopped: Promise<void> | undefined;
+  #electionsStopped: Promise<void> | undefined;
   #ended: Promise<void> | undefined;
 
   constructor(name: string, options: ResolvedOptions) {
@@ -42,13 +51,27 @@ export class Registration {
       },
     });
     this.locks = new LockService(this.#manager, options.lock, this.#events.asObservable());
-    this.leader = new LeaderService(
-      (changed) =>
-        new Election(this.#manager, options.instance, options.election, {
-          changed,
-          problem: (message, cause) => this.logger.error(message, cause instanceof Error ? cause.stack : undefined),
-        }),
-    );
+    const { registry } = options.driver;
+    this.fires =
+      registry &&
+      new Fires({
+        registry,
+        scope: firesScope(options.lock.namespace),
+        instance: options.instance.id,
+        aliveFor: options.lock.ttl,
+        clock: this.#clock,
+        random: Math.random,
+        emit: (event) => this.#emit(event),
+      });
+    this.elections = new ElectionSet((settings) => (changed, report) => {
+      const problem = (message: string, cause?: unknown): void =>
+        this.logger.error(message, cause instanceof Error ? cause.stack : cause);
+      return new Election(this.#manager, options.instance, settings, { changed, report, problem });
+    });
+    this.configured = options.elections.map(({ election }) => election);
+    for (const settings of options.elections) this.elections.add(settings, LeaderService);
+    const { namespace, minTtl } = options.lock;
+    this.leaderElections = new LeaderElections(this.elections, { namespace, minTtl, grace: options.grace });
   }
 
   /** @throws DriverUnavailableError with `failFast`, when the store cannot be reached */
@@ -64,8 +87,8 @@ export class Registration {
     }
   }
 
-  startElection(): void {
-    this.leader.start();
+  startElections(): void {
+    this.elections.start();
   }
 
   /**
@@ -73,15 +96,15 @@ export class Registration {
    * period begins: Nest waits for requests before it calls `close`, and some end only when their lock's signal aborts.
    */
   beginShutdown(): void {
-    if (this.#leaderStopped) return;
+    if (this.#electionsStopped) return;
     this.#shutdownBegan = this.#clock.now();
-    this.#leaderStopped = this.leader.stop();
+    this.#electionsStopped = this.elections.stop();
     // A failure is reported by `close`, which awaits the same promise.
     this.#clock.after(this.#options.grace, () => void this.#end().catch(() => undefined));
   }
 
   async handOver(): Promise<void> {
-    await this.#leaderStopped;
+    await this.#electionsStopped;
   }
 
   /** Waits for what is left of the grace period until all locks are released, and disconnects. */
@@ -91,14 +114,28 @@ export class Registration {
   }
 
   #end(): Promise<void> {
-    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
-    this.#ended ??= this.#manager.close(Math.max(0, this.#options.grace - spent));
+    this.#ended ??= this.#endInOrder();
     return this.#ended;
+  }
+
+  /** Fires first: they may need locks, and say in the store that they are done. */
+  async #endInOrder(): Promise<void> {
+    await this.fires?.close(this.#graceLeft());
+    await this.#manager.close(this.#graceLeft());
+  }
+
+  #graceLeft(): number {
+    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
+    return Math.max(0, this.#options.grace - spent);
   }
 
   #emit(event: LockEvent): void {
     if (event.type === 'lost') {
       this.logger.warn(`Lock "${event.key}" was lost (${event.reason}) after ${Math.round(event.held)} ms.`);
+    }
+    if (event.type === 'fire-abandoned') {
+      const { job, by = 'unknown', instant } = event;
+      this.logger.error(`${job} of ${new Date(instant).toISOString()} was abandoned: instance ${by} died with it.`);
     }
     this.#events.next(event);
   }

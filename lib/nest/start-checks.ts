@@ -2,28 +2,42 @@ import type { Logger } from '@nestjs/common';
 import type { DiscoveryService } from '@nestjs/core';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
-import { isBackgroundHandler, isGuardedHandler, isScheduled, methodsOf } from '../decorators/framework-metadata.js';
-import { isLeaderOnly } from '../decorators/leader-only.js';
+import {
+  isBackgroundHandler,
+  isCron,
+  isGuardedHandler,
+  isProcessor,
+  isRoute,
+  isScheduled,
+  methodsOf,
+} from '../decorators/framework-metadata.js';
+import { forRequests, isLeaderOnly, type LeaderOnlyOptions } from '../decorators/leader-only.js';
+import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
 import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
-import { DEFAULT_REGISTRATION } from './injection.js';
-import { LEADER_ONLY } from './leader.guard.js';
+import { DEFAULT_REGISTRATION, fireToken } from './injection.js';
+import { LEADER_ONLY, type LeaderOnlyMetadata } from './leader.guard.js';
 import type { Registration } from './registration.js';
 
 /**
  * Finds decorators that cannot do what they say.
  *
  * @throws LockConfigError for `@LeaderOnly()` on a class in which it has no effect, for a scheduled or event method
- *   that it does not reach, and for a `@WithLock` whose TTL is too short for the driver
+ *   that it does not reach, for `redirect` and `forward` where there is no route, and for a `@WithLock` whose TTL is too short for the driver
  */
 export function checkDecoratedClasses(discovery: DiscoveryService, registration: Registration): void {
+  const jobs = new Map<string, string>();
   const wrappers = [...discovery.getProviders(), ...discovery.getControllers()];
   for (const type of new Set(wrappers.map(({ metatype }) => metatype))) {
     // The metatype of a factory provider is the factory, often an arrow function.
     if (typeof type !== 'function' || typeof type.prototype !== 'object') continue;
     const methods = methodsOf(type.prototype as object);
     if (Reflect.hasMetadata(LEADER_ONLY, type)) checkLeaderOnlyClass(type, methods);
-    for (const [name, method] of methods) checkLockedMethod(`${type.name}.${name}`, method, registration);
+    for (const [name, method] of methods) {
+      checkLeaderOnlyMethod(`${type.name}.${name}`, method);
+      checkOncePerTick(`${type.name}.${name}`, method, registration, jobs);
+      checkLockedMethod(`${type.name}.${name}`, method, registration);
+    }
   }
 }
 
@@ -38,20 +52,62 @@ export function checkShutdownHooks(logger: Logger): void {
 
 function checkLeaderOnlyClass(type: object & { name: string }, methods: ReadonlyMap<string, object>): void {
   const all = [...methods];
-  const isGated = ([, method]: [string, object]): boolean => isBackgroundHandler(method) || isGuardedHandler(method);
-  if (Reflect.hasOwnMetadata(LEADER_ONLY, type) && !all.some(isGated)) {
-    throw new LockConfigError(
-      `@LeaderOnly() on class ${type.name} has no effect: it has no route, message, cron, interval, timeout or event ` +
-        'handler. Decorate the methods that only the leader may run.',
-    );
+  const isJob = ([name, method]: [string, object]): boolean => isBackgroundHandler(method) || isProcessor(type, name);
+  const isGated = (entry: [string, object]): boolean => isJob(entry) || isGuardedHandler(entry[1]);
+  if (Reflect.hasOwnMetadata(LEADER_ONLY, type)) {
+    if (!all.some(isGated)) {
+      throw new LockConfigError(
+        `@LeaderOnly() on class ${type.name} has no effect: it has no route, message, cron, interval, timeout or event ` +
+          'handler. Decorate the methods that only the leader may run.',
+      );
+    }
+    const { otherwise } = Reflect.getOwnMetadata(LEADER_ONLY, type) as LeaderOnlyMetadata;
+    if (forRequests(otherwise) && !all.some(([, method]) => isRoute(method))) throw notARoute(type.name, otherwise);
   }
   // The decorator of a class wraps such methods when the class is defined; guards are inherited without it.
-  const missed = all.find(([, method]) => isBackgroundHandler(method) && !isLeaderOnly(method));
+  const missed = all.find((entry) => isJob(entry) && !isLeaderOnly(entry[1]));
   if (!missed) return;
   throw new LockConfigError(
     `${type.name}.${missed[0]} would run on every instance: class ${type.name} extends one under @LeaderOnly(), which ` +
       `does not reach the scheduled and event methods that a subclass adds. Decorate class ${type.name}, too.`,
   );
+}
+
+function checkLeaderOnlyMethod(label: string, method: object): void {
+  for (const { decorator, options } of wrappingsOf(method)) {
+    const { otherwise }: LeaderOnlyOptions = decorator === 'LeaderOnly' ? options : {};
+    if (forRequests(otherwise) && !isRoute(method)) throw notARoute(label, otherwise);
+  }
+}
+
+function notARoute(label: string, otherwise: LeaderOnlyOptions['otherwise']): LockConfigError {
+  return new LockConfigError(
+    `@LeaderOnly({ otherwise: '${otherwise}' }) on ${label}: only HTTP requests can be sent to the leader, and this ` +
+      "handles none. Use 'skip' or 'reject'.",
+  );
+}
+
+/** @param jobs the methods of the jobs that were seen so far, by the name of the job */
+function checkOncePerTick(
+  label: string,
+  method: object,
+  { name, fires }: Registration,
+  jobs: Map<string, string>,
+): void {
+  const wrappings = wrappingsOf(method);
+  const index = wrappings.findIndex(({ decorator }) => decorator === 'OncePerTick');
+  const settings = wrappings[index]?.options as OncePerTickSettings | undefined;
+  if (settings?.token !== fireToken(name)) return;
+  const refuse = (why: string): LockConfigError => new LockConfigError(`@OncePerTick() on ${label}: ${why}`);
+  if (!fires) throw refuse('the driver has no registry to keep claims in.');
+  if (!isCron(method)) throw refuse('only the fires of a @Cron() method have times that all instances share.');
+  if (wrappings.slice(index + 1).some(({ decorator }) => decorator === 'LeaderOnly')) {
+    throw refuse('a follower would claim the fire and then skip it. Write @LeaderOnly() above @OncePerTick().');
+  }
+  const job = settings.job ?? label;
+  const other = jobs.get(job);
+  if (other !== undefined) throw refuse(`${other} has the same job name "${job}". Give one of them another \`job\`.`);
+  jobs.set(job, label);
 }
 
 function checkLockedMethod(label: string, method: object, { name, logger, minTtl }: Registration): void {

@@ -168,6 +168,8 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
 
   async 'gives every grant of a key a larger fencing token'(bench) {
     const [first, second] = [await bench.instance(), await bench.instance()];
+    // Where leases take seconds to end, it is enough to wait for one of them.
+    const isSlow = bench.shortTtl(first) >= 1000;
     let last = 0;
     for (let round = 0; round < 20; round++) {
       const instance = round % 2 ? first : second;
@@ -178,7 +180,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
       assert.ok(fencingToken > last, `${fencingToken} is above ${last}`);
       last = fencingToken;
       if (round % 4 === 1) await instance.driver.cancel(claim);
-      else if (round % 4 !== 3) await instance.driver.release(claim);
+      else if (round % 4 !== 3 || (isSlow && round > 3)) await instance.driver.release(claim);
     }
   },
 
@@ -465,7 +467,8 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await grant(holder, held);
     const claim = bench.claim(waiter);
     await queue(waiter, claim);
-    await until(async () => (await holder.driver.inspect(held.key)) === null, 10_000, 'the lease ends');
+    const holderOf = async (): Promise<string | undefined> => (await holder.driver.inspect(held.key))?.holder;
+    await until(async () => (await holderOf()) !== held.holder, 10_000, 'the lease ends');
     await refuse(newcomer, bench.claim(newcomer), 'others came first');
     await waiter.granted(claim);
   },

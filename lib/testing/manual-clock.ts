@@ -42,7 +42,8 @@ export class ManualClock implements Clock {
       detached(next.task);
       await setImmediate();
     }
-    this.#now = end;
+    // A task may have blocked past it.
+    this.#now = Math.max(this.#now, end);
     await setImmediate();
   }
 

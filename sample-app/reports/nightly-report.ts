@@ -21,9 +21,9 @@ export class NightlyReport {
 
   constructor(private readonly replica: Replica) {}
 
-  /** The cron fires on every replica, and runs on the one that leads. */
+  /** The cron fires on every replica, and runs on the one that leads; a new leader runs what was missed in between. */
   @Cron(NIGHTLY)
-  @LeaderOnly()
+  @LeaderOnly({ catchUp: true })
   async run(): Promise<void> {
     const tick = currentTick();
     this.runs.push({ tick, startedAt: new Date() });

@@ -75,6 +75,10 @@ export const goals = [
   { workload: 'W7', goal: 'p50 against an empty PUBLISH', atMost: 2, measured: ratio('p50', 'publish-hop') },
   { workload: 'W7', goal: 'p50 against redis-semaphore', atMost: 0.2, measured: ratio('p50', 'redis-semaphore') },
   { workload: 'W8', goal: 'heap growth, bytes per operation', atMost: 5, measured: metric('bytes') },
+  { workload: 'E1', goal: 'p50 against etcd3', atMost: 0.8, measured: ratio('p50', 'etcd3') },
+  { workload: 'E1', goal: 'Node CPU per operation against etcd3', atMost: 0.8, measured: ratio('cpu', 'etcd3') },
+  { workload: 'E2', goal: 'ms without a lock, leader of etcd killed', atMost: 5000, measured: metric('gap') },
+  { workload: 'E3', goal: 'ms in which two believe', atMost: 0, measured: metric('both') },
   { workload: 'decorators', goal: '@WithLock, µs per call', atMost: 10, measured: metric('perCall', '@WithLock') },
   { workload: 'decorators', goal: '@LeaderOnly, µs per call', atMost: 2, measured: metric('perCall', '@LeaderOnly') },
 ];

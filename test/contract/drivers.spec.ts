@@ -1,7 +1,9 @@
+import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest';
+import { EtcdCluster } from '../support/etcd-server.js';
 import { RedisServer } from '../support/redis-server.js';
 
 describe('MemoryDriver', () => {
@@ -29,4 +31,13 @@ describe.each([3, 5])('RedlockDriver on %i servers', (size) => {
   afterAll(() => Promise.all(servers.map((server) => server.stop())));
   const create = (): RedlockDriver => new RedlockDriver({ servers: servers.map(({ url }) => url) });
   for (const { name, run } of driverContract({ create })) it(name, run);
+});
+
+describe.each([1, 3] as const)('EtcdDriver, members: %i', (members) => {
+  let cluster: EtcdCluster;
+  beforeAll(async () => {
+    cluster = await EtcdCluster.start({ members });
+  });
+  afterAll(() => cluster.stop());
+  for (const { name, run } of driverContract({ create: () => new EtcdDriver({ hosts: cluster.hosts }) })) it(name, run);
 });

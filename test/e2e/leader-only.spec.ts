@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { startPair } from './replica.js';
+import { freePort } from '../support/redis-server.js';
+import { ReplicaProcess, startPair, startRedis } from './replica.js';
 
 it('leader-only routes: 200 on the leader, 503 with the way to the leader elsewhere', async () => {
   const { leader, follower } = await startPair();
@@ -23,4 +24,27 @@ it('leader-only routes: 200 on the leader, 503 with the way to the leader elsewh
   expect((await fetch(`${follower.url}/admin/term`)).status).toBe(200);
   expect((await fetch(`${leader.url}/admin/term`)).status).toBe(503);
   expect((await follower.status()).term).toBeGreaterThan(term!);
+});
+
+it("the leader's page: a follower sends the browser there, and it lists who takes part", async () => {
+  const REDIS_URL = await startRedis();
+  const start = async (): Promise<ReplicaProcess> =>
+    ReplicaProcess.start({ REDIS_URL, PORT: String(await freePort()) });
+  const leader = await start();
+  await leader.waitForLine(/★ leads/);
+  const follower = await start();
+  await follower.waitForLine(/follows/);
+
+  const redirected = await fetch(`${follower.url}/leader?of=the+day`, { redirect: 'manual' });
+  expect(redirected.status).toBe(307);
+  expect(redirected.headers.get('Location')).toBe(`${leader.url}/leader?of=the+day`);
+
+  const page = await fetch(`${follower.url}/leader`);
+  expect(page.url).toBe(`${leader.url}/leader`);
+  expect(page.headers.get('Content-Type')).toContain('text/html');
+  const html = await page.text();
+  const { instance, term } = await leader.status();
+  expect(html).toContain(`${instance} leads`);
+  expect(html).toContain(`Term ${term}`);
+  expect(html.match(/<tr class="\w+">/g)).toEqual(['<tr class="leader">', '<tr class="candidate">']);
 });

@@ -67,7 +67,7 @@ export class ReplicaProcess {
     env: NodeJS.ProcessEnv,
     [command, ...args]: readonly [string, ...string[]] = [process.execPath, MAIN],
   ): Promise<ReplicaProcess> {
-    const { FORCE_COLOR: _forced, REDIS_URL: _redis, ...inherited } = process.env;
+    const { FORCE_COLOR: _forced, REDIS_URL: _redis, ETCD_HOSTS: _etcd, ...inherited } = process.env;
     const defaults = { NODE_ENV: '', PORT: '0', REPLICAS: '1' };
     const replica = new ReplicaProcess(command, args, { ...inherited, ...defaults, ...env });
     onTestFinished(async () => {

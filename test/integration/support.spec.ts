@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { Redis, type RedisOptions } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { FencedResource } from '../support/fenced-resource.mjs';
-import { findRedisServer } from '../support/find-redis.mjs';
+import { findEtcdServer, findRedisServer } from '../support/find-servers.mjs';
 import { RedisServer } from '../support/redis-server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 
@@ -47,6 +47,8 @@ describe('findRedisServer', () => {
     expect(findRedisServer()).toBe(process.execPath);
     vi.stubEnv('REDIS_SERVER_BIN', '/nowhere/redis-server');
     expect(findRedisServer).toThrow('REDIS_SERVER_BIN: /nowhere/redis-server is not an executable file.');
+    vi.stubEnv('ETCD_BIN', '/nowhere/etcd');
+    expect(findEtcdServer).toThrow('ETCD_BIN: /nowhere/etcd is not an executable file.');
   });
 
   it('looks on the PATH', () => {

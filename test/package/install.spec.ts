@@ -15,7 +15,9 @@ interface Manifest {
   readonly typesVersions: { readonly '*': Record<string, string[]> };
 }
 
-const ENTRIES = ['nestjs-dist-lock', 'nestjs-dist-lock/memory', 'nestjs-dist-lock/redis', 'nestjs-dist-lock/testing'];
+const NAMES = ['memory', 'redis', 'etcd', 'testing'];
+const ENTRIES = ['nestjs-dist-lock', ...NAMES.map((name) => `nestjs-dist-lock/${name}`)];
+const GRPC = ['@grpc/grpc-js@1.14.7', '@grpc/proto-loader@0.8.1'];
 
 interface Application {
   readonly name: string;
@@ -183,21 +185,26 @@ describe.each(APPLICATIONS)('$name', ({ type, nest, schedule, ioredis, build, mo
     expect(JSON.parse(output)).toEqual(REPORT);
   }
 
-  it('needs neither ioredis nor @nestjs/microservices for locks in memory', PATIENT, async () => {
-    for (const name of ['ioredis', '@nestjs/microservices']) {
+  it('needs neither ioredis nor gRPC nor @nestjs/microservices for locks in memory', PATIENT, async () => {
+    for (const name of ['ioredis', '@grpc', '@nestjs/microservices']) {
       expect(existsSync(join(consumer.folder, 'node_modules', name)), name).toBe(false);
     }
     expect(await consumer.compile({ ...build, skipLibCheck: true }, ['main.ts'])).toEqual([]);
     await expectReport(['dist/main.js'], {});
 
-    const { code, errors } = await consumer.node(['-e', "require('nestjs-dist-lock/redis')"]);
-    expect(code).toBe(1);
-    expect(errors).toContain("Cannot find package 'ioredis'");
+    for (const [entry, missing] of [
+      ['redis', 'ioredis'],
+      ['etcd', '@grpc/grpc-js'],
+    ]) {
+      const { code, errors } = await consumer.node(['-e', `require('nestjs-dist-lock/${entry}')`]);
+      expect(code).toBe(1);
+      expect(errors).toContain(`Cannot find package '${missing}'`);
+    }
   });
 
-  describe('with ioredis', () => {
+  describe('with ioredis and gRPC', () => {
     beforeAll(async () => {
-      await consumer.install(`ioredis@${ioredis}`);
+      await consumer.install(`ioredis@${ioredis}`, ...GRPC);
       expect(await consumer.compile({ ...build, skipLibCheck: true })).toEqual([]);
     }, INSTALL_TIME);
 
@@ -261,7 +268,7 @@ describe.each(APPLICATIONS)('$name', ({ type, nest, schedule, ioredis, build, mo
           return resolvedModule?.resolvedFileName.split('/nestjs-dist-lock/')[1] ?? 'not found';
         });
       const declarations = (format: 'esm' | 'cjs'): string[] =>
-        ['index', 'drivers/memory/index', 'drivers/redis/index', 'testing/index'].map(
+        ['index', 'drivers/memory/index', 'drivers/redis/index', 'drivers/etcd/index', 'testing/index'].map(
           (path) => `dist/${format}/${path}.d.ts`,
         );
       expect(found(CommonJS, Node10, undefined)).toEqual(declarations('cjs'));

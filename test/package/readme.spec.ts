@@ -77,6 +77,7 @@ describe('the README', () => {
       new main.LockNotAcquiredError('key', 1),
       new main.LockLostError('key', 1, 'gone'),
       new main.NotLeaderError('default', null, 1),
+      new main.MemberNotFoundError('default', 'a', []),
       new main.DriverUnavailableError('', { sent: false }),
       new main.LockServiceClosedError(),
       new main.NestedLockError('key'),
@@ -91,7 +92,8 @@ describe('the README', () => {
   });
 
   it('has a table of options that tells the truth', () => {
-    const { lock, election, grace, failFast, instance } = resolveOptions({});
+    const { lock, elections, grace, failFast, instance } = resolveOptions({});
+    const election = elections[0]!;
     const real: Record<string, unknown> = {
       allowMemoryInProduction: false,
       failFast,
@@ -99,6 +101,8 @@ describe('the README', () => {
       'instance.metadata': instance.metadata,
       'lock.ttl': lock.ttl,
       'lock.wait': lock.wait,
+      'elections[0].name': election.election,
+      'elections[0].priority': election.priority,
       'elections[0].leaseDuration': election.leaseDuration,
       'elections[0].renewDeadline': election.renewDeadline,
       'elections[0].retryPeriod': election.retryPeriod,
@@ -108,7 +112,7 @@ describe('the README', () => {
       isGlobal: true,
     };
     const rows = new Map(table('## Options').map(([option = '', value = '']) => [option, value]));
-    const withoutDefault = ['driver', 'instance.id', 'instance.url', 'name'];
+    const withoutDefault = ['driver', 'instance.id', 'instance.url', 'name', 'elections[0].namespace'];
     expect([...rows.keys()].sort()).toEqual([...Object.keys(real), ...withoutDefault].sort());
     for (const [option, expected] of Object.entries(real)) {
       const written = rows.get(option)!;

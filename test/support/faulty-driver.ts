@@ -8,6 +8,7 @@ import type {
   LeaseRef,
   LockDriver,
 } from '../../lib/core/lock-driver.js';
+import type { Registry } from '../../lib/core/registry.js';
 
 type Call = 'acquire' | 'cancel' | 'renew' | 'release' | 'reserve';
 
@@ -33,6 +34,13 @@ export class FaultyDriver implements LockDriver {
   unreachable = false;
   /** While set, what the store says by itself does not arrive. */
   deaf = false;
+  /** While set, the registry does not answer. */
+  registryHangs = false;
+  /** Milliseconds after which the registry executes a request. */
+  registryTakes = 0;
+  inspections = 0;
+  /** Requests to the registry. */
+  registryCalls = 0;
   /** Milliseconds that what the store says by itself is late. */
   eventsLate = 0;
   readonly #store: LockDriver;
@@ -47,6 +55,18 @@ export class FaultyDriver implements LockDriver {
 
   get capabilities(): DriverCapabilities {
     return this.#store.capabilities;
+  }
+
+  get registry(): Registry | undefined {
+    const { registry } = this.#store;
+    if (!registry) return undefined;
+    return {
+      put: (...args) => this.#fact(() => registry.put(...args)),
+      remove: (...args) => this.#fact(() => registry.remove(...args)),
+      list: (...args) => this.#fact(() => registry.list(...args)),
+      advance: (...args) => this.#fact(() => registry.advance(...args)),
+      watch: (scope, changed) => registry.watch(scope, () => this.deaf || changed()),
+    };
   }
 
   /** The next call of this kind, and those after it, meet these faults in turn. */
@@ -84,16 +104,26 @@ export class FaultyDriver implements LockDriver {
     return this.#run('renew', leases, () => this.#store.renew(leases));
   }
 
-  release(lease: LeaseRef): Promise<boolean> {
-    return this.#run('release', [lease], () => this.#store.release(lease));
+  release(lease: LeaseRef, to?: string): Promise<boolean> {
+    return this.#run('release', [lease], () => this.#store.release(lease, to));
   }
 
   reserve(lease: LeaseRef): ReturnType<NonNullable<LockDriver['reserve']>> {
     return this.#run('reserve', [lease], () => this.#store.reserve!(lease));
   }
 
-  inspect(key: string): ReturnType<LockDriver['inspect']> {
+  async inspect(key: string): ReturnType<LockDriver['inspect']> {
+    this.inspections++;
+    if (this.unreachable) throw new DriverUnavailableError('Not connected.', { sent: false });
     return this.#store.inspect(key);
+  }
+
+  async #fact<T>(execute: () => Promise<T>): Promise<T> {
+    this.registryCalls++;
+    if (this.registryHangs) return new Promise(() => {});
+    if (this.unreachable) throw new DriverUnavailableError('Not connected.', { sent: false });
+    if (this.registryTakes > 0) await this.#pass(this.registryTakes);
+    return execute();
   }
 
   async #run<T>(call: Call, leases: readonly LeaseRef[], execute: () => Promise<T>): Promise<T> {

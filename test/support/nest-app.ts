@@ -56,16 +56,16 @@ export interface HttpApp {
 
 /** An application that listens. `prepare` runs before it is initialised. */
 export async function serve(
-  options: AppOptions & { adapter?: AbstractHttpAdapter },
+  options: AppOptions & { adapter?: AbstractHttpAdapter; port?: number; rawBody?: boolean },
   prepare: (app: INestApplication<Server>) => unknown = () => undefined,
 ): Promise<HttpApp> {
-  const { adapter, ...rest } = options;
+  const { adapter, port = 0, rawBody = false, ...rest } = options;
   const module = await build(rest);
   const app = closing<INestApplication<Server>>(
-    adapter ? module.createNestApplication(adapter) : module.createNestApplication(),
+    adapter ? module.createNestApplication(adapter, { rawBody }) : module.createNestApplication({ rawBody }),
   );
   await prepare(app);
-  await app.listen(0, '127.0.0.1');
+  await app.listen(port, '127.0.0.1');
   return { app, url: `http://127.0.0.1:${portOf(app.getHttpServer())}` };
 }
 

@@ -4,7 +4,7 @@ import { mkdtempSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findRedisServer } from './find-redis.mjs';
+import { findRedisServer } from './find-servers.mjs';
 
 export interface RedisServerOptions {
   /** Added after the defaults, which they override: no persistence, loopback only. */
@@ -98,7 +98,7 @@ export class RedisServer {
   /** Resolves when the server accepts connections. */
   #launch(): Promise<void> {
     const binary = findRedisServer();
-    if (!binary) throw new Error('redis-server not found: run node test/support/find-redis.mjs');
+    if (!binary) throw new Error('redis-server not found: run node test/support/find-servers.mjs');
     const child = spawn(binary, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], env: this.#env });
     this.#process = child;
     this.#guard.stdin.write(`${child.pid ?? ''}\n`);
@@ -123,7 +123,7 @@ function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -1,11 +1,14 @@
 import { Command, type Redis } from 'ioredis';
+import { type Linked, LinkedList } from '../../core/linked-list.js';
 import { detached } from '../../core/call-chain.js';
 
 /**
  * An EVALSHA that encodes itself at once where all of it is ASCII, as it almost always is. What ioredis does for each
  * argument of any command costs more than the rest of the way to the socket.
  */
-export class ScriptCommand extends Command {
+export class ScriptCommand extends Command implements Linked<ScriptCommand> {
+  before: ScriptCommand | undefined;
+  after: ScriptCommand | undefined;
   readonly sentAt = performance.now();
 
   constructor(sha: string, keys: readonly string[], args: readonly (string | number)[]) {
@@ -27,7 +30,7 @@ export class ScriptCommand extends Command {
 export class AnswerTimeout {
   readonly #limit: number;
   /** The oldest first. */
-  readonly #unanswered = new Set<ScriptCommand>();
+  readonly #unanswered = new LinkedList<ScriptCommand>();
   #timer: NodeJS.Timeout | undefined;
 
   /** @param limit milliseconds */
@@ -36,12 +39,12 @@ export class AnswerTimeout {
   }
 
   async send(client: Redis, command: ScriptCommand): Promise<unknown> {
-    this.#unanswered.add(command);
+    this.#unanswered.append(command);
     if (!this.#timer) this.#arm(this.#limit);
     try {
       return await client.sendCommand(command);
     } finally {
-      this.#unanswered.delete(command);
+      this.#unanswered.remove(command);
     }
   }
 
@@ -52,10 +55,10 @@ export class AnswerTimeout {
   #tick(): void {
     this.#timer = undefined;
     const now = performance.now();
-    for (const command of this.#unanswered) {
+    for (const command of this.#unanswered.items()) {
       const left = command.sentAt + this.#limit - now;
       if (left > 0) return this.#arm(Math.ceil(left));
-      this.#unanswered.delete(command);
+      this.#unanswered.remove(command);
       command.reject(new Error('Command timed out'));
     }
   }

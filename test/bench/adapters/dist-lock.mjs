@@ -1,6 +1,6 @@
 // This package, through its public API: a Nest application with DistLockModule and RedisDriver, and its LockService;
 // `~quorum` with RedlockDriver.
-import { openLocks } from '../harness/application.mjs';
+import { openLocks, openQuorumLocks } from '../harness/application.mjs';
 
 export const kind = 'ours';
 /** No script can call these, so they are what the driver sends itself. */
@@ -14,7 +14,9 @@ export const contestants = [
 ];
 
 export async function open({ port }, { applications = 0, ports } = {}) {
-  const opened = await Promise.all(Array.from({ length: applications || 1 }, () => openLocks(port, ports)));
+  const opened = await Promise.all(
+    Array.from({ length: applications || 1 }, () => (ports ? openQuorumLocks(ports) : openLocks(port))),
+  );
   const idle = opened.map(({ locks }) => locks);
   const service = () => (applications ? idle.pop() : idle[0]);
   const done = (locks) => applications && idle.push(locks);

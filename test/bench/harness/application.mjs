@@ -3,18 +3,27 @@ import 'reflect-metadata';
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { DistLockModule, LeaderOnly, LeaderService, LockService, WithLock } from 'nestjs-dist-lock';
+import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { filter, firstValueFrom } from 'rxjs';
 
-/** An application whose locks are in Redis, with `ports` in a quorum of servers. It takes part in no election. */
-export async function openLocks(port, ports) {
-  const module = DistLockModule.forRoot({
-    driver: ports
-      ? new RedlockDriver({ servers: ports.map((each) => ({ host: '127.0.0.1', port: each })) })
-      : new RedisDriver({ host: '127.0.0.1', port }),
-    elections: [{ autoCampaign: false }],
-    failFast: true,
-  });
+/** An application whose locks are in Redis. It takes part in no election. */
+export function openLocks(port) {
+  return openLocksOf(new RedisDriver({ host: '127.0.0.1', port }));
+}
+
+/** The same on a quorum of servers. */
+export function openQuorumLocks(ports) {
+  return openLocksOf(new RedlockDriver({ servers: ports.map((port) => ({ host: '127.0.0.1', port })) }));
+}
+
+/** The same on etcd. */
+export function openEtcdLocks(hosts) {
+  return openLocksOf(new EtcdDriver({ hosts }));
+}
+
+async function openLocksOf(driver) {
+  const module = DistLockModule.forRoot({ driver, elections: [{ autoCampaign: false }], failFast: true });
   const application = await open(module);
   return { locks: application.get(LockService), close: () => application.close() };
 }

@@ -10,7 +10,7 @@ import { WorkerProcess } from './worker-process.mjs';
  * - `run(bench)`: arranges the tasks and records, for each round and contestant, one row of metrics
  * - `columns`: [{ metric, title, total? }] of the report, and `ratios`: [{ metric, to }]
  * - perhaps `waits` (there is waiting), `renews` (locks are kept), `pinned` (server and workers share one CPU),
- *   `takesPart(contestant)`, or its own `contestants`
+ *   `takesPart(contestant)`, or its own `contestants`, or `startServer()` where that is not a Redis server
  */
 export async function runWorkload(workload, contestants, settings, progress) {
   const cpu = workload.pinned ? pinnableCpu() : undefined;
@@ -23,7 +23,7 @@ export async function runWorkload(workload, contestants, settings, progress) {
     );
   }
   try {
-    run.server = await RedisServer.start(cpu);
+    run.server = await (workload.startServer ?? RedisServer.start)(cpu);
     await workload.run(run);
   } finally {
     await run.end();
@@ -57,8 +57,13 @@ class Run {
   }
 
   /** A worker in which these contestants are open. */
-  async start(...contestants) {
-    const worker = await WorkerProcess.start(this.#workload.url, this.server.port, this.#cpu);
+  start(...contestants) {
+    return this.startAt(this.server.port, ...contestants);
+  }
+
+  /** As `start`, but it reaches the server through other ports. */
+  async startAt(port, ...contestants) {
+    const worker = await WorkerProcess.start(this.#workload.url, port, this.#cpu);
     this.#workers.push(worker);
     for (const contestant of contestants) await worker.open(contestant);
     return worker;

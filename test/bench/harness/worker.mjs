@@ -6,7 +6,8 @@ const locks = new Map();
 const requests = {
   async open({ name, url, settings }) {
     const { open } = await import(url);
-    locks.set(name, await open({ port: Number(port) }, settings));
+    const hosts = port.split(',').map((each) => `127.0.0.1:${each}`);
+    locks.set(name, await open({ port: Number(port), hosts }, settings));
   },
   run: ({ task, name, args }) => tasks[task](locks.get(name), args),
 };

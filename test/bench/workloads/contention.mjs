@@ -10,14 +10,6 @@ const TTL = 10_000;
 const GRACE = 10_000;
 
 export const tasks = {
-  /** So that the first calls of a fresh process are not measured. */
-  async warmUp(lock, { turns }) {
-    for (let turn = 0; turn < turns; turn++) {
-      const release = await lock.acquire('warm-up', TTL);
-      await release();
-    }
-  },
-
   /** Callers that take the lock and release it, at once or after `hold` milliseconds, again and again. */
   async contend(lock, { key, callers, from, until, patience, hold = 0 }) {
     const holds = [];
@@ -88,9 +80,10 @@ function start(bench, contestant) {
   return Promise.all(Array.from({ length: bench.settings.processes }, () => bench.start(contestant)));
 }
 
-/** One process after the other: all use the same key. */
-async function warmUp({ settings }, workers, contestant) {
-  for (const worker of workers) await worker.run('warmUp', contestant, { turns: settings.warmUp });
+/** A fresh process is slow, for seconds where it gets the lock a few hundred times a second: not what services are. */
+async function warmUp(bench, workers, contestant) {
+  const { warmUp: ms } = bench.settings;
+  await measure(bench, workers, contestant, { key: `${contestant.name}:warm-up`, ms, patience: ms });
 }
 
 async function measure(bench, workers, contestant, { ms, ...how }) {
@@ -140,8 +133,8 @@ export const workloads = [
     ],
     ratios: [{ metric: 'handOffsPerSecond', to: 'redlock' }],
     waits: true,
-    settings: { rounds: 5, ms: 1500, processes: 8, callers: 1, warmUp: 300 },
-    smoke: { rounds: 1, ms: 150, processes: 3, warmUp: 20 },
+    settings: { rounds: 5, ms: 1500, processes: 8, callers: 1, warmUp: 8000 },
+    smoke: { rounds: 1, ms: 150, processes: 3, warmUp: 100 },
     run: inSharedProcesses,
   },
   {
@@ -156,8 +149,8 @@ export const workloads = [
     ],
     ratios: [{ metric: 'acquisitionsPerSecond', to: 'redlock' }],
     waits: true,
-    settings: { rounds: 5, ms: 800, processes: 1, callers: 100, warmUp: 300 },
-    smoke: { rounds: 1, ms: 150, warmUp: 20 },
+    settings: { rounds: 5, ms: 800, processes: 1, callers: 100, warmUp: 1500 },
+    smoke: { rounds: 1, ms: 150, warmUp: 100 },
     run: inFreshProcesses,
   },
   {
@@ -172,8 +165,8 @@ export const workloads = [
     ],
     ratios: [{ metric: 'acquisitionsPerSecond', to: 'dist-lock~apart' }],
     takesPart: ({ kind }) => kind === 'ours',
-    settings: { rounds: 5, ms: 800, processes: 2, callers: 8, warmUp: 300 },
-    smoke: { rounds: 1, ms: 150, warmUp: 20 },
+    settings: { rounds: 5, ms: 800, processes: 2, callers: 8, warmUp: 1500 },
+    smoke: { rounds: 1, ms: 150, warmUp: 100 },
     run: inFreshProcesses,
   },
 ];

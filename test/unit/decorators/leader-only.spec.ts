@@ -2,12 +2,14 @@ import { Controller, Get, Injectable, SetMetadata } from '@nestjs/common';
 import { OnEvent } from '@nestjs/event-emitter';
 import { MessagePattern } from '@nestjs/microservices';
 import { Cron, Interval, Timeout } from '@nestjs/schedule';
+import type { TestingModule } from '@nestjs/testing';
 import {
   bindDistLock,
   type BoundServices,
   currentLock,
   LeaderOnly,
   type LeaderOnlyOptions,
+  LeaderService,
   LockConfigError,
   LockNotBoundError,
   NotLeaderError,
@@ -15,7 +17,8 @@ import {
   WithLock,
 } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { outcome } from '../../support/engine.js';
 import { compile, knownLeader, leading, start, startError, startLeader } from '../../support/nest-app.js';
 
 type Type<T> = new () => T;
@@ -251,6 +254,101 @@ describe('where nobody can receive an error, a method under @LeaderOnly is skipp
   });
 });
 
+describe('a method under @Timeout and @LeaderOnly', () => {
+  @Injectable()
+  class Warmup {
+    @Timeout(3_600_000)
+    @LeaderOnly()
+    async timeout(): Promise<string | undefined> {
+      return 'ran';
+    }
+
+    @Interval(3_600_000)
+    @LeaderOnly()
+    async interval(): Promise<string | undefined> {
+      return 'ran';
+    }
+  }
+
+  it('waits until it is known who leads: it fires once, and nobody leads just after the start', async () => {
+    const driver = new MemoryDriver();
+    const elections = [{ autoCampaign: false, retryPeriod: 50 }];
+    const replica = (): Promise<TestingModule> => start({ locks: { driver, elections }, providers: [Warmup] });
+    const [a, b] = await Promise.all([replica(), replica()]);
+    const outcomes = [a, b].map((app) => outcome(app.get(Warmup).timeout()));
+    expect(await a.get(Warmup).interval()).toBeUndefined();
+    expect(outcomes).toMatchObject([{ settled: false }, { settled: false }]);
+    await a.get(LeaderService).campaign();
+    await vi.waitUntil(() => outcomes.every(({ settled }) => settled));
+    expect(outcomes.map(({ value }) => value)).toEqual(['ran', undefined]);
+  });
+
+  it('is skipped when the application ends before anybody led', async () => {
+    const elections = [{ autoCampaign: false }];
+    const app = await start({ locks: { elections }, providers: [Warmup] });
+    const waiting = app.get(Warmup).timeout();
+    await app.close();
+    expect(await waiting).toBeUndefined();
+  });
+});
+
+describe('`redirect` and `forward` are refused at start where there is no HTTP request', () => {
+  class OnCron {
+    @Cron('0 2 * * *')
+    @LeaderOnly({ otherwise: 'redirect' })
+    async run(): Promise<void> {}
+  }
+  class OnMethod {
+    @LeaderOnly({ otherwise: 'forward' })
+    async run(): Promise<void> {}
+  }
+  class OnMessage {
+    @MessagePattern('m')
+    @LeaderOnly({ otherwise: 'forward' })
+    async run(): Promise<void> {}
+  }
+  @LeaderOnly({ otherwise: 'forward' })
+  class OnJobs {
+    @Cron('0 2 * * *')
+    async run(): Promise<void> {}
+  }
+
+  it.each([
+    [OnCron, 'redirect', 'OnCron.run'],
+    [OnMethod, 'forward', 'OnMethod.run'],
+    [OnMessage, 'forward', 'OnMessage.run'],
+    [OnJobs, 'forward', 'OnJobs'],
+  ])('%o', async (type, otherwise, label) => {
+    expect(await startError(compile({ providers: [type] }))).toEqual(
+      new LockConfigError(
+        `@LeaderOnly({ otherwise: '${otherwise}' }) on ${label}: only HTTP requests can be sent to the leader, and this ` +
+          "handles none. Use 'skip' or 'reject'.",
+      ),
+    );
+  });
+
+  it('but not on a class that has routes, too: its jobs are skipped', async () => {
+    @LeaderOnly({ otherwise: 'forward' })
+    @Controller()
+    class Mixed {
+      @Get()
+      get(): string {
+        return 'route';
+      }
+
+      @Cron('0 2 * * *')
+      async run(): Promise<string> {
+        return 'job';
+      }
+    }
+    const driver = new MemoryDriver();
+    await startLeader(driver);
+    const app = await start({ locks: { driver }, controllers: [Mixed] });
+    await knownLeader(app);
+    expect(await app.get(Mixed).run()).toBeUndefined();
+  });
+});
+
 describe('a class under @LeaderOnly', () => {
   class Base {
     @Cron('0 2 * * *')
@@ -376,11 +474,28 @@ describe('a class under @LeaderOnly', () => {
 describe('a wrong option of @LeaderOnly is refused where it is written', () => {
   it.each<[unknown, string]>([
     [{ name: 5 }, '@LeaderOnly: name: expected a string.'],
-    [{ otherwise: 'wait' }, "@LeaderOnly: otherwise: expected 'skip' or 'reject'."],
-    [{ leader: true }, '@LeaderOnly: leader: unknown option. Known: name, otherwise.'],
-    ['billing', '@LeaderOnly: options: expected an object.'],
+    [{ otherwise: 'wait' }, "@LeaderOnly: otherwise: expected 'skip', 'reject', 'redirect', 'forward'."],
+    [{ leader: true }, '@LeaderOnly: leader: unknown option. Known: election, name, otherwise, timeout, catchUp.'],
+    [['billing'], '@LeaderOnly: options: expected an object.'],
+    ['', '@LeaderOnly: election: must not be empty.'],
+    [{ election: 5 }, '@LeaderOnly: election: expected a string.'],
+    [{ timeout: '1s' }, "@LeaderOnly: timeout: has no effect without 'forward'."],
+    [
+      { otherwise: 'forward', timeout: 'soon' },
+      `@LeaderOnly: timeout: "soon" is not a duration. Use milliseconds (5000) or a string with a unit: '500ms', '30s', '2m', '1h', '1d'.`,
+    ],
   ])('%o', (options, text) => {
     expect(() => LeaderOnly(options as LeaderOnlyOptions)).toThrow(new LockConfigError(text));
+  });
+
+  it('and so is `catchUp` on a class that has nothing to catch up with', () => {
+    class Jobs {
+      @Interval(1000)
+      run(): void {}
+    }
+    expect(() => LeaderOnly({ catchUp: true })(Jobs)).toThrow(
+      new LockConfigError('@LeaderOnly({ catchUp: true }) on class Jobs has no effect: it has no @Cron() method.'),
+    );
   });
 
   it('and so is a static method', () => {

@@ -1,46 +1,9 @@
-import { type LeadershipState, LockServiceClosedError, NotLeaderError, type Term } from 'nestjs-dist-lock';
+import { LockServiceClosedError, NotLeaderError, type Term } from 'nestjs-dist-lock';
 import { interval, map, of } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Election, type ElectionSettings } from '../../../lib/leader/election.js';
-import { LeaderService } from '../../../lib/leader/leader.service.js';
+import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
+import { Candidate } from '../../support/candidate.js';
 import { Engine, outcome, request } from '../../support/engine.js';
-
-class Candidate {
-  readonly states: LeadershipState[] = [];
-  readonly problems: string[] = [];
-  readonly leader: LeaderService;
-
-  constructor(
-    readonly engine: Engine,
-    id: string,
-    settings: Partial<ElectionSettings> = {},
-  ) {
-    this.leader = new LeaderService(
-      (changed) =>
-        new Election(
-          engine.manager,
-          { id, url: `http://${id}`, metadata: { zone: 'x' } },
-          {
-            election: 'default',
-            name: 'test:e:default',
-            leaseDuration: 15_000,
-            renewDeadline: 10_000,
-            retryPeriod: 2000,
-            autoCampaign: true,
-            releaseOnShutdown: true,
-            grace: 5000,
-            ...settings,
-          },
-          { changed, problem: (message) => this.problems.push(message) },
-        ),
-    );
-    this.leader.state$.subscribe((state) => this.states.push(state));
-  }
-
-  get roles(): string[] {
-    return this.states.map(({ role }) => role);
-  }
-}
 
 // DESIGN §4, rule 9.
 describe('an election', () => {
@@ -54,14 +17,10 @@ describe('an election', () => {
     b = new Candidate(engine.peer('b'), 'b', settings);
   };
   const start = async (): Promise<void> => {
-    a.leader.start();
+    await a.start();
     await advance(0);
-    b.leader.start();
+    await b.start();
     await advance(10);
-  };
-  const cutOff = (candidate: Candidate): void => {
-    candidate.engine.driver.unreachable = true;
-    candidate.engine.driver.deaf = true;
   };
   beforeEach(() => pair());
 
@@ -103,7 +62,7 @@ describe('an election', () => {
 
   it('passes on when the leader dies, after its lease has run out', async () => {
     await start();
-    cutOff(a);
+    a.cutOff();
     a.engine.driver.calls.length = 0;
     await advance(15_000 - 20);
     expect(b.leader.isLeader()).toBe(false);
@@ -115,7 +74,7 @@ describe('an election', () => {
     await start();
     const { signal } = a.leader.assertLeader();
     await advance(1990);
-    cutOff(a);
+    a.cutOff();
     await advance(9_990);
     expect(a.leader.isLeader()).toBe(true);
     await advance(20);
@@ -143,10 +102,10 @@ describe('an election', () => {
     await start();
     clock().block(20_000);
     const seen: string[] = [];
-    a.leader.state$.subscribe(({ role }) => seen.push(role));
-    expect(seen).toEqual(['stepping-down']);
+    a.leader.state$.subscribe(({ role, leader }) => seen.push(`${role}, led by ${leader?.id}`));
+    expect(seen).toEqual(['stepping-down, led by undefined']);
     await advance(10);
-    expect(seen.filter((role) => role === 'stepping-down')).toHaveLength(1);
+    expect(new Set(seen).size).toBe(seen.length);
   });
 
   it('never ends campaigning because of an error', async () => {
@@ -162,10 +121,9 @@ describe('an election', () => {
 
   it('is entered again after a loss', async () => {
     await start();
-    cutOff(a);
+    a.cutOff();
     await advance(30_000);
-    a.engine.driver.unreachable = false;
-    a.engine.driver.deaf = false;
+    a.reconnect();
     await advance(5000);
     expect(a.leader.state).toMatchObject({ role: 'candidate', leader: { id: 'b' } });
     await b.leader.stop();
@@ -187,7 +145,7 @@ describe('an election', () => {
 
   it('is not inherited by a restarted process with the same instance id', async () => {
     await start();
-    cutOff(a);
+    a.cutOff();
     const restarted = new Candidate(a.engine.peer('a'), 'a');
     restarted.leader.start();
     await advance(5000);
@@ -235,10 +193,9 @@ describe('an election', () => {
 
     it('is not campaigned for before the work of the earlier term has ended', async () => {
       const { finish } = await leadWithWork();
-      cutOff(a);
+      a.cutOff();
       await advance(12_000);
-      a.engine.driver.unreachable = false;
-      a.engine.driver.deaf = false;
+      a.reconnect();
       await advance(10_000);
       await b.leader.stop();
       await advance(60_000);
@@ -268,7 +225,7 @@ describe('an election', () => {
       ['leader work of another election', (resign) => b.leader.runAsLeader(resign)],
     ])('can be resigned from inside that work through %s', async (_where, through) => {
       pair();
-      b = new Candidate(a.engine, 'a', { election: 'other', name: 'test:e:other' });
+      b = new Candidate(a.engine, 'a', { election: 'other', name: 'test:e:other', membersScope: 'test:m:other' });
       a.leader.start();
       b.leader.start();
       await advance(10);

@@ -70,7 +70,7 @@ describe('the services reach an instance', () => {
     const acquired: string[] = [];
     app
       .get(LockService)
-      .events$.pipe(filter(({ type }) => type === 'acquired'))
+      .events$.pipe(filter((event) => event.type === 'acquired'))
       .subscribe(({ key }) => acquired.push(key));
     expect(await app.get(Overriding).charge('2')).toBe('order:2 2 child Overriding');
     expect(acquired).toEqual(['order:2']);

@@ -1,5 +1,5 @@
 /**
- * What the compiler accepts under `@WithLock` and `@LeaderOnly`, and what it refuses. Nothing here runs: `npm run
+ * What the compiler accepts under `@WithLock`, `@LeaderOnly` and the callbacks of an election, and what it refuses. Nothing here runs: `npm run
  * typecheck` fails where a valid form is refused, and where a `@ts-expect-error` expects an error that is not there.
  */
 import {
@@ -8,7 +8,13 @@ import {
   type LeaderOnlyOptions,
   type Lock,
   lockKey,
+  type Member,
+  OncePerTick,
   type OnContention,
+  OnNewLeader,
+  OnStartedLeading,
+  OnStoppedLeading,
+  type StartedLeading,
   WithLock,
   type WithLockOptions,
 } from 'nestjs-dist-lock';
@@ -112,6 +118,29 @@ abstract class Accepted {
   @LeaderOnly()
   async leads(_id: string): Promise<number> {
     return 1;
+  }
+
+  @LeaderOnly('reports')
+  async leadsAnElection(_id: string): Promise<number> {
+    return 1;
+  }
+
+  @LeaderOnly({ election: 'reports', otherwise: 'forward', timeout: '5s' })
+  async forwards(): Promise<number> {
+    return 1;
+  }
+
+  @LeaderOnly({ otherwise: 'redirect', catchUp: true })
+  async redirects(): Promise<number> {
+    return 1;
+  }
+
+  @OncePerTick()
+  async oncePerTick(): Promise<void> {}
+
+  @OncePerTick({ job: 'job', tolerance: '500ms', catchUp: true, name: 'orders' })
+  async oncePerTickMaybe(): Promise<number | undefined> {
+    return undefined;
   }
 
   @LeaderOnly(anyLeaderOptions)
@@ -314,4 +343,76 @@ class RefusedByLeaderOnly {
   }
 }
 
-export type { Accepted, AcceptedAbstractClass, AcceptedClass, RefusedByLeaderOnly, RefusedByWithLock };
+class AcceptedCallbacks {
+  @OnStartedLeading()
+  async started({ term, signal }: StartedLeading): Promise<number> {
+    return signal.aborted ? 0 : term.number;
+  }
+
+  @OnStoppedLeading('reports')
+  stopped(_reason: string): void {}
+
+  @OnNewLeader({ election: 'reports', name: 'orders' })
+  protected follow({ id }: Pick<Member, 'id'>): string {
+    return id;
+  }
+
+  @OnStartedLeading()
+  @OnStoppedLeading()
+  @OnNewLeader()
+  takesNothing(): void {}
+}
+
+class RefusedCallbacks {
+  // @ts-expect-error it is called with the term and its signal
+  @OnStartedLeading()
+  started(_reason: string): void {}
+
+  // @ts-expect-error it is called with the reason alone
+  @OnStoppedLeading()
+  stopped(_reason: string, _code: number): void {}
+
+  // @ts-expect-error it is called with the member
+  @OnNewLeader()
+  follow(_leader: { address: string }): void {}
+
+  // @ts-expect-error an unknown option
+  @OnNewLeader({ elections: 'reports' })
+  unknownOption(): void {}
+
+  // @ts-expect-error a property is no method
+  @OnNewLeader()
+  property = 1;
+}
+
+export type { AcceptedCallbacks, RefusedCallbacks };
+
+class RefusedByOncePerTick {
+  // @ts-expect-error a method that is not asynchronous cannot wait for a claim
+  @OncePerTick()
+  sync(): void {}
+
+  // @ts-expect-error where another instance runs the fire the call returns undefined, which is no number
+  @OncePerTick()
+  async returnsNumber(): Promise<number> {
+    return 1;
+  }
+
+  // @ts-expect-error an unknown option
+  @OncePerTick({ retry: true })
+  async unknownOption(): Promise<void> {}
+}
+
+// @ts-expect-error it is for methods
+@OncePerTick()
+class RefusedClass {}
+
+export type {
+  Accepted,
+  AcceptedAbstractClass,
+  AcceptedClass,
+  RefusedByLeaderOnly,
+  RefusedByOncePerTick,
+  RefusedByWithLock,
+  RefusedClass,
+};

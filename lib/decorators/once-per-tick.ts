@@ -1,0 +1,65 @@
+import type { Duration } from '../core/duration.js';
+import { OptionsCheck } from '../core/options-check.js';
+import type { FireService } from '../nest/fire.service.js';
+import { fireToken } from '../nest/injection.js';
+import type { AsyncMethod, SkipFits } from './method-types.js';
+import { wrapMethod } from './wrap-method.js';
+
+export interface OncePerTickOptions {
+  /** What the instances know the job by. Default: class and method, `Reports.nightly`. */
+  job?: string;
+  /** By how much a tick may come before its scheduled time. Default: 1 s; never more than half the interval. */
+  tolerance?: Duration;
+  /**
+   * Runs the newest fire that nobody ran, if there is one: at the start of the application, or, under `@LeaderOnly()`,
+   * of each term. Default: false.
+   */
+  catchUp?: boolean;
+  /** The named registration whose store the instances share. Default: the registration without a name. */
+  name?: string;
+}
+
+/** The options, checked and with defaults. */
+export interface OncePerTickSettings {
+  readonly job: string | undefined;
+  /** Milliseconds. */
+  readonly tolerance: number;
+  readonly catchUp: boolean;
+  readonly token: string;
+}
+
+/** Accepts methods that return a promise, of which the result may be undefined. */
+export type OncePerTickDecorator = <Method extends AsyncMethod>(
+  target: object,
+  property: string | symbol,
+  descriptor: TypedPropertyDescriptor<Method> & SkipFits<'skip', Method>,
+) => void;
+
+const TOLERANCE = 1000;
+
+/**
+ * Runs each fire of a `@Cron()` method on one instance, whichever is first: the fire is claimed in the store before the
+ * method runs. On the others the call resolves to undefined. At most once, also where the clocks differ: an instance
+ * that dies after its claim leaves a fire that nobody runs, which is reported as a `fire-abandoned` event.
+ *
+ * @throws LockConfigError at once, when an option is wrong
+ */
+export function OncePerTick(options: OncePerTickOptions = {}): OncePerTickDecorator {
+  const check = new OptionsCheck('@OncePerTick');
+  const { job, tolerance, catchUp = false, name } = check.object(options, '', ['job', 'tolerance', 'catchUp', 'name']);
+  check.ofType(job, 'job', 'string');
+  check.ofType(name, 'name', 'string');
+  check.ofType(catchUp, 'catchUp', 'boolean');
+  if (job === '') check.problem('job: must not be empty.');
+  const settings: OncePerTickSettings = {
+    job,
+    tolerance: check.duration(tolerance, 'tolerance', TOLERANCE),
+    catchUp,
+    token: fireToken(name),
+  };
+  check.done();
+  return (target, property, descriptor) =>
+    wrapMethod<FireService>('OncePerTick', settings.token, settings, [target, property, descriptor], (call) =>
+      call.service.tick(call.instance as object, property, settings, () => call.proceed()),
+    );
+}

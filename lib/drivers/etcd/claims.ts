@@ -1,0 +1,219 @@
+import type { Clock } from '../../core/clock.js';
+import { DriverUnavailableError } from '../../core/errors.js';
+import type {
+  AcquireMode,
+  Claim,
+  DriverListener,
+  Granted,
+  LeaseRef,
+  Queued,
+  Refused,
+  RenewOutcome,
+} from '../../core/lock-driver.js';
+import { LeaseGoneError } from './call-errors.js';
+import { EndedHolders } from './ended-holders.js';
+import type { KeepAlives } from './keep-alives.js';
+import type { LeasePool } from './lease-pool.js';
+import type { Lines } from './lines.js';
+import { Place, timeoutOf } from './place.js';
+import { Renewals } from './renewals.js';
+import { Waiting } from './waiting.js';
+import type { Watches } from './watches.js';
+
+export interface ClaimsContext {
+  readonly lines: Lines;
+  readonly pool: LeasePool;
+  readonly keepAlives: KeepAlives;
+  readonly watches: Watches;
+  readonly clock: Clock;
+  readonly tell: DriverListener;
+}
+
+/**
+ * The claims of this driver and the places that they have in the lines of their locks.
+ *
+ * A claim is bound to one lease. A cancel ends that lease, so that a request of the claim which arrives later fails;
+ * after a clean release the lease, with nothing attached to it, serves the next claim.
+ */
+export class Claims {
+  readonly #context: ClaimsContext;
+  readonly #waiting: Waiting;
+  readonly #renewals: Renewals;
+  readonly #places = new Map<string, Place>();
+  readonly #ended: EndedHolders;
+
+  constructor(context: ClaimsContext) {
+    const { lines, pool, keepAlives, watches, clock, tell } = context;
+    this.#context = context;
+    this.#ended = new EndedHolders(clock);
+    this.#renewals = new Renewals(lines, pool, keepAlives, clock, (place) => this.#drop(place));
+    this.#waiting = new Waiting(lines, keepAlives, watches, clock, {
+      granted: (place) => void this.#tellGranted(place).catch(() => undefined),
+      lost: (place) => {
+        this.#drop(place);
+        tell({ type: 'freed', key: place.claim.key });
+      },
+      abandoned: (place) => this.#drop(place),
+    });
+  }
+
+  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
+    const askedAt = this.#context.clock.now();
+    for (let attempt = 1; ; attempt++) {
+      if (this.#ended.has(claim.holder)) return { status: 'refused', record: null };
+      const place = this.#places.get(claim.holder) ?? (await this.#newPlace(claim, askedAt));
+      place.askedAt = askedAt;
+      const answer = await this.#ask(place, claim, mode);
+      if (answer) return answer;
+      this.#drop(place);
+      if (attempt < 3) continue;
+      throw new DriverUnavailableError(`The etcd leases for "${claim.key}" do not last.`, { sent: true });
+    }
+  }
+
+  async cancel(claim: Claim): Promise<void> {
+    this.#ended.add(claim);
+    const place = this.#places.get(claim.holder);
+    if (!place) return;
+    this.#end(place);
+    await this.#orExpired(place, this.#context.pool.revoke(place.lease, timeoutOf(claim.ttl)));
+    this.#places.delete(claim.holder);
+  }
+
+  renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    return this.#renewals.renew(leases, (holder) => this.#held(holder));
+  }
+
+  async release({ holder, ttl }: LeaseRef, to: string | undefined): Promise<boolean> {
+    const { lines, pool } = this.#context;
+    const place = this.#held(holder);
+    if (!place) return false;
+    const timeout = timeoutOf(ttl);
+    const given = to === undefined ? Promise.resolve(false) : lines.giveTo(to, place, timeout);
+    const giving = given.then((wasGiven) => wasGiven || lines.leave(place, timeout));
+    const wasOurs = await this.#orExpired(place, giving);
+    this.#end(place);
+    this.#places.delete(holder);
+    if (wasOurs && !place.isUncertain) pool.giveBack(place.claim.ttl, place.lease);
+    else pool.discard(place.lease);
+    return wasOurs;
+  }
+
+  async reserve({ holder, ttl }: LeaseRef): Promise<number | undefined> {
+    const place = this.#held(holder);
+    return place && this.#context.lines.reserve(place, timeoutOf(ttl));
+  }
+
+  /** A note says that a holder gave its place to this waiter. */
+  given(holder: string): void {
+    const place = this.#places.get(holder);
+    if (place) this.#waiting.wake(place);
+  }
+
+  close(): void {
+    for (const place of this.#places.values()) this.#end(place);
+    this.#places.clear();
+  }
+
+  #held(holder: string): Place | undefined {
+    const place = this.#places.get(holder);
+    return place?.status === 'held' ? place : undefined;
+  }
+
+  async #newPlace(claim: Claim, askedAt: number): Promise<Place> {
+    const { pool } = this.#context;
+    const lease = await pool.take(claim.ttl, timeoutOf(claim.ttl));
+    const place = this.#places.get(claim.holder) ?? new Place(claim, lease, askedAt);
+    if (place.lease !== lease) pool.giveBack(claim.ttl, lease);
+    else this.#places.set(claim.holder, place);
+    return place;
+  }
+
+  /** Undefined when the place or its lease turned out to be gone: the claim may begin anew. */
+  async #ask(place: Place, claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued | undefined> {
+    if (this.#ended.has(claim.holder)) {
+      this.#drop(place);
+      return { status: 'refused', record: null };
+    }
+    if (place.status === 'held') {
+      const [outcome] = await this.renew([claim]);
+      if (typeof outcome !== 'object') return undefined;
+      return this.#granted(place, outcome.waiters);
+    }
+    if (place.status === 'waiting') await this.#waiting.askAgain(place);
+    else await this.#enter(place, mode);
+    return this.#answer(place);
+  }
+
+  #answer(place: Place): Granted | Refused | Queued | undefined | Promise<Granted | undefined> {
+    const { record, status, waiters } = place;
+    if (status === 'held') return this.#granted(place, waiters);
+    if (status === 'waiting') return { status: 'queued', record };
+    if (status === 'lost') return undefined;
+    if (status === 'refused') this.#leaveUnused(place);
+    return { status: 'refused', record };
+  }
+
+  async #enter(place: Place, mode: AcquireMode): Promise<void> {
+    const { lines } = this.#context;
+    try {
+      const outcome = await lines.enter(place, mode === 'queue', timeoutOf(place.claim.ttl));
+      this.#waiting.take(place, outcome);
+      // The first who waits says so; the others are counted in the answer to each renewal.
+      const isFirst = outcome.status === 'waiting' && outcome.count === 2;
+      if (isFirst) void lines.tellContended(place.claim.key, outcome.owner).catch(() => undefined);
+    } catch (error) {
+      if (error instanceof LeaseGoneError) return this.#waiting.take(place, { status: 'lost' });
+      if (error instanceof DriverUnavailableError && error.sent) place.isUncertain = true;
+      else if (place.status === 'new' && !place.isUncertain) this.#leaveUnused(place);
+      throw error;
+    }
+  }
+
+  /** What is left of the lease counts from the request of the core, whose clock measures it. */
+  async #granted(place: Place, waiters: number): Promise<Granted | undefined> {
+    const { lease, claim, token: fencingToken } = place;
+    if (lease.until - place.askedAt < claim.ttl / 2) {
+      const [outcome] = await this.renew([claim]);
+      if (outcome === 'gone') return undefined;
+    }
+    const ttl = Math.min(claim.ttl, Math.floor(lease.until - place.askedAt));
+    return { status: 'granted', fencingToken, tokens: 1, waiters, ttl };
+  }
+
+  async #tellGranted(place: Place): Promise<void> {
+    const { key, holder } = place.claim;
+    const granted = await this.#granted(place, place.waiters);
+    if (granted && place.status === 'held') this.#context.tell({ ...granted, type: 'granted', key, holder });
+  }
+
+  /** A place that nothing is known to have been attached to. */
+  #leaveUnused(place: Place): void {
+    if (place.isUncertain) return this.#drop(place);
+    this.#end(place);
+    this.#places.delete(place.claim.holder);
+    this.#context.pool.giveBack(place.claim.ttl, place.lease);
+  }
+
+  /** Nobody repeats a request that gives a place back for longer than its lease lasts: it is forgotten then. */
+  async #orExpired<T>(place: Place, giving: Promise<T>): Promise<T> {
+    try {
+      return await giving;
+    } catch (error) {
+      if (this.#context.clock.now() >= place.lease.until) this.#drop(place);
+      throw error;
+    }
+  }
+
+  /** Forgets a place, and ends its lease. */
+  #drop(place: Place): void {
+    this.#end(place);
+    if (this.#places.get(place.claim.holder) === place) this.#places.delete(place.claim.holder);
+    this.#context.pool.discard(place.lease);
+  }
+
+  #end(place: Place): void {
+    place.status = 'over';
+    place.stopWatching();
+  }
+}

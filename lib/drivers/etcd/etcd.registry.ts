@@ -1,0 +1,127 @@
+import type { Clock } from '../../core/clock.js';
+import type { Registry } from '../../core/registry.js';
+import { LeaseGoneError } from './call-errors.js';
+import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
+import type { KeepAlives } from './keep-alives.js';
+import type { LeasePool } from './lease-pool.js';
+import { secondsOf, type StoreLease } from './store-lease.js';
+import type { Compare, RequestOp } from './messages.js';
+import { below, factKey, numberKey } from './names.js';
+import type { Watches } from './watches.js';
+
+interface Fact {
+  readonly value: string;
+  readonly seconds: number;
+  readonly lease: StoreLease;
+}
+
+/** What is stored of a number: whoever moved it to where it is. */
+interface Mark {
+  readonly to: number;
+  readonly by: string;
+}
+
+/**
+ * Facts as keys with leases. TTLs are rounded up to whole seconds, and what ran out may disappear a second late; unlike
+ * elsewhere its disappearance is told. A fact that is written again unchanged costs a keep-alive and a read.
+ */
+export class EtcdRegistry implements Registry {
+  readonly #connection: EtcdConnection;
+  readonly #pool: LeasePool;
+  readonly #keepAlives: KeepAlives;
+  readonly #watches: Watches;
+  readonly #clock: Clock;
+  /** Those that we wrote, by key. */
+  readonly #facts = new Map<string, Fact>();
+
+  constructor(connection: EtcdConnection, pool: LeasePool, keepAlives: KeepAlives, watches: Watches, clock: Clock) {
+    this.#connection = connection;
+    this.#pool = pool;
+    this.#keepAlives = keepAlives;
+    this.#watches = watches;
+    this.#clock = clock;
+  }
+
+  async put(scope: string, id: string, value: string, ttl: number): Promise<void> {
+    const key = factKey(scope, id);
+    const seconds = secondsOf(ttl);
+    const former = this.#facts.get(key);
+    if (former?.value === value && former.seconds === seconds && (await this.#refresh(key, former.lease))) return;
+
+    const canKeep = former?.seconds === seconds && (await this.#isAlive(former.lease));
+    const lease = canKeep ? former.lease : await this.#pool.grant(ttl, CALL_TIMEOUT);
+    this.#facts.set(key, { value, seconds, lease });
+    try {
+      await this.#connection.call('txn', { success: [{ requestPut: { key, value, lease: lease.id } }] }, CALL_TIMEOUT);
+    } catch (error) {
+      // Its outcome may be unknown: the next `put` begins anew.
+      this.#facts.delete(key);
+      throw error;
+    }
+    if (former && former.lease !== lease) this.#pool.discard(former.lease);
+  }
+
+  async remove(scope: string, id: string): Promise<void> {
+    const key = factKey(scope, id);
+    await this.#connection.call('txn', { success: [{ requestDeleteRange: { key } }] }, CALL_TIMEOUT);
+    const fact = this.#facts.get(key);
+    this.#facts.delete(key);
+    if (fact) this.#pool.discard(fact.lease);
+  }
+
+  async list(scope: string): Promise<ReadonlyMap<string, string>> {
+    const range = below(scope);
+    const { kvs } = await this.#connection.call('range', range, CALL_TIMEOUT);
+    return new Map(kvs.map(({ key, value }) => [key.slice(range.key.length), value]));
+  }
+
+  watch(scope: string, changed: () => void): () => void {
+    return this.#watches.watch(below(scope), { changed: () => changed(), missed: changed });
+  }
+
+  async advance(scope: string, id: string, to: number, by: string, ttl: number): Promise<'mine' | 'taken'> {
+    const key = numberKey(scope, id);
+    let lease: StoreLease | undefined;
+    try {
+      for (;;) {
+        const { kvs } = await this.#connection.call('range', { key }, CALL_TIMEOUT);
+        const [found] = kvs;
+        const mark = found && (JSON.parse(found.value) as Mark);
+        if (mark && mark.to === to && mark.by === by) return 'mine';
+        if (mark && mark.to >= to) return 'taken';
+        lease ??= await this.#pool.grant(ttl, CALL_TIMEOUT);
+        const value = JSON.stringify({ to, by } satisfies Mark);
+        const isUnchanged: Compare = { key, result: 'EQUAL', target: 'MOD', modRevision: found?.modRevision ?? 0 };
+        const put: RequestOp = { requestPut: { key, value, lease: lease.id } };
+        const answer = await this.#connection.call('txn', { compare: [isUnchanged], success: [put] }, CALL_TIMEOUT);
+        if (!answer.succeeded) continue;
+        // The number lives as long as this lease, which nobody keeps alive.
+        lease = undefined;
+        return 'mine';
+      }
+    } catch (error) {
+      // Unknown whether the number is attached to it.
+      lease = undefined;
+      throw error;
+    } finally {
+      if (lease) this.#pool.giveBack(ttl, lease);
+    }
+  }
+
+  async #isAlive(lease: StoreLease): Promise<boolean> {
+    const sentAt = this.#clock.now();
+    return lease.keptAlive(sentAt, await this.#keepAlives.send(lease.id, CALL_TIMEOUT));
+  }
+
+  /** False when the fact has to be written again. */
+  async #refresh(key: string, lease: StoreLease): Promise<boolean> {
+    try {
+      if (!(await this.#isAlive(lease))) return false;
+      const { kvs } = await this.#connection.call('range', { key, keysOnly: true }, CALL_TIMEOUT);
+      return kvs[0]?.lease === lease.id;
+    } catch (error) {
+      if (error instanceof LeaseGoneError) return false;
+      throw error;
+    }
+  }
+}

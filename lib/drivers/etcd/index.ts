@@ -1,0 +1,2 @@
+export { EtcdDriver } from './etcd.driver.js';
+export type { EtcdDriverOptions, EtcdTls } from './options.js';

@@ -1,0 +1,207 @@
+import { LeaseGoneError } from './call-errors.js';
+import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
+import type { StoreLease } from './store-lease.js';
+import type { Compare, KeyValue, RequestOp, TxnRequest, TxnResponse } from './messages.js';
+import { below, inboxKey } from './names.js';
+import { type Place, readPlace } from './place.js';
+
+/** Lines whose state one request reads; etcd allows 128 operations in one. */
+const MOST_AT_ONCE = 100;
+
+export interface Held {
+  readonly status: 'held';
+  readonly token: number;
+  readonly waiters: number;
+}
+
+export interface Waiting {
+  readonly status: 'waiting';
+  /** The holder's place, and how many there are in the line. */
+  readonly owner: KeyValue;
+  readonly count: number;
+  /** The place in front, where the answer told, and the revision up to which it was seen. */
+  readonly inFront: string | undefined;
+  readonly revision: number;
+}
+
+export type Outcome =
+  | Held
+  | Waiting
+  /** It did not want to wait. */
+  | { readonly status: 'refused'; readonly owner: KeyValue; readonly count: number }
+  /** The place, or its lease, does not exist any more. */
+  | { readonly status: 'lost' };
+
+/** The transactions on the lines of locks. Each is atomic and may be repeated; none needs an answer of one before. */
+export class Lines {
+  readonly #connection: EtcdConnection;
+  readonly #inbox: string;
+
+  constructor(connection: EtcdConnection, inbox: string) {
+    this.#connection = connection;
+    this.#inbox = inbox;
+  }
+
+  /** Takes the place if the line is empty, else joins the line when asked to. Repeated, it finds what it took. */
+  async enter(place: Place, isPatient: boolean, timeout: number): Promise<Outcome> {
+    const { claim, key, lease } = place;
+    const put: RequestOp = { requestPut: { key, value: place.value(this.#inbox), lease: lease.id } };
+    const isEmpty: Compare = { ...below(claim.key), result: 'EQUAL', target: 'CREATE', createRevision: 0 };
+    const failure = isPatient ? [put, oldest(claim.key), newest(claim.key, 2)] : [oldest(claim.key)];
+    const answer = await this.#run([lease], { compare: [isEmpty], success: [put], failure }, timeout);
+    const { revision } = answer.header;
+    if (answer.succeeded) {
+      place.createRevision = revision;
+      return { status: 'held', token: revision, waiters: 0 };
+    }
+    const [line, last] = rangesOf(answer);
+    const owner = line!.kvs[0]!;
+    const { count } = line!;
+    if (owner.key === key && owner.lease === lease.id) {
+      place.createRevision = owner.createRevision;
+      return { status: 'held', token: owner.modRevision, waiters: count - 1 };
+    }
+    if (!isPatient) return { status: 'refused', owner, count };
+    const [self, inFront] = last!.kvs;
+    if (self?.key !== key) return { status: 'waiting', owner, count, inFront: undefined, revision };
+    place.createRevision = self.createRevision;
+    return { status: 'waiting', owner, count, inFront: inFront?.key, revision };
+  }
+
+  /** Where a waiting place stands; takes the lock when nobody is in front any more. */
+  async look(place: Place, timeout: number): Promise<Outcome> {
+    const { claim, key, lease, createRevision } = place;
+    const success = [{ requestRange: { key, keysOnly: true } }, oldest(claim.key)];
+    if (createRevision !== undefined) success.push(newest(claim.key, 1, createRevision));
+    const answer = await this.#run([lease], { success }, timeout);
+    const [own, line, before] = rangesOf(answer);
+    const [self] = own!.kvs;
+    const [owner] = line!.kvs;
+    if (!owner) return { status: 'lost' };
+    if (self?.lease !== lease.id) {
+      // The holder may have given us its place.
+      if (owner.lease !== lease.id || readPlace(owner).holder !== claim.holder) return { status: 'lost' };
+      place.key = owner.key;
+    }
+    if (owner.key === place.key) {
+      place.createRevision = owner.createRevision;
+      return this.confirm(place, timeout);
+    }
+    place.createRevision = self!.createRevision;
+    if (!before) return this.look(place, timeout);
+    const [inFront] = before.kvs;
+    return { status: 'waiting', owner, count: line!.count, inFront: inFront?.key, revision: answer.header.revision };
+  }
+
+  /**
+   * After a wait: one linearizable step checks that place and lease exist and that nobody is in front, and mints the
+   * token. Written when somebody is, it changes nothing.
+   */
+  async confirm(place: Place, timeout: number): Promise<Outcome> {
+    const { claim, key, lease } = place;
+    const put: RequestOp = { requestPut: { key, ignoreValue: true, ignoreLease: true } };
+    const request = { compare: place.isOurs, success: [put, oldest(claim.key, true)] };
+    const answer = await this.#run([lease], request, timeout);
+    if (!answer.succeeded) return { status: 'lost' };
+    const [line] = rangesOf(answer);
+    if (line!.kvs[0]!.key !== key) return this.look(place, timeout);
+    return { status: 'held', token: answer.header.revision, waiters: line!.count - 1 };
+  }
+
+  /** A newer token for the holder. */
+  async reserve(place: Place, timeout: number): Promise<number | undefined> {
+    const put: RequestOp = { requestPut: { key: place.key, ignoreValue: true, ignoreLease: true } };
+    const answer = await this.#run([place.lease], { compare: place.isOurs, success: [put] }, timeout);
+    return answer.succeeded ? answer.header.revision : undefined;
+  }
+
+  /** Attaches a held place to another lease. */
+  async moveTo(lease: StoreLease, place: Place, ttl: number, timeout: number): Promise<boolean> {
+    const put: RequestOp = { requestPut: { key: place.key, value: place.value(this.#inbox, ttl), lease: lease.id } };
+    const answer = await this.#run([lease], { compare: place.isOurs, success: [put] }, timeout);
+    return answer.succeeded;
+  }
+
+  /** Whether it was still ours. */
+  async leave(place: Place, timeout: number): Promise<boolean> {
+    const success = [{ requestDeleteRange: { key: place.key } }];
+    return (await this.#run([], { compare: place.isOurs, success }, timeout)).succeeded;
+  }
+
+  /** Gives the place to a waiting instance, which thereby comes before the others. False when it does not wait. */
+  async giveTo(instance: string, place: Place, timeout: number): Promise<boolean> {
+    const { claim, key } = place;
+    const { kvs } = await this.#connection.call('range', below(claim.key), timeout);
+    const waiter = kvs.find((other) => other.key !== key && readPlace(other).instance === instance);
+    if (!waiter) return false;
+    const { value, lease, createRevision } = waiter;
+    const { holder, inbox } = readPlace(waiter);
+    const waits: Compare = { key: waiter.key, result: 'EQUAL', target: 'CREATE', createRevision };
+    const success: RequestOp[] = [
+      { requestPut: { key, value, lease } },
+      { requestDeleteRange: { key: waiter.key } },
+      { requestPut: { key: inboxKey(claim.key, inbox), value: `given ${holder}`, lease } },
+    ];
+    try {
+      return (await this.#run([], { compare: [...place.isOurs, waits], success }, timeout)).succeeded;
+    } catch (error) {
+      if (error instanceof LeaseGoneError) return false;
+      throw error;
+    }
+  }
+
+  /** For each place the number of those behind it, or undefined when it is not the holder's any more. */
+  async waitersOf(places: readonly Place[], timeout: number): Promise<(number | undefined)[]> {
+    const chunks: Place[][] = [];
+    for (let from = 0; from < places.length; from += MOST_AT_ONCE) chunks.push(places.slice(from, from + MOST_AT_ONCE));
+    const answers = await Promise.all(
+      chunks.map(async (chunk) => {
+        const leases = chunk.map(({ lease }) => lease);
+        return this.#run(leases, { success: chunk.map(({ claim }) => oldest(claim.key, true)) }, timeout);
+      }),
+    );
+    const lines = answers.flatMap(rangesOf);
+    return places.map(({ key, createRevision, lease }, index) => {
+      const { kvs, count } = lines[index]!;
+      const [owner] = kvs;
+      const isOurs = owner?.key === key && owner.createRevision === createRevision && owner.lease === lease.id;
+      return isOurs ? count - 1 : undefined;
+    });
+  }
+
+  /** The holder's place, and how many there are in the line. */
+  async ownerOf(lock: string): Promise<{ owner: KeyValue | undefined; count: number }> {
+    const range = { ...below(lock), limit: 1, sortOrder: 'ASCEND', sortTarget: 'CREATE' } as const;
+    const { kvs, count } = await this.#connection.call('range', range, CALL_TIMEOUT);
+    return { owner: kvs[0], count };
+  }
+
+  /** Tells the holder that somebody waits. The note goes with the holder's lease. */
+  async tellContended(lock: string, owner: KeyValue): Promise<void> {
+    const { inbox } = readPlace(owner);
+    const note = { key: inboxKey(lock, inbox), value: `contended ${lock}`, lease: owner.lease };
+    await this.#connection.call('txn', { success: [{ requestPut: note }] }, CALL_TIMEOUT);
+  }
+
+  /** Lets the answer prove the last keep-alive of the leases. */
+  async #run(leases: readonly StoreLease[], request: TxnRequest, timeout: number): Promise<TxnResponse> {
+    const provers = leases.map((lease) => lease.prover());
+    const answer = await this.#connection.call('txn', request, timeout);
+    for (const prove of provers) prove(answer.header.raftTerm);
+    return answer;
+  }
+}
+
+/** The oldest place of a line is its holder's. */
+function oldest(lock: string, keysOnly = false): RequestOp {
+  return { requestRange: { ...below(lock), limit: 1, sortOrder: 'ASCEND', sortTarget: 'CREATE', keysOnly } };
+}
+
+function newest(lock: string, limit: number, before?: number): RequestOp {
+  const range = { ...below(lock), limit, sortOrder: 'DESCEND', sortTarget: 'CREATE', keysOnly: true } as const;
+  return { requestRange: before === undefined ? range : { ...range, maxCreateRevision: before - 1 } };
+}
+
+function rangesOf({ responses }: TxnResponse) {
+  return responses.flatMap(({ responseRange }) => responseRange ?? []);
+}

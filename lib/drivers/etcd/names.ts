@@ -1,0 +1,38 @@
+import { namespaceOf } from '../../core/store-key.js';
+import type { KeyRange } from './messages.js';
+
+/**
+ * The layout of the keys, all of which begin with `namespace:`, so that one role with that prefix suffices:
+ *
+ *     <lock>/<holder>         a place in the line of a lock; the oldest is the holder's
+ *     <namespace>:i:<inbox>   the latest note to an instance
+ *     <scope>/<id>            a fact of the registry
+ *     <scope>%n/<id>          a number of the registry
+ *
+ * The name in front of '/' has no '/' itself, and no '%' but those that encode one, so that no range reaches into
+ * another.
+ */
+function encoded(name: string): string {
+  return name.replaceAll('%', '%25').replaceAll('/', '%2F');
+}
+
+/** Everything below a name; '0' comes right after '/'. */
+export function below(name: string): Required<KeyRange> {
+  return { key: `${encoded(name)}/`, rangeEnd: `${encoded(name)}0` };
+}
+
+export function placeKey(lock: string, holder: string): string {
+  return `${encoded(lock)}/${holder}`;
+}
+
+export function inboxKey(name: string, inbox: string): string {
+  return `${namespaceOf(name)}:i:${inbox}`;
+}
+
+export function factKey(scope: string, id: string): string {
+  return `${encoded(scope)}/${id}`;
+}
+
+export function numberKey(scope: string, id: string): string {
+  return `${encoded(scope)}%n/${id}`;
+}

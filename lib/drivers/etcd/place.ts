@@ -1,0 +1,83 @@
+import type { Claim, LockRecord } from '../../core/lock-driver.js';
+import type { StoreLease } from './store-lease.js';
+import type { Compare, KeyValue } from './messages.js';
+import { placeKey } from './names.js';
+
+/** What a place says of its claim, to everybody. */
+interface PlaceValue extends Pick<Claim, 'holder' | 'instance' | 'metadata' | 'ttl'> {
+  /** Where notes to its instance go. */
+  readonly inbox: string;
+  /** Where it is not the revision in which the key was written last. */
+  readonly token?: number | undefined;
+}
+
+/**
+ * One claim of ours in the line of its lock: a key that lives as long as its lease. The oldest key of a line is the
+ * holder's. Its fencing token is the revision of the write in which the holder found that it is the oldest.
+ */
+export class Place {
+  claim: Claim;
+  lease: StoreLease;
+  /** Its own, or that of a holder which gave us its place. */
+  key: string;
+  /** Once it is known to exist. */
+  createRevision: number | undefined;
+  status: 'new' | 'waiting' | 'held' | 'refused' | 'lost' | 'over' = 'new';
+  /** Once it is held. */
+  token = 0;
+  /** Others behind it, when we looked last. */
+  waiters = 0;
+  /** An attempt to take it has an unknown outcome, and may be executed for as long as the lease exists. */
+  isUncertain = false;
+  /** When the core asked for it last. */
+  askedAt: number;
+  /** The holder's, when we looked last. */
+  record: LockRecord | null = null;
+  /** The look into the store that is under way. */
+  looking: Promise<void> | undefined;
+  /** The key in front that is watched, and what ends that. */
+  inFront: string | undefined;
+  unwatch: (() => void) | undefined;
+
+  constructor(claim: Claim, lease: StoreLease, askedAt: number) {
+    this.claim = claim;
+    this.lease = lease;
+    this.askedAt = askedAt;
+    this.key = placeKey(claim.key, claim.holder);
+  }
+
+  /** Holds as long as the place exists and was not given to anybody else. */
+  get isOurs(): readonly Compare[] {
+    const { key, createRevision, lease } = this;
+    const attached: Compare = { key, result: 'EQUAL', target: 'LEASE', lease: lease.id };
+    if (createRevision === undefined) return [attached];
+    return [{ key, result: 'EQUAL', target: 'CREATE', createRevision }, attached];
+  }
+
+  value(inbox: string, ttl = this.claim.ttl): string {
+    const { holder, instance, metadata } = this.claim;
+    const token = this.token || undefined;
+    return JSON.stringify({ holder, instance, metadata, ttl, inbox, token } satisfies PlaceValue);
+  }
+
+  stopWatching(): void {
+    this.unwatch?.();
+    this.unwatch = undefined;
+    this.inFront = undefined;
+  }
+}
+
+/** Milliseconds that a request for a lease may take, so that another one fits into its TTL. */
+export function timeoutOf(ttl: number): number {
+  return Math.max(300, Math.min(1500, ttl / 6));
+}
+
+export function readPlace({ value }: KeyValue): PlaceValue {
+  return JSON.parse(value) as PlaceValue;
+}
+
+/** What the holder's place says of it. Its TTL stands for the time that is left, which only the lease knows. */
+export function toRecord(place: KeyValue, count: number): LockRecord {
+  const { holder, instance, metadata, ttl, token } = readPlace(place);
+  return { holder, instance, metadata, fencingToken: token ?? place.modRevision, remaining: ttl, waiters: count - 1 };
+}

@@ -1,0 +1,62 @@
+import type { Timer } from '../core/clock.js';
+import type { LockRecord } from '../core/lock-driver.js';
+import type { LockManager } from '../core/lock-manager.js';
+import { coalesced } from './background.js';
+import { type Member, toLeader } from './leadership.js';
+
+/**
+ * Which other instance leads, as far as this one knows. A hint that may be late; forgotten when the store did not
+ * confirm it for a lease duration, because by then the leader's lease has run out.
+ */
+export class LeaderView {
+  /** Asks the store in the background. */
+  readonly look: () => void;
+  readonly #manager: LockManager;
+  readonly #settings: { readonly name: string; readonly leaseDuration: number };
+  readonly #changed: (leader: Member | null) => void;
+  #timer: Timer | undefined;
+  #seenAt = 0;
+
+  constructor(
+    manager: LockManager,
+    settings: { readonly name: string; readonly leaseDuration: number },
+    changed: (leader: Member | null) => void,
+  ) {
+    this.#manager = manager;
+    this.#settings = settings;
+    this.#changed = changed;
+    this.look = coalesced(async () => {
+      const record = await manager.inspect(settings.name).catch(() => undefined);
+      if (record !== undefined) this.saw(record);
+    });
+  }
+
+  /** @throws DriverUnavailableError */
+  async ask(): Promise<Member | null> {
+    const record = await this.#manager.inspect(this.#settings.name);
+    this.saw(record);
+    return this.#leaderOf(record);
+  }
+
+  saw(record: LockRecord | null): void {
+    const leader = this.#leaderOf(record);
+    this.#seenAt = this.#manager.clock.now();
+    if (leader && !this.#timer) this.#expireAfter(this.#settings.leaseDuration);
+    this.#changed(leader);
+  }
+
+  /** The lease may be what an earlier process with the same id left behind, or our own, which nobody leads with now. */
+  #leaderOf(record: LockRecord | null): Member | null {
+    return record && record.instance !== this.#manager.instance ? toLeader(record) : null;
+  }
+
+  #expireAfter(milliseconds: number): void {
+    const { clock } = this.#manager;
+    this.#timer = clock.after(milliseconds, () => {
+      this.#timer = undefined;
+      const left = this.#seenAt + this.#settings.leaseDuration - clock.now();
+      if (left > 0) this.#expireAfter(left);
+      else this.#changed(null);
+    });
+  }
+}

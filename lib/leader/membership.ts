@@ -1,0 +1,155 @@
+import { backoff } from '../core/backoff.js';
+import { LockConfigError } from '../core/errors.js';
+import { newHolder } from '../core/holder.js';
+import type { LockManager } from '../core/lock-manager.js';
+import type { Timer } from '../core/clock.js';
+import { coalesced } from './background.js';
+import type { ElectionListener, ElectionSettings } from './election-settings.js';
+import { type InstanceInfo, type Member, type Role, toMember } from './leadership.js';
+
+/** A member with what only other instances need to know. */
+export interface Candidacy {
+  readonly member: Member;
+  readonly priority: number;
+  /** Tells two processes with the same instance id apart. */
+  readonly process: string;
+}
+
+/** How often an instance looks, after it joined, whether another one uses its id. */
+const TWIN_CHECKS = 3;
+const CANNOT_BE_STORED = 'The store refuses to keep the members of an election: no instance can list them.';
+
+/**
+ * This instance as a member of an election, and the others. Members are hints for people and for the hand-over: nothing
+ * here excludes anybody. A member disappears at most a lease duration after its process died, from `list` three
+ * quarters of that. The store is written to on a change of role, and every quarter of a lease duration.
+ */
+export class Membership {
+  readonly #manager: LockManager;
+  readonly #settings: ElectionSettings;
+  readonly #self: () => Member;
+  readonly #listener: ElectionListener;
+  readonly #process = newHolder();
+  /** What the store was last told, where it is known. */
+  #written: string | undefined;
+  #writing: Promise<void> | undefined;
+  #failures = 0;
+  #checks = TWIN_CHECKS;
+  #hasTwin = false;
+  #refresh: Timer | undefined;
+  #left = false;
+
+  constructor(manager: LockManager, settings: ElectionSettings, self: () => Member, listener: ElectionListener) {
+    this.#manager = manager;
+    this.#settings = settings;
+    this.#self = self;
+    this.#listener = listener;
+  }
+
+  /** Tells the others what this instance is now; from the first call on until `leave`. */
+  announce(): void {
+    if (!this.#manager.registry || this.#left || this.#writing) return;
+    this.#refresh?.cancel();
+    this.#writing = this.#write();
+  }
+
+  /** Resolves when the store has forgotten this instance, or could not be told. */
+  async leave(): Promise<void> {
+    this.#left = true;
+    this.#refresh?.cancel();
+    if (!this.#writing && this.#written === undefined) return;
+    // A late write would bring it back.
+    await this.#writing;
+    await this.#manager.registry?.remove(this.#settings.membersScope, this.#self().id).catch(() => undefined);
+  }
+
+  /** All members, in the order in which they joined. @throws DriverUnavailableError */
+  async list(): Promise<Candidacy[]> {
+    const isWritten = this.#written !== undefined;
+    const self = this.#self();
+    const facts = await this.#manager.registry!.list(this.#settings.membersScope);
+    const members = [...facts].flatMap(([id, fact]) => parse(id, fact) ?? []);
+    const own = members.findIndex(({ member }) => member.id === self.id);
+    // Whoever wrote it did so after us, and so is alive.
+    if (isWritten && !this.#left && own >= 0 && members[own]!.process !== this.#process) this.#foundTwin();
+    if (own >= 0) members.splice(own, 1);
+    if (self.role !== 'stopped') members.push(this.#candidacy());
+    return members.sort((a, b) => a.member.joinedAt - b.member.joinedAt || (a.member.id < b.member.id ? -1 : 1));
+  }
+
+  /** Calls `changed` now, whenever a member may have changed, and often enough to notice those that died. */
+  watch(changed: () => Promise<void>): () => void {
+    const look = coalesced(changed);
+    const { membersScope, leaseDuration, retryPeriod } = this.#settings;
+    const unwatch = this.#manager.registry?.watch(membersScope, look);
+    let timer: Timer | undefined;
+    const poll = (): void => {
+      look();
+      timer = this.#manager.clock.after(Math.min(retryPeriod, leaseDuration / 4), poll);
+    };
+    poll();
+    return () => {
+      timer?.cancel();
+      unwatch?.();
+    };
+  }
+
+  async #write(): Promise<void> {
+    const { clock, random } = this.#manager;
+    const { membersScope, leaseDuration } = this.#settings;
+    const ttl = leaseDuration * 0.75;
+    try {
+      if (this.#written !== undefined && this.#checks > 0) await this.#checkForTwin();
+      do {
+        const fact = this.#fact();
+        await this.#manager.registry!.put(membersScope, this.#self().id, fact, ttl);
+        this.#written = fact;
+      } while (!this.#left && this.#written !== this.#fact());
+      this.#failures = 0;
+    } catch (error) {
+      if (error instanceof LockConfigError && this.#failures === 0) this.#listener.problem(CANNOT_BE_STORED, error);
+      this.#failures++;
+    }
+    this.#writing = undefined;
+    if (this.#left) return;
+    const delay = this.#failures === 0 ? ttl / 3 : backoff(this.#failures - 1, 100, ttl / 3, random);
+    this.#refresh = clock.after(delay, () => this.announce());
+  }
+
+  async #checkForTwin(): Promise<void> {
+    this.#checks--;
+    await this.list();
+  }
+
+  #foundTwin(): void {
+    if (this.#hasTwin) return;
+    this.#hasTwin = true;
+    const { election } = this.#settings;
+    const { id } = this.#self();
+    this.#listener.problem(
+      `Another running process takes part in election "${election}" with the instance id "${id}" of this one. Neither ` +
+        'sees the other as the leader, and only one of them is listed. Give each process its own `instance.id`.',
+    );
+    this.#listener.report({ type: 'instance-id-taken', election, id });
+  }
+
+  #candidacy(): Candidacy {
+    return { member: this.#self(), priority: this.#settings.priority, process: this.#process };
+  }
+
+  #fact(): string {
+    const { member, priority, process } = this.#candidacy();
+    return JSON.stringify({ ...member, id: undefined, priority, process });
+  }
+}
+
+/** Undefined for what another version of this package may have written. */
+function parse(id: string, fact: string): Candidacy | undefined {
+  try {
+    const { role, joinedAt, priority, process, ...info } = JSON.parse(fact) as Omit<InstanceInfo, 'id'> &
+      Omit<Candidacy, 'member'> & { readonly role: Role; readonly joinedAt: number };
+    return { member: toMember({ id, url: info.url, metadata: info.metadata }, role, joinedAt), priority, process };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,144 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
+import type { DiscoveryService, ModuleRef } from '@nestjs/core';
+import { filter } from 'rxjs';
+import { LockConfigError } from '../core/errors.js';
+import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
+import { methodsOf } from '../decorators/framework-metadata.js';
+import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
+import type { Fires, Job } from '../leader/fires.js';
+import type { LeaderService } from '../leader/leader.service.js';
+import { type CronJobs, cronSchedule } from './cron-schedule.js';
+import type { LeaderOnlyMetadata } from './leader.guard.js';
+import type { Registration } from './registration.js';
+
+/** How often it is looked whether jobs are scheduled, in milliseconds. */
+const LOOK_EVERY = 250;
+
+type Method = (...args: unknown[]) => unknown;
+
+/** A method under `@OncePerTick()` of a provider. */
+interface Decorated {
+  readonly instance: object;
+  readonly property: string;
+  readonly settings: OncePerTickSettings;
+  /** The token of the election that gates it, too. */
+  readonly leader: string | undefined;
+}
+
+/** What the methods under `@OncePerTick()` call, and what catches up with the fires that nobody ran. */
+export class FireService implements OnApplicationBootstrap, OnModuleDestroy {
+  readonly #registration: Registration;
+  readonly #discovery: DiscoveryService;
+  readonly #moduleRef: ModuleRef;
+  readonly #token: string;
+  readonly #ended = new AbortController();
+
+  constructor(registration: Registration, discovery: DiscoveryService, moduleRef: ModuleRef, token: string) {
+    this.#registration = registration;
+    this.#discovery = discovery;
+    this.#moduleRef = moduleRef;
+    this.#token = token;
+  }
+
+  /** Runs `work` if this instance is the first to claim the fire. */
+  async tick(
+    instance: object,
+    property: string | symbol,
+    settings: OncePerTickSettings,
+    work: () => unknown,
+  ): Promise<unknown> {
+    return this.#fires().tick(this.#jobOf(instance, property, settings), work);
+  }
+
+  /** Reports what died with an earlier process, and catches up. */
+  onApplicationBootstrap(): void {
+    for (const decorated of this.#decorated()) {
+      const report = (error: unknown): void => this.#registration.logger.error(error);
+      void this.#begin(decorated).catch(report);
+    }
+  }
+
+  onModuleDestroy(): void {
+    this.#ended.abort();
+  }
+
+  async #begin(decorated: Decorated): Promise<void> {
+    const { settings, leader } = decorated;
+    const job = await this.#whenScheduled(decorated);
+    if (!job) return;
+    // Fails when the application ends: there is nobody to tell.
+    void this.#fires()
+      .checkLast(job)
+      .catch(() => undefined);
+    if (!settings.catchUp) return;
+    if (leader === undefined) return this.#catchUp(decorated, job);
+    const { isLeader$ } = this.#moduleRef.get<LeaderService>(leader, { strict: false });
+    const catchUp = (): void =>
+      void this.#catchUp(decorated, job).catch((error: unknown) => this.#registration.logger.error(error));
+    isLeader$.pipe(filter(Boolean)).subscribe(catchUp);
+  }
+
+  /** Through the method itself, as a tick does: with what other decorators say. */
+  async #catchUp({ instance, property }: Decorated, job: Job): Promise<void> {
+    const missed = await this.#fires()
+      .isMissed(job)
+      .catch(() => false);
+    if (missed && !this.#ended.signal.aborted) await (instance as Record<string, Method>)[property]!();
+  }
+
+  /** Jobs are scheduled by a hook of another module, which may come later. */
+  async #whenScheduled({ instance, property, settings }: Decorated): Promise<Job | undefined> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      try {
+        return this.#jobOf(instance, property, settings);
+      } catch {
+        await sleep(LOOK_EVERY, undefined, { ref: false });
+      }
+    }
+    return undefined;
+  }
+
+  #fires(): Fires {
+    const { fires } = this.#registration;
+    if (!fires) throw new LockConfigError('@OncePerTick: the driver has no registry, which claims are kept in.');
+    return fires;
+  }
+
+  #jobOf(instance: object, property: string | symbol, { job, tolerance }: OncePerTickSettings): Job {
+    const id = job ?? `${instance.constructor.name}.${String(property)}`;
+    const next = cronSchedule((instance as Record<string | symbol, object>)[property]!, id, this.#cronJobs());
+    return { id, tolerance, next };
+  }
+
+  #decorated(): Decorated[] {
+    return [...this.#discovery.getProviders(), ...this.#discovery.getControllers()].flatMap((wrapper) => {
+      const { metatype } = wrapper;
+      if (typeof metatype !== 'function' || !wrapper.isDependencyTreeStatic()) return [];
+      const instance = wrapper.instance as object | undefined;
+      if (!instance || typeof metatype.prototype !== 'object') return [];
+      return [...methodsOf(metatype.prototype as object)].flatMap(([property, method]): Decorated[] => {
+        const wrappings = wrappingsOf(method);
+        const once = wrappings.find(isOncePerTick);
+        const settings = once?.options as OncePerTickSettings | undefined;
+        if (settings?.token !== this.#token) return [];
+        const gate = wrappings.find(({ decorator }) => decorator === 'LeaderOnly');
+        return [{ instance, property, settings, leader: (gate?.options as LeaderOnlyMetadata | undefined)?.token }];
+      });
+    });
+  }
+
+  /** The registry of @nestjs/schedule, which is optional: known by what it can do. */
+  #cronJobs(): CronJobs {
+    for (const { metatype, instance } of this.#discovery.getProviders()) {
+      const prototype = (metatype as { prototype?: Partial<CronJobs> } | null)?.prototype;
+      if (typeof prototype?.getCronJobs === 'function' && typeof prototype.addCronJob === 'function') {
+        return instance as CronJobs;
+      }
+    }
+    throw new LockConfigError('@OncePerTick needs ScheduleModule.forRoot() of @nestjs/schedule.');
+  }
+}
+
+const isOncePerTick = ({ decorator }: Wrapping): boolean => decorator === 'OncePerTick';

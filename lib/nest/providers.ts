@@ -1,0 +1,124 @@
+import {
+  type DynamicModule,
+  type ExistingProvider,
+  type FactoryProvider,
+  type InjectionToken,
+  type Provider,
+  Scope,
+  type Type,
+} from '@nestjs/common';
+import { DiscoveryService, INQUIRER, ModuleRef } from '@nestjs/core';
+import { LockConfigError } from '../core/errors.js';
+import { LeaderService } from '../leader/leader.service.js';
+import { FireService } from './fire.service.js';
+import {
+  DEFAULT_ELECTION,
+  DEFAULT_REGISTRATION,
+  fireToken,
+  leaderElectionsToken,
+  leaderToken,
+  lockServiceToken,
+} from './injection.js';
+import { LeaderElections } from './leader-elections.js';
+import { LockService } from './lock.service.js';
+import { type DistLockModuleOptions, resolveOptions } from './options.js';
+import { Registration } from './registration.js';
+import { WorkerGate } from './worker-gate.js';
+
+/** Known to the package only: the module class reaches its own registration without knowing its name. */
+export const REGISTRATION = 'DIST_LOCK_REGISTRATION';
+
+type ServiceProvider = FactoryProvider | ExistingProvider;
+
+/**
+ * What a registration injects. Its elections must be known by name before its options are, which a factory makes.
+ *
+ * @param elections names, as `forRoot` or the list of `forRootAsync` tell
+ */
+export function provideServices(
+  name: string,
+  elections: readonly string[],
+  optionsToken: InjectionToken,
+): Required<Pick<DynamicModule, 'providers' | 'exports'>> {
+  const services = [
+    ...provideService(name, lockServiceToken(name), LockService, ({ locks }) => locks),
+    ...provideService(name, leaderElectionsToken(name), LeaderElections, ({ leaderElections }) => leaderElections),
+    ...elections.flatMap((election) => provideLeader(name, election)),
+    ...(elections.includes(DEFAULT_ELECTION) ? [] : refuseDefaultLeader(name, elections)),
+    provideFires(name),
+  ];
+  const provider: Provider = {
+    provide: REGISTRATION,
+    inject: [optionsToken],
+    useFactory: (options: DistLockModuleOptions) => {
+      const registration = new Registration(name, resolveOptions(options));
+      checkListed(elections, registration.configured);
+      return registration;
+    },
+  };
+  return { providers: [provider, ...services, WorkerGate], exports: services.map(({ provide }) => provide) };
+}
+
+function provideFires(name: string): FactoryProvider {
+  const token = fireToken(name);
+  return {
+    provide: token,
+    inject: [REGISTRATION, DiscoveryService, ModuleRef],
+    useFactory: (registration: Registration, discovery: DiscoveryService, moduleRef: ModuleRef) =>
+      new FireService(registration, discovery, moduleRef, token),
+  };
+}
+
+function provideLeader(name: string, election: string): ServiceProvider[] {
+  const token = leaderToken(name, election);
+  const useFactory = ({ elections }: Registration): LeaderService => elections.get(election);
+  if (election === DEFAULT_ELECTION) return provideService(name, token, LeaderService, useFactory);
+  return [{ provide: token, inject: [REGISTRATION], useFactory }];
+}
+
+/** By its class, too, without a name: whoever overrides the class in a test overrides what decorated methods use. */
+function provideService<Service>(
+  name: string,
+  token: string,
+  type: Type<Service> | (abstract new (...args: never[]) => Service),
+  useFactory: (registration: Registration) => Service,
+): ServiceProvider[] {
+  if (name !== DEFAULT_REGISTRATION) return [{ provide: token, inject: [REGISTRATION], useFactory }];
+  return [
+    { provide: type, inject: [REGISTRATION], useFactory },
+    { provide: token, useExisting: type },
+  ];
+}
+
+/** Nest calls a transient factory for those that inject it, and for nobody else. */
+function refuseDefaultLeader(name: string, elections: readonly string[]): ServiceProvider[] {
+  const [other] = elections;
+  const repair =
+    other === undefined
+      ? 'Leave out the empty `elections`.'
+      : `Name one of ${elections.join(', ')}, as in @InjectLeader('${other}'), or add { name: 'default' } to \`elections\`.`;
+  const useFactory = (user: object | undefined): never => {
+    throw new LockConfigError(
+      `${user?.constructor?.name ?? 'A provider'} uses the election named "default", which DistLockModule does not have. ${repair}`,
+    );
+  };
+  const tokens = name === DEFAULT_REGISTRATION ? [LeaderService, leaderToken(name)] : [leaderToken(name)];
+  return tokens.map((provide) => ({ provide, scope: Scope.TRANSIENT, inject: [INQUIRER], useFactory }));
+}
+
+function checkListed(listed: readonly string[], configured: readonly string[]): void {
+  const problems = [
+    ...configured
+      .filter((election) => !listed.includes(election))
+      .map((election) => `Election "${election}" is configured but not listed: add it to that list.`),
+    ...listed
+      .filter((election) => !configured.includes(election))
+      .map((election) => `Election "${election}" is listed but not configured: the factory has to return it.`),
+  ];
+  if (problems.length === 0) return;
+  const list = `elections: [${configured.map((election) => `'${election}'`).join(', ')}]`;
+  throw new LockConfigError(
+    `DistLockModule.forRootAsync(): the option \`elections\` beside the factory lists the names of the elections that ` +
+      `the factory configures. ${problems.join(' ')} The factory configures ${list}.`,
+  );
+}

@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto';
+import { type Claim, type DriverEvent, DriverUnavailableError } from 'nestjs-dist-lock';
+import { EtcdDriver } from 'nestjs-dist-lock/etcd';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
+import type { TxnRequest } from '../../lib/drivers/etcd/messages.js';
+import { targetOf } from '../../lib/drivers/etcd/options.js';
+import { Watches } from '../../lib/drivers/etcd/watches.js';
+import { request } from '../support/engine.js';
+import { useEtcd } from '../support/use-etcd.js';
+
+const NAME = 'test:l:k';
+const forever = { ttl: 30_000, limit: { wait: Infinity } };
+
+const etcd = useEtcd();
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+function claimOf(instance: string, change: Partial<Claim> = {}): Claim {
+  return { key: NAME, holder: randomUUID(), ttl: 30_000, instance, metadata: {}, ...change };
+}
+
+async function open(): Promise<{ driver: EtcdDriver; events: DriverEvent[] }> {
+  const events: DriverEvent[] = [];
+  const listener = (event: DriverEvent): void => void events.push(event);
+  const driver = new EtcdDriver({ hosts: etcd.cluster.hosts });
+  await driver.connect(listener);
+  etcd.closing.push(() => driver.close(listener));
+  return { driver, events };
+}
+
+async function queued({ driver }: { driver: EtcdDriver }, claim: Claim): Promise<void> {
+  expect(await driver.acquire(claim, 'queue')).toMatchObject({ status: 'queued' });
+}
+
+function granted({ events }: { events: DriverEvent[] }, { holder }: Claim) {
+  const find = () => events.find((event) => event.type === 'granted' && event.holder === holder);
+  return vi.waitFor(() => {
+    const event = find();
+    if (event?.type !== 'granted') throw new Error('not granted yet');
+    return event;
+  }, 3000);
+}
+
+function otherConnection(): EtcdConnection {
+  const [up, down, moved] = [vi.fn(), vi.fn(), vi.fn()];
+  const connection = new EtcdConnection(targetOf({ hosts: etcd.cluster.hosts }), { up, down, moved });
+  etcd.closing.push(() => connection.close());
+  return connection;
+}
+
+/** The names of the requests that are sent while `task` runs. */
+async function requests(task: () => Promise<unknown>): Promise<string[]> {
+  const calls = vi.spyOn(EtcdConnection.prototype, 'call');
+  await task();
+  const names = calls.mock.calls.map(([name]) => name);
+  calls.mockRestore();
+  return names;
+}
+
+describe('locks in etcd', () => {
+  it('cost one request, and one for the release, once a lease lies ready', async () => {
+    const { manager } = etcd.engine('a');
+    const turn = async (): Promise<void> => (await manager.acquire(request(forever))).release();
+    await turn();
+    expect(await requests(turn)).toEqual(['txn', 'txn']);
+    expect(await etcd.stored(`${NAME}/`)).toEqual([]);
+  });
+
+  it('of many instances are taken in turns, and nobody is asked whose turn it is not', async () => {
+    const engines = ['a', 'b', 'c', 'd'].map((id) => etcd.engine(id));
+    const turns: string[] = [];
+    let inside = 0;
+    await Promise.all(
+      engines.map(async ({ manager }) => {
+        for (let turn = 0; turn < 10; turn++) {
+          await using lock = await manager.acquire(request(forever));
+          expect(++inside).toBe(1);
+          turns.push(manager.instance);
+          expect(lock.held).toBe(true);
+          inside--;
+        }
+      }),
+    );
+    expect(turns).toHaveLength(40);
+    const rounds = [2, 3, 4, 5, 6, 7, 8].map((round) => new Set(turns.slice(4 * round, 4 * round + 4)));
+    expect(rounds.filter(({ size }) => size === 4).length).toBeGreaterThan(4);
+    await vi.waitFor(async () => expect(await etcd.stored(`${NAME}/`)).toEqual([]));
+  });
+
+  it('wake the next waiter only', async () => {
+    const [holder, first, second] = [await open(), await open(), await open()];
+    const held = claimOf('holder');
+    await holder.driver.acquire(held, 'try');
+    const [one, two] = [claimOf('first'), claimOf('second')];
+    await queued(first, one);
+    await queued(second, two);
+    const asked = await requests(async () => {
+      await holder.driver.release(held);
+      await granted(first, one);
+    });
+    // The release, a look by the one whose turn it is, and what makes it the holder.
+    expect(asked).toEqual(['txn', 'txn', 'txn']);
+    await first.driver.release(one);
+    expect(await granted(second, two)).toMatchObject({ waiters: 0, tokens: 1 });
+  });
+
+  it('are passed to a named instance before those who have waited longer, with tokens that increase', async () => {
+    const [holder, first, second, third] = [await open(), await open(), await open(), await open()];
+    const held = claimOf('holder');
+    const answer = await holder.driver.acquire(held, 'try');
+    const [one, two, three] = [claimOf('first'), claimOf('second'), claimOf('third')];
+    await queued(first, one);
+    await queued(second, two);
+    await queued(third, three);
+    expect(await holder.driver.release(held, 'second')).toBe(true);
+    // Repeated, as after a lost answer: it must not touch the successor, who has the same place.
+    expect(await holder.driver.release(held, 'second')).toBe(false);
+    const toSecond = await granted(second, two);
+    expect(toSecond.waiters).toBe(2);
+    expect(await second.driver.inspect(NAME)).toMatchObject({ holder: two.holder, instance: 'second' });
+    expect(await second.driver.renew([two])).toEqual([{ waiters: 2 }]);
+    expect(await second.driver.release(two, 'nobody')).toBe(true);
+    const toFirst = await granted(first, one);
+    expect(await first.driver.release(one)).toBe(true);
+    const toThird = await granted(third, three);
+    const tokens = [answer, toSecond, toFirst, toThird].map((grant) => 'fencingToken' in grant && grant.fencingToken);
+    expect(tokens).toEqual(tokens.toSorted((a, b) => Number(a) - Number(b)));
+    expect(new Set(tokens).size).toBe(4);
+  });
+
+  it('are lost when an operator deletes the key, however alive the lease is', async () => {
+    const engine = etcd.engine('a');
+    const lock = await engine.manager.acquire(request({ ttl: 1000 }));
+    await etcd.cluster.empty();
+    expect(await engine.event('lost')).toMatchObject({ reason: 'gone' });
+    expect(lock.held).toBe(false);
+  });
+
+  it('are passed on within an instance with one request each, and tokens that increase', async () => {
+    const { manager } = etcd.engine('a');
+    await (await manager.acquire(request(forever))).release();
+    const tokens: number[] = [];
+    const callers = Array.from({ length: 20 }, async () => {
+      await using lock = await manager.acquire(request(forever));
+      tokens.push(lock.fencingToken);
+    });
+    const asked = await requests(() => Promise.all(callers));
+    expect(tokens).toEqual(tokens.toSorted((a, b) => a - b));
+    expect(new Set(tokens).size).toBe(20);
+    expect(asked.length).toBeLessThanOrEqual(21 + 1);
+  });
+
+  it('leave no lease behind when a driver is closed', async () => {
+    const driver = new EtcdDriver({ hosts: etcd.cluster.hosts });
+    const listener = (): void => undefined;
+    await driver.connect(listener);
+    const leases = async (): Promise<number> =>
+      (await etcd.cluster.members[0]!.post<{ leases?: unknown[] }>('lease/leases', {})).leases?.length ?? 0;
+    const before = await leases();
+    const claims = Array.from({ length: 5 }, (_, index) => claimOf('a', { key: `${NAME}${index}` }));
+    for (const claim of claims) await driver.acquire(claim, 'try');
+    for (const claim of claims) await driver.release(claim);
+    expect(await leases()).toBeGreaterThan(before);
+    await driver.close(listener);
+    expect(await leases()).toBe(before);
+  });
+});
+
+describe('an acquire that reaches the store late', () => {
+  /** Its answer is unknown, because the request is still on its way, until `arrive`. */
+  async function lateAcquire(): Promise<{ driver: EtcdDriver; claim: Claim; arrive: () => Promise<unknown> }> {
+    const { driver } = await open();
+    const claim = claimOf('a');
+    const send = EtcdConnection.prototype.call;
+    const late: TxnRequest[] = [];
+    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(function (
+      this: EtcdConnection,
+      ...[name, message, timeout]
+    ) {
+      if (name !== 'txn') return send.call(this, name, message, timeout);
+      late.push(message as TxnRequest);
+      return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
+    });
+    await expect(driver.acquire(claim, 'try')).rejects.toMatchObject({ sent: true });
+    calls.mockRestore();
+    expect(late).toHaveLength(1);
+    return { driver, claim, arrive: () => otherConnection().call('txn', late[0]!, 1000) };
+  }
+
+  it('takes nothing once its claim was cancelled, because its lease is gone', async () => {
+    const { driver, claim, arrive } = await lateAcquire();
+    await driver.cancel(claim);
+    await expect(arrive()).rejects.toThrow('requested lease not found');
+    expect(await etcd.stored(`${NAME}/`)).toEqual([]);
+    expect(await driver.acquire(claim, 'queue')).toEqual({ status: 'refused', record: null });
+  });
+
+  it('control: takes the lock when nobody has cancelled it, and is found by the next request', async () => {
+    const { driver, claim, arrive } = await lateAcquire();
+    await arrive();
+    expect(await etcd.stored(`${NAME}/`)).toHaveLength(1);
+    expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+    expect(await etcd.stored(`${NAME}/`)).toHaveLength(1);
+  });
+});
+
+describe('a watch', () => {
+  it('that begins with a compacted revision says that changes were missed, and goes on', async () => {
+    const connection = otherConnection();
+    const watches = new Watches(connection);
+    etcd.closing.push(() => watches.close());
+    const put = (value: string) =>
+      connection.call('txn', { success: [{ requestPut: { key: 'test:watched', value } }] }, 1000);
+    const { header } = await put('1');
+    const last = await put('2');
+    await etcd.cluster.members[0]!.post('kv/compaction', { revision: String(last.header.revision) });
+    const [changed, missed] = [vi.fn(), vi.fn()];
+    watches.watch({ key: 'test:watched', startRevision: header.revision }, { changed, missed });
+    await vi.waitFor(() => expect(missed).toHaveBeenCalledOnce(), 3000);
+    expect(changed).not.toHaveBeenCalled();
+    await put('3');
+    await vi.waitFor(() => expect(changed).toHaveBeenCalledOnce(), 3000);
+  });
+});
