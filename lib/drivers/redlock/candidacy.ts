@@ -153,6 +153,7 @@ export class Candidacy {
           fencingToken: proposed,
           tokens: TOKENS,
         });
+        server.isLate = false;
         if ('record' in vote) open.delete(server);
         return vote;
       } catch (error) {

@@ -1,5 +1,7 @@
-import { HEDGE } from './quorum.js';
 import type { Server } from './server.js';
+
+/** Milliseconds: most locks are held for longer, and those that are not cost the other servers nothing. */
+const LATER = 5;
 
 type Ask = (server: Server) => Promise<unknown>;
 
@@ -12,7 +14,7 @@ export class LaterVotes {
     this.#unasked.set(holder, { servers, ask });
     if (this.#isTimed) return;
     this.#isTimed = true;
-    setTimeout(() => this.#askAll(), HEDGE).unref();
+    setTimeout(() => this.#askAll(), LATER).unref();
   }
 
   /** The holder gives its lease back: those that it was not asked of, and will not be. */

@@ -15,7 +15,7 @@ export class Server {
   readonly #listener: ServerListener;
   #identifying: Promise<void> | undefined;
   #identity: string | undefined;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(options: RedisConnectionOptions, listener: ServerListener) {
     this.#listener = listener;
@@ -44,22 +44,19 @@ export class Server {
     await this.#identify();
   }
 
-  async run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-    if (this.#identity === undefined) {
-      if (this.#failure) throw this.#failure;
-      // Says why, as long as there is no connection.
-      if (!this.#identifying) return this.connection.run(script, keys, args);
-      throw new DriverUnavailableError(`Redis at ${this.name} is not connected yet.`, { sent: false });
+  run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    // Without a connection at all that call says why.
+    if (this.#identity !== undefined || !(this.#failure ?? this.#identifying)) {
+      return this.connection.run(script, keys, args);
     }
-    const answer = await this.connection.run(script, keys, args);
-    this.isLate = false;
-    return answer;
+    const why = `Redis at ${this.name} is not connected yet.`;
+    return Promise.reject(this.#failure ?? new DriverUnavailableError(why, { sent: false }));
   }
 
   #identify(): Promise<void> {
     this.#identifying ??= this.connection.identity().then(
       (identity) => this.#know(identity),
-      (error: unknown) => {
+      (error: Error) => {
         this.#identifying = undefined;
         this.#failure = error;
         throw error;
