@@ -175,6 +175,7 @@ describe('a grant by a quorum', () => {
     const { claim: mine } = await granted(driver);
     const other = await granted(driver, claim({ key: `${KEY}:other` }));
     await until(async () => expect(await votes()).toEqual(Array(5).fill(mine.holder)));
+    await until(async () => expect(await votes(other.claim.key)).toEqual(Array(5).fill(other.claim.holder)));
     for (const index of [0, 1]) await admins[index]!.del(`{${KEY}}`);
     expect(await driver.renew([mine, other.claim])).toEqual([{ waiters: 0 }, { waiters: 0 }]);
     await until(async () => expect(await votes()).toEqual(Array(5).fill(mine.holder)));
@@ -214,6 +215,7 @@ describe('a grant by a quorum', () => {
     const { claim: mine } = await granted(driver);
     const other = await granted(driver, claim({ key: `${KEY}:other` }));
     await until(async () => expect(await votes()).toEqual(Array(5).fill(mine.holder)));
+    await until(async () => expect(await votes(other.claim.key)).toEqual(Array(5).fill(other.claim.holder)));
     for (const index of [0, 1]) await admins[index]!.del(`{${KEY}}`);
     await pause(4);
     expect(await driver.renew([mine, other.claim])).toEqual(['unknown', { waiters: 0 }]);
@@ -256,6 +258,7 @@ describe('with servers that are gone', () => {
   ])('three %s of five: the store is down, soon, and never "held by another"', async (_, fail) => {
     const driver = await open();
     const held = await granted(driver);
+    await until(async () => expect(await votes()).toEqual(Array(5).fill(held.claim.holder)));
     await fail(0, 2, 3);
     for (const call of [
       () => driver.acquire(claim(), 'try'),

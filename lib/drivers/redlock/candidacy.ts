@@ -110,10 +110,10 @@ export class Candidacy {
   async #vote(candidate: Candidate, mode: AcquireMode, round: number): Promise<Result> {
     const { claim, letPass } = candidate;
     const { size, quorum } = this.#servers;
-    const ask = this.#request(candidate, mode, round);
+    const unanswered = new Set<Server>();
+    const ask = this.#request(candidate, mode, round, unanswered);
     const order = this.#servers.inOrderFor(claim.key);
     const late = order.splice(quorum);
-    const unanswered = new Set(order);
     const sentAt = performance.now();
     let isAsked = false;
     const rest = {
@@ -126,7 +126,7 @@ export class Candidacy {
     };
     try {
       const result = await poll({
-        first: order.map((server) => ask(server).finally(() => unanswered.delete(server))),
+        first: order.map(ask),
         rest,
         patience: patienceFor(claim.ttl),
         decide: (tally) => count(tally, size, claim.holder, letPass),
@@ -139,28 +139,37 @@ export class Candidacy {
     }
   }
 
-  #request(candidate: Candidate, mode: AcquireMode, round: number): (server: Server) => Promise<Vote> {
+  #request(
+    candidate: Candidate,
+    mode: AcquireMode,
+    round: number,
+    unanswered: Set<Server>,
+  ): (server: Server) => Promise<Vote> {
     const { claim, open, strays } = candidate;
     const { key, holder, ttl } = claim;
     const keys = [leaseKey(claim), tokenKey(claim), waitersKey(claim), givenBackKey(claim), givenBackKey(claim, round)];
     const proposed = Date.now() * 1000;
     const lease = textOf(claim, proposed, round);
     const args = [holder, ttl, lease, proposed, proposed + TOKENS - 1, mode, channelOf(key)];
-    return async (server) => {
+    // Not an async function: each promise costs, and there are many.
+    return (server) => {
       open.add(server);
-      try {
-        const vote = toVote((await server.run(scripts.acquire, keys, args)) as Reply, {
-          fencingToken: proposed,
-          tokens: TOKENS,
-        });
-        server.isLate = false;
-        if ('record' in vote) open.delete(server);
-        return vote;
-      } catch (error) {
-        if (mayHaveBeenExecuted(error)) strays.add(server);
-        else open.delete(server);
-        throw error;
-      }
+      unanswered.add(server);
+      return server.run(scripts.acquire, keys, args).then(
+        (reply) => {
+          unanswered.delete(server);
+          server.isLate = false;
+          const vote = toVote(reply as Reply, { fencingToken: proposed, tokens: TOKENS });
+          if ('record' in vote) open.delete(server);
+          return vote;
+        },
+        (error: unknown) => {
+          unanswered.delete(server);
+          if (mayHaveBeenExecuted(error)) strays.add(server);
+          else open.delete(server);
+          throw error;
+        },
+      );
     };
   }
 
