@@ -95,8 +95,8 @@ export interface Queued {
   readonly record: LockRecord | null;
 }
 
-/** The number of those who wait for a lease that is still held. */
-export type RenewOutcome = { readonly waiters: number } | 'gone';
+/** The number of those who wait for a lease that is still held; `unknown`: this one may be held and re-armed, or not. */
+export type RenewOutcome = { readonly waiters: number } | 'gone' | 'unknown';
 
 /** What the store knows of a held key. */
 export interface LockRecord {

@@ -111,6 +111,11 @@ export class Watchdog {
         if (!watch) return;
         const outcome = outcomes[index]!;
         if (outcome === 'gone') return this.lose(tenure, 'gone');
+        if (outcome === 'unknown') {
+          if (watch.sentAt === sentAt)
+            this.#failed(tenure, watch, new Error('Too few servers answered for this lease.'));
+          return;
+        }
         tenure.waiters = outcome.waiters;
         if (tenure.renewed(sentAt)) this.#succeeded(tenure, watch, sentAt);
         else this.lose(tenure, 'expired', watch.cause);

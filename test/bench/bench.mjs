@@ -9,7 +9,17 @@ import { RedisServer } from './harness/redis-server.mjs';
 import { runWorkload, takesPart } from './harness/run.mjs';
 import { goalsTable, json, markdown, section, thisMachine } from './report.mjs';
 
-const FILES = ['uncontended', 'contention', 'renewal', 'fail-over', 'wake-up', 'memory', 'decorators', 'etcd'];
+const FILES = [
+  'uncontended',
+  'contention',
+  'renewal',
+  'fail-over',
+  'wake-up',
+  'memory',
+  'quorum',
+  'decorators',
+  'etcd',
+];
 
 const { positionals: names, values: options } = parseArgs({
   allowPositionals: true,

@@ -1,6 +1,6 @@
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
-import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest';
 import { EtcdCluster } from '../support/etcd-server.js';
@@ -21,6 +21,16 @@ describe('RedisDriver', () => {
   });
   afterAll(() => server.stop());
   for (const { name, run } of driverContract({ create: () => new RedisDriver({ url: server.url }) })) it(name, run);
+});
+
+describe.each([3, 5])('RedlockDriver on %i servers', (size) => {
+  let servers: RedisServer[];
+  beforeAll(async () => {
+    servers = await Promise.all(Array.from({ length: size }, () => RedisServer.start()));
+  });
+  afterAll(() => Promise.all(servers.map((server) => server.stop())));
+  const create = (): RedlockDriver => new RedlockDriver({ servers: servers.map(({ url }) => url) });
+  for (const { name, run } of driverContract({ create })) it(name, run);
 });
 
 describe.each([1, 3] as const)('EtcdDriver, members: %i', (members) => {

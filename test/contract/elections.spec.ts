@@ -1,9 +1,10 @@
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
-import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { electionSuite } from '../support/election-suite.js';
 import { EtcdCluster } from '../support/etcd-server.js';
+import { RedisServer } from '../support/redis-server.js';
 import { useRedis } from '../support/use-redis.js';
 
 const memory = new MemoryDriver();
@@ -11,6 +12,16 @@ electionSuite('MemoryDriver', () => memory);
 
 const redis = useRedis();
 electionSuite('RedisDriver', () => new RedisDriver({ url: redis.server.url }));
+
+describe('on a quorum', () => {
+  let servers: RedisServer[];
+  beforeAll(async () => {
+    servers = await Promise.all(Array.from({ length: 5 }, () => RedisServer.start()));
+  });
+  afterAll(() => Promise.all(servers.map((server) => server.stop())));
+  const create = (): RedlockDriver => new RedlockDriver({ servers: servers.map(({ url }) => url) });
+  electionSuite('RedlockDriver, five servers', create, { hasQueue: false });
+});
 
 describe('on etcd', () => {
   let cluster: EtcdCluster;

@@ -80,6 +80,17 @@ const RULES = [
     message: 'Drivers never import each other.',
   },
   {
+    file: 'lib/drivers/redlock/redlock.driver.ts',
+    refuses: ['../redis/redis.driver.js', '../memory/memory.driver.js', '../etcd/session.js'],
+    message:
+      'Drivers never import each other; Redlock has a connection and a registry of lib/drivers/redis for each server.',
+  },
+  {
+    file: 'lib/drivers/redis/index.ts',
+    refuses: ['../memory/memory.driver.js', '../etcd/etcd.driver.js'],
+    message: 'The entry for Redis has the drivers on Redis.',
+  },
+  {
     file: 'lib/drivers/memory/memory.driver.ts',
     refuses: ['@nestjs/common', 'rxjs', 'rxjs/operators'],
     message: 'Drivers know no framework.',

@@ -137,7 +137,7 @@ export class Claims {
     }
     if (place.status === 'held') {
       const [outcome] = await this.renew([claim]);
-      if (!outcome || outcome === 'gone') return undefined;
+      if (typeof outcome !== 'object') return undefined;
       return this.#granted(place, outcome.waiters);
     }
     if (place.status === 'waiting') await this.#waiting.askAgain(place);

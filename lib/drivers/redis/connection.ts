@@ -32,6 +32,11 @@ const defaults = { commandTimeout: 2000, socketTimeout: 3000, connectTimeout: 50
 
 export type ScriptName = keyof typeof scripts;
 
+export interface Script {
+  readonly sha: string;
+  readonly lua: string;
+}
+
 export interface ConnectionListener {
   /** Connected, and the subscriptions are there again. */
   up(): void;
@@ -78,9 +83,14 @@ export class RedisConnection {
     }
   }
 
-  async run(name: ScriptName, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  /** @param script of RedisDriver, by its name, or one of another driver */
+  async run(
+    script: ScriptName | Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
     if (this.#commands.status !== 'ready') throw unreachable(this.server, this.#lastError);
-    const { sha, lua } = scripts[name];
+    const { sha, lua } = typeof script === 'string' ? scripts[script] : script;
     this.#cork();
     try {
       return await this.#answers.send(this.#commands, new ScriptCommand(sha, keys, args));
@@ -92,6 +102,17 @@ export class RedisConnection {
     } catch (error) {
       throw classify(error, this.server);
     }
+  }
+
+  /** What Redis calls this run of the server: the same for all connections to it, another after a restart. */
+  async identity(): Promise<string> {
+    try {
+      const id = /^run_id:(\S+)/m.exec(await this.#commands.info('server'))?.[1];
+      if (id) return id;
+    } catch (error) {
+      throw classify(error, this.server);
+    }
+    throw new LockConfigError(`Redis at ${this.server} does not tell its run_id in INFO.`);
   }
 
   /** The commands of one tick leave in one write. */

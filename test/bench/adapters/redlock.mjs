@@ -1,4 +1,4 @@
-// npm: redlock (node-redlock), version 5, on one server.
+// npm: redlock (node-redlock), version 5, on one server; `~quorum` on several.
 import { Redis } from 'ioredis';
 import Redlock from 'redlock';
 import { untilReleased } from '../harness/until-released.mjs';
@@ -8,12 +8,13 @@ export const renews = true;
 export const contestants = [
   { name: 'redlock' },
   { name: 'redlock~5ms', settings: { retryCount: -1, retryDelay: 5, retryJitter: 2 }, waiting: true },
+  { name: 'redlock~quorum', only: ['W9'] },
 ];
 
-export async function open({ port }, settings) {
-  const client = new Redis({ port, lazyConnect: true });
-  await client.connect();
-  const redlock = new Redlock([client], settings);
+export async function open({ port }, { ports = [port], ...settings }) {
+  const clients = ports.map((each) => new Redis({ port: each, lazyConnect: true }));
+  await Promise.all(clients.map((client) => client.connect()));
+  const redlock = new Redlock(clients, settings);
   return {
     async acquire(key, ttl) {
       const lock = await redlock.acquire([key], ttl);
@@ -21,6 +22,6 @@ export async function open({ port }, settings) {
     },
     /** Only `using` renews. */
     hold: (key, ttl) => untilReleased((routine) => redlock.using([key], ttl, routine)),
-    close: () => client.disconnect(),
+    close: () => clients.forEach((client) => client.disconnect()),
   };
 }

@@ -4,12 +4,17 @@ import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { DistLockModule, LeaderOnly, LeaderService, LockService, WithLock } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
-import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { filter, firstValueFrom } from 'rxjs';
 
 /** An application whose locks are in Redis. It takes part in no election. */
 export function openLocks(port) {
   return openLocksOf(new RedisDriver({ host: '127.0.0.1', port }));
+}
+
+/** The same on a quorum of servers. */
+export function openQuorumLocks(ports) {
+  return openLocksOf(new RedlockDriver({ servers: ports.map((port) => ({ host: '127.0.0.1', port })) }));
 }
 
 /** The same on etcd. */

@@ -15,6 +15,7 @@ const GUARD = 'dir=$1; shift; "$@" & cat >/dev/null; kill -9 $!; rm -rf "$dir"';
 export class RedisServer {
   #guard;
   #client;
+  #pid;
 
   /** @param cpu pins the server to this CPU; undefined: all */
   static async start(cpu) {
@@ -49,6 +50,16 @@ export class RedisServer {
     const after = await this.calls();
     const sent = commands.reduce((sum, name) => sum + (after.get(name) ?? 0) - (before.get(name) ?? 0), 0);
     return { result, sent };
+  }
+
+  /** Clients stay connected and hear nothing. */
+  async pause() {
+    this.#pid ??= Number(/process_id:(\d+)/.exec(await this.#client.info('server'))[1]);
+    process.kill(this.#pid, 'SIGSTOP');
+  }
+
+  resume() {
+    process.kill(this.#pid, 'SIGCONT');
   }
 
   async stop() {

@@ -84,6 +84,29 @@ describe('the watchdog', () => {
     expect(engine.driver.callsOf('release')).toHaveLength(0);
   });
 
+  it('tries again soon for a lease of which the store cannot tell, and for no other', async () => {
+    const [unsure, held] = [
+      await engine.manager.acquire(request({ ttl: 3000 })),
+      await engine.manager.acquire(request({ key: 'other', name: 'test:l:other', ttl: 3000 })),
+    ];
+    const { renew } = engine.store;
+    engine.store.renew = async (leases) => {
+      const outcomes = await renew.call(engine.store, leases);
+      return outcomes.map((outcome, index) => (leases[index]!.holder === unsure.holder ? 'unknown' : outcome));
+    };
+    await engine.clock.advance(1000);
+    expect(engine.eventTypes().slice(2)).toEqual(['at-risk', 'renewed']);
+    const retry = engine.driver.callsOf('renew').length;
+    await engine.clock.advance(150);
+    expect(engine.driver.callsOf('renew').slice(retry)).toMatchObject([{ holders: [unsure.holder] }]);
+    expect(unsure.remaining).toBe(3000 - driftMargin(3000) - 1150);
+    engine.store.renew = renew;
+    await engine.clock.advance(500);
+    expect([unsure.held, held.held]).toEqual([true, true]);
+    await engine.clock.advance(10_000);
+    expect([unsure.held, held.held]).toEqual([true, true]);
+  });
+
   it('loses before it renews when the event loop was blocked past the end', async () => {
     const lock = await engine.manager.acquire(request({ ttl: 3000 }));
     engine.clock.block(5000);

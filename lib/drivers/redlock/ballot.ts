@@ -1,0 +1,70 @@
+import type { LockRecord, TokenBlock } from '../../core/lock-driver.js';
+import { toRecord } from './lease-text.js';
+import { quorumOf, type Tally, tooFew } from './quorum.js';
+
+/** One server's answer to a request for a lease: its vote, or who has it. Null: the claim was given back before. */
+export type Vote = TokenBlock | { readonly record: LockRecord | null };
+
+/** As acquire.lua gives it. */
+export type Reply = 1 | string | [token: string] | [remaining: number, lease: string] | [];
+
+export function toVote(reply: Reply, proposed: TokenBlock): Vote {
+  if (reply === 1) return proposed;
+  if (typeof reply === 'string') return { ...proposed, fencingToken: Number(reply) };
+  const [first, lease] = reply;
+  // Others of its block may be in use.
+  if (typeof first === 'string') return { fencingToken: Number(first), tokens: 1 };
+  return { record: lease === undefined ? null : toRecord(first ?? 0, lease, 0) };
+}
+
+export type Result =
+  | { readonly status: 'won'; readonly votes: readonly TokenBlock[] }
+  /** Somebody has a majority, or we cannot get one before others let go. */
+  | { readonly status: 'lost'; readonly record: LockRecord | null }
+  /** Nobody has a majority, and of those who asked we should get it: the others give their votes back. */
+  | { readonly status: 'ahead' | 'behind'; readonly record: LockRecord; readonly rivals: readonly string[] };
+
+/**
+ * What the votes of `size` servers come to, or undefined while the answers that are missing could change it.
+ *
+ * A split vote is settled without chance: all who see it know who has most votes, of equals the smallest holder id,
+ * and all but that one let go. Whoever was let pass before and did not get the lease may be dead: it counts no longer.
+ *
+ * @throws DriverUnavailableError when fewer than a quorum answered
+ */
+export function count(
+  tally: Tally<Vote>,
+  size: number,
+  holder: string,
+  letPass: ReadonlySet<string>,
+): Result | undefined {
+  const quorum = quorumOf(size);
+  const votes = tally.answers.filter((vote) => 'tokens' in vote);
+  if (votes.length >= quorum) return { status: 'won', votes };
+  if (tally.failures.length >= quorum) throw tooFew(tally);
+  if (tally.answers.length < quorum || votes.length + tally.pending >= quorum) return undefined;
+
+  const records = tally.answers.flatMap((vote) => ('tokens' in vote || !vote.record ? [] : [vote.record]));
+  const leader = mostNamed(records);
+  if (!leader || leader.times >= quorum) return { status: 'lost', record: leader?.record ?? null };
+  const { record, times } = mostNamed(records.filter((rival) => !letPass.has(rival.holder))) ?? { times: 0 };
+  const rivals = [...new Set(records.map((rival) => rival.holder))];
+  const isAhead = votes.length > times || (votes.length === times && record !== undefined && holder < record.holder);
+  return { status: isAhead && votes.length > 0 ? 'ahead' : 'behind', record: record ?? leader.record, rivals };
+}
+
+/** The record that most servers gave, of equals that of the smallest holder id. */
+export function mostNamed(
+  records: readonly LockRecord[],
+): { readonly record: LockRecord; readonly times: number } | undefined {
+  const named = new Map<string, { record: LockRecord; times: number }>();
+  for (const record of records) {
+    const entry = named.get(record.holder);
+    if (!entry) named.set(record.holder, { record, times: 1 });
+    else {
+      entry.times++;
+      if (record.remaining > entry.record.remaining) entry.record = record;
+    }
+  }
+  return [...named.values()].sort((a, b) => b.times - a.times || (a.record.holder < b.record.holder ? -1 : 1))[0];
+}

@@ -1,0 +1,27 @@
+import type { Claim, LeaseRef, LockRecord } from '../../core/lock-driver.js';
+import { namespaceOf } from '../../core/store-key.js';
+
+// One hash tag per lock, as everywhere in Redis; the same names as with RedisDriver, and the same permissions.
+export const leaseKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}`;
+export const tokenKey = ({ key }: LeaseRef): string => `{${key}}:t`;
+export const waitersKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}:w`;
+
+/** Exists while a holder, or one round of it, counts as given back. */
+export const givenBackKey = ({ key, holder }: LeaseRef, round: number | '' = ''): string =>
+  round === '' ? `{${key}}:x:${holder}` : `{${key}}:x:${holder}:${round}`;
+
+/** Where releases in a namespace are told, as far as somebody waits. Beside the inboxes, for the same permission. */
+export function channelOf(key: string): string {
+  return `${namespaceOf(key)}:i:freed`;
+}
+
+/** What the servers keep of a lease: 'holder token round tail', the tail for people and for other instances. */
+export function textOf({ holder, instance, metadata }: Claim, token: number, round: number): string {
+  return `${holder} ${token} ${round} ${JSON.stringify({ instance, metadata })}`;
+}
+
+export function toRecord(remaining: number, lease: string, waiters: number): LockRecord {
+  const [, holder, token, tail] = /^(\S+) (\d+) \d+ (.*)$/s.exec(lease)!;
+  const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
+  return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
+}

@@ -1,0 +1,74 @@
+import { DriverUnavailableError } from '../../core/errors.js';
+import { RedisConnection, type RedisConnectionOptions, type Script } from '../redis/connection.js';
+
+export interface ServerListener {
+  /** It became usable, or unusable. */
+  changed(server: Server): void;
+  message(server: Server, channel: string, message: string): void;
+}
+
+/** One of the servers. It is used only while it is known which one it is, so that none is asked twice. */
+export class Server {
+  readonly connection: RedisConnection;
+  /** Did not answer in time when it was asked last. */
+  isLate = false;
+  readonly #listener: ServerListener;
+  #identifying: Promise<void> | undefined;
+  #identity: string | undefined;
+  #failure: Error | undefined;
+
+  constructor(options: RedisConnectionOptions, listener: ServerListener) {
+    this.#listener = listener;
+    this.connection = new RedisConnection(options, {
+      up: () => void this.#identify().catch(() => undefined),
+      down: () => {
+        this.#identifying = undefined;
+        this.#know(undefined);
+      },
+      message: (channel, message) => listener.message(this, channel, message),
+    });
+  }
+
+  get name(): string {
+    return this.connection.server;
+  }
+
+  /** What tells this run of the server from all others; undefined while it cannot be used. */
+  get identity(): string | undefined {
+    return this.#identity;
+  }
+
+  /** Resolves when the server can be used; rejects when the first attempt fails, and goes on trying. */
+  async connect(): Promise<void> {
+    await this.connection.connect();
+    await this.#identify();
+  }
+
+  run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    // Without a connection at all that call says why.
+    if (this.#identity !== undefined || !(this.#failure ?? this.#identifying)) {
+      return this.connection.run(script, keys, args);
+    }
+    const why = `Redis at ${this.name} is not connected yet.`;
+    return Promise.reject(this.#failure ?? new DriverUnavailableError(why, { sent: false }));
+  }
+
+  #identify(): Promise<void> {
+    this.#identifying ??= this.connection.identity().then(
+      (identity) => this.#know(identity),
+      (error: Error) => {
+        this.#identifying = undefined;
+        this.#failure = error;
+        throw error;
+      },
+    );
+    return this.#identifying;
+  }
+
+  #know(identity: string | undefined): void {
+    this.#failure = undefined;
+    if (identity === this.#identity) return;
+    this.#identity = identity;
+    this.#listener.changed(this);
+  }
+}

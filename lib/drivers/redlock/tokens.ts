@@ -1,0 +1,72 @@
+import type { LeaseRef, TokenBlock } from '../../core/lock-driver.js';
+import { leaseKey, tokenKey } from './lease-text.js';
+import { patienceFor, poll, quorumOf, tooFew } from './quorum.js';
+import { scripts } from './scripts/scripts.generated.js';
+import type { Servers } from './servers.js';
+
+/** Fencing tokens that a grant reserves: fewer than microseconds in a round trip, so they stay behind the clock. */
+export const TOKENS = 64;
+
+export const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingToken + tokens - 1;
+
+/**
+ * The block of tokens that a quorum of `size` servers reserved, or else the one that has to be raised on a quorum
+ * before it may be used.
+ *
+ * Why tokens of a key strictly increase, as long as the servers keep their data: a grant is delivered once a quorum has
+ * reserved its block, each server while the holder had its vote. A later grant counts votes of a quorum, too, so one of
+ * these is from a server that had reserved the earlier block, and is above it. If a quorum answered with one number, a
+ * server of the first quorum is among those; else the largest number of all votes is taken, which is not below its own.
+ */
+export function agreed(
+  votes: readonly TokenBlock[],
+  size: number,
+): { readonly block: TokenBlock; readonly isReserved: boolean } {
+  const quorum = quorumOf(size);
+  for (const { fencingToken } of votes) {
+    const same = votes.filter((vote) => vote.fencingToken === fencingToken);
+    if (same.length < quorum) continue;
+    return { block: { fencingToken, tokens: smallest(same) }, isReserved: true };
+  }
+  const fencingToken = Math.max(...votes.map((vote) => vote.fencingToken));
+  return { block: { fencingToken, tokens: smallest(votes) }, isReserved: false };
+}
+
+const smallest = (blocks: readonly TokenBlock[]): number => Math.min(...blocks.map(({ tokens }) => tokens));
+
+/** A further block of tokens for a lease; null when it is gone. */
+export async function reserve(servers: Servers, lease: LeaseRef): Promise<TokenBlock | null> {
+  const { quorum, size } = servers;
+  const proposed = Date.now() * 1000;
+  const args = [lease.holder, proposed, lastOf({ fencingToken: proposed, tokens: TOKENS })];
+  const tokens = await poll({
+    first: servers.run(scripts.reserve, [leaseKey(lease), tokenKey(lease)], args),
+    patience: patienceFor(lease.ttl),
+    decide(tally) {
+      const reserved = tally.answers.filter((answer) => answer !== 0);
+      if (reserved.length >= quorum) return reserved.map(Number);
+      if (tally.failures.length >= quorum) throw tooFew(tally);
+      return reserved.length + tally.pending < quorum ? [] : undefined;
+    },
+  });
+  if (tokens.length === 0) return null;
+  const votes = tokens.map((fencingToken) => ({ fencingToken, tokens: TOKENS }));
+  const { block, isReserved } = agreed(votes, size);
+  return isReserved || (await raise(servers, lease, block)) ? block : null;
+}
+
+/** Raises the tokens of a lease to a block. False when a quorum of servers has not got the lease any more. */
+export async function raise(servers: Servers, lease: LeaseRef, block: TokenBlock): Promise<boolean> {
+  const { quorum } = servers;
+  const args = [lease.holder, block.fencingToken, lastOf(block)];
+  return poll({
+    first: servers.run(scripts.raise, [leaseKey(lease), tokenKey(lease)], args),
+    patience: patienceFor(lease.ttl),
+    decide(tally) {
+      const raised = tally.answers.filter((answer) => answer === 1).length;
+      if (raised >= quorum) return true;
+      if (tally.failures.length >= quorum) throw tooFew(tally);
+      return raised + tally.pending < quorum ? false : undefined;
+    },
+  });
+}
