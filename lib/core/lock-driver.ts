@@ -118,7 +118,9 @@ export type DriverEvent =
   /** Somebody began to wait for a lease of this instance. */
   | { readonly type: 'contended'; readonly key: string }
   | { readonly type: 'up' }
-  | { readonly type: 'down'; readonly cause: Error };
+  | { readonly type: 'down'; readonly cause: Error }
+  /** Something that an operator should mend before it breaks a lock; said once. */
+  | { readonly type: 'warning'; readonly message: string };
 
 export type DriverListener = (event: DriverEvent) => void;
 

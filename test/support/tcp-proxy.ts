@@ -27,6 +27,7 @@ export class TcpProxy {
   #silent = false;
   #delay = 0;
   #dropped?: () => void;
+  #rewrite?: (reply: string) => string;
 
   private constructor(target: number) {
     this.#target = target;
@@ -61,6 +62,11 @@ export class TcpProxy {
   /** For every reply that arrives from now on; 0 ends it. */
   delayReplies(milliseconds: number): void {
     this.#delay = milliseconds;
+  }
+
+  /** From now on; `rewrite` keeps the length. A reply that comes in several pieces is rewritten piece by piece. */
+  rewriteReplies(rewrite: ((reply: string) => string) | undefined): void {
+    this.#rewrite = rewrite;
   }
 
   /** Keeps back what the connections of this moment send. Their requests stay in flight when the client goes away. */
@@ -136,8 +142,12 @@ export class TcpProxy {
       return;
     }
     link.replies = Promise.all([link.replies, this.#delay && sleep(this.#delay)]).then(() => {
-      if (!this.#swallow(link)) pass(link.client, chunk);
+      if (!this.#swallow(link)) pass(link.client, chunk && this.#rewritten(chunk));
     });
+  }
+
+  #rewritten(chunk: Buffer): Buffer {
+    return this.#rewrite ? Buffer.from(this.#rewrite(chunk.toString('latin1')), 'latin1') : chunk;
   }
 
   #swallow(link: Link): boolean {

@@ -3,6 +3,7 @@ import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { classify } from './reply-errors.js';
 import { AnswerTimeout, ScriptCommand } from './script-command.js';
 import { scripts } from './scripts/scripts.generated.js';
+import { StartChecks } from './start-checks.js';
 
 /** What we need of a user's ioredis client, version 5 or 6. */
 export interface RedisClient {
@@ -37,12 +38,14 @@ export interface ConnectionListener {
   up(): void;
   down(cause: Error): void;
   message(channel: string, message: string): void;
+  warning(message: string): void;
 }
 
 /** Our own two connections to one Redis server: one for commands, one for subscriptions. */
 export class RedisConnection {
   /** Host and port, for messages; never credentials. */
   readonly server: string;
+  readonly checks: StartChecks;
   readonly #commands: Redis;
   readonly #subscriber: Redis;
   readonly #listener: ConnectionListener;
@@ -62,6 +65,8 @@ export class RedisConnection {
     const { host, port, path, commandTimeout } = this.#commands.options;
     this.#answers = new AnswerTimeout(commandTimeout ?? defaults.commandTimeout);
     this.server = path ?? `${host ?? 'localhost'}:${port ?? 6379}`;
+    this.checks = new StartChecks((message) => listener.warning(message));
+    this.checks.watch(this.#commands, this.server);
     this.#watch(this.#commands);
     this.#watch(this.#subscriber);
     this.#subscriber.on('message', (channel, message) => listener.message(channel, message));
@@ -76,10 +81,12 @@ export class RedisConnection {
       const cause = this.#lastError ?? error;
       throw unreachable(this.server, cause);
     }
+    await this.checks.passed();
   }
 
   async run(name: ScriptName, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
     if (this.#commands.status !== 'ready') throw unreachable(this.server, this.#lastError);
+    if (this.checks.refusal) throw this.checks.refusal;
     const { sha, lua } = scripts[name];
     this.#cork();
     try {
@@ -152,6 +159,7 @@ export class RedisConnection {
       return true;
     } catch (error) {
       this.#noteError(error as Error);
+      this.checks.subscriptionFailed(error as Error, this.server);
       return false;
     }
   }

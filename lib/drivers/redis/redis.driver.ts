@@ -53,6 +53,7 @@ export class RedisDriver implements LockDriver {
         registry.mayHaveMissed();
       },
       down: (cause) => this.#tell({ type: 'down', cause }),
+      warning: (message) => this.#tell({ type: 'warning', message }),
       message: (channel, message) => {
         const event = toEvent(message);
         if (event) this.#tell(event);
@@ -124,7 +125,9 @@ export class RedisDriver implements LockDriver {
   #inboxFor(key: string): string {
     const namespace = namespaceOf(key);
     let inbox = this.#inboxes.get(namespace);
-    if (inbox === undefined) this.#inboxes.set(namespace, (inbox = `${namespace}:i:${this.#inbox}`));
+    if (inbox !== undefined) return inbox;
+    this.#connection.checks.uses(namespace);
+    this.#inboxes.set(namespace, (inbox = `${namespace}:i:${this.#inbox}`));
     return inbox;
   }
 
