@@ -39,7 +39,7 @@ async function userWith(...changes: string[]): Promise<Options> {
 }
 
 async function config(setting: string, value: string): Promise<void> {
-  const [, before] = (await redis.admin.config('GET', setting)) as string[];
+  const [, before] = await redis.admin.config('GET', setting);
   redis.closing.push(() => redis.admin.config('SET', setting, before!));
   await redis.admin.config('SET', setting, value);
 }

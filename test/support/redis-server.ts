@@ -11,6 +11,8 @@ export interface RedisServerOptions {
   args?: string[];
   /** Chosen by the operating system where it is missing. */
   port?: number;
+  /** The highest port that may be chosen. */
+  highest?: number;
   /** Kept by `stop()`; the temporary directory that stands in for a missing one is not. */
   dir?: string;
   env?: NodeJS.ProcessEnv;
@@ -50,7 +52,7 @@ export class RedisServer {
 
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     for (let attempt = 1; ; attempt++) {
-      const server = new RedisServer(options.port ?? (await freePort()), options);
+      const server = new RedisServer(options.port ?? (await freePort(options.highest)), options);
       try {
         await server.#launch();
         return server;
@@ -123,11 +125,13 @@ function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+async function freePort(highest = 65_535): Promise<number> {
+  for (;;) {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    if (port <= highest) return port;
+  }
 }

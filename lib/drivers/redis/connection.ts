@@ -1,8 +1,10 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
+import { checkUrl } from './redis-url.js';
 import { classify } from './reply-errors.js';
 import { AnswerTimeout, ScriptCommand } from './script-command.js';
 import { scripts } from './scripts/scripts.generated.js';
+import { hearAllErrors } from './socket-errors.js';
 import { StartChecks } from './start-checks.js';
 
 /** What we need of a user's ioredis client, version 5 or 6. */
@@ -141,6 +143,7 @@ export class RedisConnection {
   }
 
   #watch(client: Redis): void {
+    hearAllErrors(client);
     client.on('error', (error: Error) => this.#noteError(error));
     client.on('ready', () => this.#announce());
     client.on('close', () => this.#announce());
@@ -205,11 +208,7 @@ function opener(options: RedisConnectionOptions): () => Redis {
   refuseKeyPrefix(options);
   if ('url' in options) {
     const { url, ...rest } = options;
-    if (typeof url !== 'string' || !/^(rediss?:\/\/|\/)/.test(url)) {
-      throw new LockConfigError(
-        `RedisDriver: \`url\` must look like 'redis://localhost:6379'; it is ${url === undefined ? 'undefined. Is the environment variable set?' : 'something else.'}`,
-      );
-    }
+    checkUrl(url);
     return () => new Redis(url, { ...defaults, ...rest, ...enforced });
   }
   return () => new Redis({ ...defaults, ...options, ...enforced });

@@ -46,6 +46,7 @@ const rules: readonly Rule[] = [
   },
   { pattern: /max number of clients/, meaning: 'retryable', repair: 'Raise maxclients.' },
   { pattern: /isn't writeable|enableOfflineQueue/, meaning: 'retryable' },
+  { pattern: /max retries per request/, meaning: 'unknown', repair: 'The connection broke before the answer came.' },
   { pattern: /timed out/i, meaning: 'unknown', repair: 'The server or the network is slow, or does not answer.' },
   {
     // Inside of a script the refusal has no code.
@@ -73,17 +74,18 @@ const rules: readonly Rule[] = [
   },
   { pattern: /certificate has expired/, meaning: 'configuration', repair: "Renew the server's certificate." },
   {
-    pattern: /alert (?:number \d+: )?certificate required|alert handshake failure/,
+    pattern: /alert certificate required/,
     meaning: 'configuration',
     repair: 'The server wants a certificate of its clients: pass `tls: { cert, key }`.',
   },
-  { pattern: /wrong version number/, meaning: 'configuration', repair: 'This port has no TLS: use redis://.' },
 ];
 
 /** The error of this package that fits a failed command. `server` names it without credentials. */
 export function classify(error: unknown, server: string): DriverUnavailableError | LockConfigError {
   if (error instanceof LockConfigError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
+  // ioredis adds the command with all that was sent, the password of an AUTH included.
+  if ('command' in cause) delete cause.command;
   const rule = rules.find(({ pattern }) => pattern.test(cause.message));
   const message = [`Redis at ${server}: ${cause.message}`, rule?.repair].filter(Boolean).join(' — ');
   if (rule?.meaning === 'configuration') return new LockConfigError(message, { cause });
