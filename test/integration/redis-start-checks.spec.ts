@@ -3,7 +3,7 @@ import { DistLockModule, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { NestFactory } from '@nestjs/core';
 import { Module } from '@nestjs/common';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { readmeUser } from '../package/readme.js';
 import { request } from '../support/engine.js';
 import { RecordingLogger } from '../support/nest-log.js';
@@ -107,6 +107,8 @@ describe('at the first connection an operator is warned of', () => {
   it.each(rules.filter((rule) => rule.startsWith('+') && !/^\+(eval|evalsha|subscribe)$/.test(rule)))(
     'a missing permission: %s',
     async (permission) => {
+      const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
+      redis.closing.push(() => warn.mockRestore());
       const one = engine(await userWith(permission.replace('+', '-')));
       await one.manager.connect();
       await one.manager.acquire(request({ name: key })).catch(() => undefined);
@@ -248,5 +250,19 @@ describe('an application', () => {
     redis.closing.push(() => app.close());
     await logger.line('warn', /may evict locks/);
     expect(logger.texts('warn').filter((text) => text.includes('evict'))).toHaveLength(1);
+  });
+
+  it.each([
+    ['that the server does not know', () => `redis://${name}:top%2Fsecret@127.0.0.1:${redis.server.port}`],
+    ['for a server that is not there', () => `redis://${name}:top%2Fsecret@127.0.0.1:1`],
+  ])('never logs a password %s', async (_, url) => {
+    await userWith();
+    @Module({ imports: [DistLockModule.forRoot({ driver: new RedisDriver({ url: url() }) })] })
+    class AppModule {}
+    const logger = new RecordingLogger();
+    const app = await NestFactory.createApplicationContext(AppModule, { logger });
+    redis.closing.push(() => app.close());
+    await logger.line('error', /WRONGPASS|ECONNREFUSED/);
+    expect(JSON.stringify(logger.lines)).not.toMatch(/top(%2F|\/)secret/i);
   });
 });

@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
-import { checkUrl } from './redis-url.js';
+import { urlProblem } from './redis-url.js';
 import { classify } from './reply-errors.js';
 import { AnswerTimeout, ScriptCommand } from './script-command.js';
 import { scripts } from './scripts/scripts.generated.js';
@@ -208,7 +208,8 @@ function opener(options: RedisConnectionOptions): () => Redis {
   refuseKeyPrefix(options);
   if ('url' in options) {
     const { url, ...rest } = options;
-    checkUrl(url);
+    const problem = urlProblem(url);
+    if (problem) throw new LockConfigError(`RedisDriver: ${problem}`);
     return () => new Redis(url, { ...defaults, ...rest, ...enforced });
   }
   return () => new Redis({ ...defaults, ...options, ...enforced });
