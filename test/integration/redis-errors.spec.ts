@@ -70,12 +70,13 @@ describe('a reply that means "not executed, try again"', () => {
     const follower = new Redis(replica.url);
     redis.closing.push(() => follower.disconnect());
     await expect.poll(() => follower.info('replication'), { timeout: 10_000 }).toMatch(/master_link_status:up/);
-    const engine = await connected({ url: replica.url });
+    // A server that turns out to be a replica is looked up anew, so each reply gets a connection of its own.
+    const [engine, later] = [await connected({ url: replica.url }), await connected({ url: replica.url })];
     expectRetryable(await failure(engine), /READONLY.* — This server is a replica; connect to the master/s);
     await follower.config('SET', 'replica-serve-stale-data', 'no');
     await follower.replicaof('127.0.0.1', 1);
     await expect.poll(() => follower.get('x').catch((error: Error) => error.message)).toMatch(/MASTERDOWN/);
-    expectRetryable(await failure(engine), /MASTERDOWN/);
+    expectRetryable(await failure(later), /MASTERDOWN/);
   });
 
   it('NOREPLICAS', async () => {

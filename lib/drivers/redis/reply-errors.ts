@@ -47,6 +47,7 @@ const rules: readonly Rule[] = [
 
 /** The error of this package that fits a failed command. `server` names it without credentials. */
 export function classify(error: unknown, server: string): DriverUnavailableError | LockConfigError {
+  if (error instanceof DriverUnavailableError || error instanceof LockConfigError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const rule = rules.find(({ pattern }) => pattern.test(cause.message));
   const message = [`Redis at ${server}: ${cause.message}`, rule?.repair].filter(Boolean).join(' — ');
