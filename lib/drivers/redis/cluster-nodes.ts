@@ -60,18 +60,21 @@ export class ClusterNodes {
 
 export const addressOf = ({ options }: Redis): string => `${options.host ?? '127.0.0.1'}:${options.port ?? 6379}`;
 
+const opening = new WeakMap<Redis, Promise<void>>();
+
 /** Whether a connection becomes usable in time; one that was not used yet is opened. */
 export async function becomesReady(client: Redis, milliseconds: number): Promise<boolean> {
   if (client.status === 'wait') client.connect().catch(() => undefined);
   if (client.status === 'ready') return true;
   if (client.status === 'end') return false;
-  return new Promise((resolve) => {
-    const settle = (): void => {
-      clearTimeout(timer);
-      client.off('ready', settle).off('end', settle);
-      resolve(client.status === 'ready');
-    };
-    const timer = detached(() => setTimeout(settle, milliseconds).unref());
-    client.once('ready', settle).once('end', settle);
-  });
+  let settled = opening.get(client);
+  if (!settled) {
+    settled = new Promise((resolve) => client.once('ready', resolve).once('end', resolve));
+    void settled.then(() => opening.delete(client));
+    opening.set(client, settled);
+  }
+  await Promise.race([settled, new Promise((resolve) => detached(() => setTimeout(resolve, milliseconds).unref()))]);
+  return isReady(client);
 }
+
+const isReady = ({ status }: Redis): boolean => status === 'ready';
