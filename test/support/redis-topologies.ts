@@ -113,17 +113,16 @@ export class SentinelSet {
   async #start({ proxied, downAfter = 500, args = [] }: SentinelSetOptions): Promise<void> {
     const common = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1', ...args];
     for (let index = 0; index < 3; index++) {
-      const own = [...common];
-      const master = this.#addresses[0];
-      if (master !== undefined) {
-        const from = proxied === 'replication' ? await this.#proxy(master) : master;
-        own.push('--replicaof', '127.0.0.1', String(from));
-      }
-      const server = await RedisServer.start({ args: own });
+      const server = await RedisServer.start({ args: common });
       this.servers.push(server);
       const address = proxied === 'servers' ? await this.#proxy(server.port) : server.port;
       this.#addresses.push(address);
-      await ask(server.port, (client) => client.config('SET', 'replica-announce-port', address));
+      const [master] = this.#addresses;
+      const from = proxied === 'replication' && index > 0 ? await this.#proxy(master!) : master!;
+      await ask(server.port, async (client) => {
+        await client.config('SET', 'replica-announce-port', address);
+        if (index > 0) await client.replicaof('127.0.0.1', from);
+      });
     }
     const [master] = this.#addresses;
     for (let index = 0; index < 3; index++) {
@@ -132,7 +131,7 @@ export class SentinelSet {
         config,
         `sentinel monitor ${this.name} 127.0.0.1 ${master} 2\n` +
           `sentinel down-after-milliseconds ${this.name} ${downAfter}\n` +
-          `sentinel failover-timeout ${this.name} 2000\nsentinel parallel-syncs ${this.name} 2\n`,
+          `sentinel failover-timeout ${this.name} 1000\nsentinel parallel-syncs ${this.name} 2\n`,
       );
       this.#sentinels.push(await RedisServer.start({ config }));
     }
