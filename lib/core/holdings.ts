@@ -49,6 +49,11 @@ export class Holdings implements LeaseOwner {
     return new LeaseHandle(lease, owner);
   }
 
+  /** The store may have lost what it granted. */
+  verify(): void {
+    this.#watchdog.verify();
+  }
+
   /** Makes sure, in the background, that a claim holds nothing and waits for nothing. */
   cancel(claim: Claim): void {
     void this.#settlements.settle(() => this.#driver.cancel(claim), claim.ttl);

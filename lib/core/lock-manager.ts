@@ -117,7 +117,10 @@ export class LockManager {
   #heard(event: DriverEvent): void {
     if (event.type === 'granted') this.#room.nudge(event.key, event);
     if (event.type === 'freed') this.#room.nudge(event.key);
-    if (event.type === 'up') this.#room.nudgeAll();
+    if (event.type === 'up') {
+      this.#room.nudgeAll();
+      this.#holdings.verify();
+    }
     if (event.type === 'contended') this.#room.contended(event.key);
   }
 

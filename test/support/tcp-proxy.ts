@@ -24,6 +24,8 @@ export class TcpProxy {
   readonly #links = new Set<Link>();
   #listener!: Server;
   #port = 0;
+  /** How many connections it has accepted. */
+  accepted = 0;
   #silent = false;
   #delay = 0;
   #dropped?: () => void;
@@ -118,6 +120,7 @@ export class TcpProxy {
   }
 
   #open(client: Socket): void {
+    this.accepted++;
     const server = connect({ port: this.#target, host: HOST, allowHalfOpen: true, noDelay: true });
     const link: Link = { client, server, affected: this.#silent, replies: Promise.resolve() };
     this.#links.add(link);

@@ -1,2 +1,3 @@
-export type { RedisClient, RedisConnectionOptions } from './connection.js';
-export { RedisDriver } from './redis.driver.js';
+export type { RedisClient, RedisConnectionOptions } from './clients.js';
+export type { FailoverOptions } from './connection-options.js';
+export { RedisDriver, type RedisDriverOptions } from './redis.driver.js';

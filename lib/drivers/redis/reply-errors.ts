@@ -82,7 +82,7 @@ const rules: readonly Rule[] = [
 
 /** The error of this package that fits a failed command. `server` names it without credentials. */
 export function classify(error: unknown, server: string): DriverUnavailableError | LockConfigError {
-  if (error instanceof LockConfigError) return error;
+  if (error instanceof DriverUnavailableError || error instanceof LockConfigError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   // ioredis adds the command with all that was sent, the password of an AUTH included.
   if ('command' in cause) delete cause.command;
