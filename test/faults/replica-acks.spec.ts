@@ -40,7 +40,7 @@ afterAll(async () => {
 const name = (key: string): string => `acks:l:${key}`;
 
 function engine(set: SentinelSet, instance: string, options: Partial<RedisDriverOptions> = {}): RealEngine {
-  const driver = new RedisDriver({ sentinels: set.sentinels, name: set.name, ...options } as RedisDriverOptions);
+  const driver = new RedisDriver({ sentinels: set.sentinels, name: set.name, ...options });
   const created = new RealEngine(driver, instance);
   onTestFinished(() => created.manager.close(0));
   return created;

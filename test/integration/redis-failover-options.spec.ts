@@ -11,7 +11,7 @@ import { useRedis } from '../support/use-redis.js';
 const redis = useRedis();
 
 function engine(options: Partial<RedisDriverOptions> = {}, url = redis.server.url): RealEngine {
-  const created = new RealEngine(new RedisDriver({ url, ...options } as RedisDriverOptions));
+  const created = new RealEngine(new RedisDriver({ url, ...options }));
   redis.closing.push(() => created.manager.close(0));
   return created;
 }

@@ -184,21 +184,20 @@ export class RedisCluster {
   /** Moves slots with what is in them, one after the other. */
   async move(slots: readonly number[], from: RedisServer, to: RedisServer): Promise<void> {
     const [source, target] = [new Redis(from.url), new Redis(to.url)];
-    const others = this.servers.filter((server) => server !== from && server !== to).map(({ url }) => new Redis(url));
     try {
-      const [fromId, toId] = [String(await source.cluster('MYID')), String(await target.cluster('MYID'))];
+      const [fromId, toId] = [await source.cluster('MYID'), await target.cluster('MYID')];
       for (const slot of slots) {
         await target.cluster('SETSLOT', slot, 'IMPORTING', fromId);
         await source.cluster('SETSLOT', slot, 'MIGRATING', toId);
         for (;;) {
-          const keys = (await source.cluster('GETKEYSINSLOT', slot, 100)) as unknown as string[];
+          const keys = await source.cluster('GETKEYSINSLOT', slot, 100);
           if (keys.length === 0) break;
           await source.call('MIGRATE', '127.0.0.1', to.port, '', 0, 5000, 'KEYS', ...keys);
         }
         for (const node of [target, source]) await node.cluster('SETSLOT', slot, 'NODE', toId);
       }
     } finally {
-      for (const client of [source, target, ...others]) client.disconnect();
+      for (const client of [source, target]) client.disconnect();
     }
   }
 
@@ -206,7 +205,7 @@ export class RedisCluster {
   async isOk(witnesses = this.servers): Promise<void> {
     for (const { port } of witnesses) {
       await until(
-        async () => /cluster_state:ok/.test(String(await ask(port, (client) => client.cluster('INFO')))),
+        async () => /cluster_state:ok/.test(await ask(port, (client) => client.cluster('INFO'))),
         'the cluster is at work',
       );
     }
@@ -239,12 +238,12 @@ export class RedisCluster {
     for (const { port } of others) await ask(first.port, (client) => client.cluster('MEET', '127.0.0.1', port));
     for (const { port } of this.servers) {
       await until(
-        async () => /cluster_known_nodes:6/.test(String(await ask(port, (client) => client.cluster('INFO')))),
+        async () => /cluster_known_nodes:6/.test(await ask(port, (client) => client.cluster('INFO'))),
         'all know each other',
       );
     }
     for (const [index, { port }] of masters.entries()) {
-      const id = String(await ask(port, (client) => client.cluster('MYID')));
+      const id = await ask(port, (client) => client.cluster('MYID'));
       await until(
         async () => (await ask(this.servers[index + 3]!.port, (client) => client.cluster('REPLICATE', id))) === 'OK',
         'a replica follows its master',
@@ -260,7 +259,7 @@ export class RedisCluster {
     // Replicas are known to all: else none could be elected.
     for (const { port } of this.servers) {
       await until(async () => {
-        const nodes = String(await ask(port, (client) => client.cluster('NODES')));
+        const nodes = (await ask(port, (client) => client.cluster('NODES'))) as string;
         return [...nodes.matchAll(/ (?:myself,)?slave /g)].length === 3;
       }, 'the replicas are known');
     }

@@ -81,8 +81,12 @@ export function opener(options: RedisConnectionOptions, check: OptionsCheck): ()
 
 /** Rejects when the first attempt fails: without a sentinel that answers, ioredis goes on trying and settles nothing. */
 export async function connect(client: Redis): Promise<void> {
-  const failed = new Promise<never>((_, reject) => client.once('error', reject));
-  await Promise.race([client.connect(), failed]);
+  let watch!: (error: Error) => void;
+  const failed = new Promise<never>((_, reject) => {
+    watch = (error) => /sentinels are unreachable/.test(error.message) && reject(error);
+    client.on('error', watch);
+  });
+  await Promise.race([client.connect(), failed]).finally(() => client.off('error', watch));
 }
 
 /** Milliseconds. */
