@@ -4,7 +4,7 @@ import type { LockEventSink } from './events.js';
 import { Lease, LeaseHandle, type LeaseOwner } from './lease.js';
 import { LinkedList } from './linked-list.js';
 import { type Claim, heartbeat, type LockDriver } from './lock-driver.js';
-import { Settlements } from './settlements.js';
+import { Settlements, type Warn } from './settlements.js';
 import type { Tenure } from './tenure.js';
 import type { WaitingRoom } from './waiting-room.js';
 import { Watchdog } from './watchdog.js';
@@ -29,13 +29,13 @@ export class Holdings implements LeaseOwner {
   #closing = false;
   #onIdle: (() => void) | undefined;
 
-  constructor(driver: LockDriver, clock: Clock, random: Random, emit: LockEventSink, room: WaitingRoom) {
+  constructor(driver: LockDriver, clock: Clock, random: Random, emit: LockEventSink, room: WaitingRoom, warn: Warn) {
     this.#driver = driver;
     this.#clock = clock;
     this.#emit = emit;
     this.#room = room;
     this.#watchdog = new Watchdog(driver, clock, random, emit, (tenure) => room.vacate(tenure));
-    this.#settlements = new Settlements(clock, random);
+    this.#settlements = new Settlements(clock, random, warn);
   }
 
   begin(tenure: Tenure): void {
@@ -47,6 +47,11 @@ export class Holdings implements LeaseOwner {
   share(lease: Lease, owner: LeaseOwner = this): LeaseHandle {
     if (!this.#leases.has(lease)) this.#leases.append(lease);
     return new LeaseHandle(lease, owner);
+  }
+
+  /** The store may have lost what it granted. */
+  verify(): void {
+    this.#watchdog.verify();
   }
 
   /** Makes sure, in the background, that a claim holds nothing and waits for nothing. */

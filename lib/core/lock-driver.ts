@@ -28,6 +28,11 @@ export interface LockDriver {
   /** Re-arms the whole TTL of each lease; the answers come in the order of the leases. */
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]>;
   /**
+   * Keys of different groups are renewed by separate calls, so that a part of the store which does not answer costs no
+   * leases in the others. Default: all are one group.
+   */
+  renewalGroup?(key: string): number;
+  /**
    * Whether this holder had the key. A repeated release answers false and never touches a successor. `to`: the id of a
    * waiting instance that comes before the others; without effect where it does not wait, or there is no queue.
    */
@@ -117,8 +122,11 @@ export type DriverEvent =
   | (Granted & { readonly type: 'granted'; readonly key: string; readonly holder: string })
   /** Somebody began to wait for a lease of this instance. */
   | { readonly type: 'contended'; readonly key: string }
+  /** Connected, or to another server: what was granted, queued or told before may be lost. */
   | { readonly type: 'up' }
-  | { readonly type: 'down'; readonly cause: Error };
+  | { readonly type: 'down'; readonly cause: Error }
+  /** Something that an operator should mend before it breaks a lock; said once. */
+  | { readonly type: 'warning'; readonly message: string };
 
 export type DriverListener = (event: DriverEvent) => void;
 

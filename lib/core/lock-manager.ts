@@ -18,8 +18,8 @@ export interface LockManagerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly emit: LockEventSink;
-  /** Told when the store becomes reachable or unreachable. */
-  readonly onStore?: (event: Extract<DriverEvent, { type: 'up' | 'down' }>) => void;
+  /** Told when the store becomes reachable or unreachable, and of what an operator should mend. */
+  readonly onStore?: (event: Extract<DriverEvent, { type: 'up' | 'down' | 'warning' }>) => void;
 }
 
 export interface AcquireRequest extends LeaseRequest {
@@ -53,9 +53,10 @@ export class LockManager {
     this.#driver = driver;
     this.#callers = new WaitingCallers(clock);
     this.#room = new WaitingRoom(clock);
-    this.#holdings = new Holdings(driver, clock, random, emit, this.#room);
+    const warn = (message: string): void => options.onStore?.({ type: 'warning', message });
+    this.#holdings = new Holdings(driver, clock, random, emit, this.#room, warn);
     this.#listener = (event) => {
-      if (event.type === 'up' || event.type === 'down') options.onStore?.(event);
+      if (event.type === 'up' || event.type === 'down' || event.type === 'warning') options.onStore?.(event);
       this.#heard(event);
     };
     this.#context = {
@@ -126,7 +127,10 @@ export class LockManager {
   #heard(event: DriverEvent): void {
     if (event.type === 'granted') this.#room.nudge(event.key, event);
     if (event.type === 'freed') this.#room.nudge(event.key);
-    if (event.type === 'up') this.#room.nudgeAll();
+    if (event.type === 'up') {
+      this.#room.nudgeAll();
+      this.#holdings.verify();
+    }
     if (event.type === 'contended') this.#room.contended(event.key);
   }
 

@@ -2,19 +2,25 @@ import { backoff, type Random } from './backoff.js';
 import type { Clock } from './clock.js';
 import { LockConfigError } from './errors.js';
 
+export type Warn = (message: string) => void;
+
 /**
  * Requests that give something back to the store: each is repeated until it was answered, or until what it gives back
- * must have run out by itself. The caller waits for the first try only.
+ * must have run out by itself. The caller waits for the first try only. What the store refuses for good is not repeated,
+ * but an operator is told: once, until something was given back again.
  */
 export class Settlements {
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #warn: Warn;
+  #refusal: string | undefined;
   #open = 0;
   #onSettled: (() => void) | undefined;
 
-  constructor(clock: Clock, random: Random) {
+  constructor(clock: Clock, random: Random, warn: Warn) {
     this.#clock = clock;
     this.#random = random;
+    this.#warn = warn;
   }
 
   /** Resolves after the first try, whatever its outcome; the others go on in the background. */
@@ -23,6 +29,7 @@ export class Settlements {
     this.#open++;
     try {
       await request();
+      this.#refusal = undefined;
     } catch (error) {
       this.#open++;
       void this.#repeat(request, deadline, error, ttl).finally(() => this.#settled());
@@ -53,5 +60,12 @@ export class Settlements {
         error = again;
       }
     }
+    if (error instanceof LockConfigError) this.#refused(error);
+  }
+
+  #refused({ message }: LockConfigError): void {
+    if (message === this.#refusal) return;
+    this.#refusal = message;
+    this.#warn(`The store refuses to take a lock back; it stays taken until its TTL has run out. ${message}`);
   }
 }

@@ -56,6 +56,13 @@ export class Watchdog {
     this.#watched.remove(tenure);
   }
 
+  /** The store may have lost what it granted: renews everything now, which tells. */
+  verify(): void {
+    const now = this.#clock.now();
+    for (const { watch } of this.#watched.items()) if (watch!.sentAt === undefined) watch!.due = now;
+    if (this.#watched.first) this.#arm(now);
+  }
+
   lose(tenure: Tenure, reason: LossReason, cause?: unknown): void {
     this.unwatch(tenure);
     const { lease } = tenure;
@@ -89,11 +96,25 @@ export class Watchdog {
     }
     // Whoever was told of a loss may have released others.
     const renewable = due.filter(({ watch }) => watch);
-    for (let from = 0; from < renewable.length; from += CHUNK) void this.#renew(renewable.slice(from, from + CHUNK));
+    for (const group of this.#grouped(renewable)) {
+      for (let from = 0; from < group.length; from += CHUNK) void this.#renew(group.slice(from, from + CHUNK));
+    }
 
     let next = Infinity;
     for (const { watch, validUntil } of this.#watched.items()) next = Math.min(next, watch!.due, validUntil);
     if (next < Infinity) this.#arm(next);
+  }
+
+  #grouped(tenures: readonly Tenure[]): Iterable<readonly Tenure[]> {
+    if (!this.#driver.renewalGroup) return [tenures];
+    const groups = new Map<number, Tenure[]>();
+    for (const tenure of tenures) {
+      const group = this.#driver.renewalGroup(tenure.claim.key);
+      const members = groups.get(group);
+      if (members) members.push(tenure);
+      else groups.set(group, [tenure]);
+    }
+    return groups.values();
   }
 
   async #renew(tenures: readonly Tenure[]): Promise<void> {

@@ -46,7 +46,8 @@ export class Registration {
       random: Math.random,
       emit: (event) => this.#emit(event),
       onStore: (event) => {
-        if (event.type === 'down') this.logger.error(`The lock store is unreachable. ${event.cause.message}`);
+        if (event.type === 'warning') this.logger.warn(event.message);
+        else if (event.type === 'down') this.logger.error(`The lock store is unreachable. ${event.cause.message}`);
         else this.logger.log('The lock store is reachable.');
       },
     });

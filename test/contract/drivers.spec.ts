@@ -5,6 +5,7 @@ import { driverContract } from 'nestjs-dist-lock/testing';
 import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest';
 import { EtcdCluster } from '../support/etcd-server.js';
 import { RedisServer } from '../support/redis-server.js';
+import { RedisCluster, SentinelSet } from '../support/redis-topologies.js';
 
 describe('MemoryDriver', () => {
   let driver: MemoryDriver;
@@ -40,4 +41,24 @@ describe.each([1, 3] as const)('EtcdDriver, members: %i', (members) => {
   });
   afterAll(() => cluster.stop());
   for (const { name, run } of driverContract({ create: () => new EtcdDriver({ hosts: cluster.hosts }) })) it(name, run);
+});
+
+describe('RedisDriver with Sentinel', () => {
+  let set: SentinelSet;
+  beforeAll(async () => {
+    set = await SentinelSet.start();
+  });
+  afterAll(() => set.stop());
+  const create = (): RedisDriver => new RedisDriver({ sentinels: set.sentinels, name: set.name });
+  for (const { name, run } of driverContract({ create })) it(name, run);
+});
+
+describe('RedisDriver on a cluster', () => {
+  let cluster: RedisCluster;
+  beforeAll(async () => {
+    cluster = await RedisCluster.start();
+  });
+  afterAll(() => cluster.stop());
+  const create = (): RedisDriver => new RedisDriver({ cluster: cluster.nodes.slice(0, 2) });
+  for (const { name, run } of driverContract({ create })) it(name, run);
 });

@@ -6,6 +6,7 @@ import { LockManager } from '../../lib/core/lock-manager.js';
 /** One instance's engine on the real clock, over a real store. */
 export class RealEngine {
   readonly events: LockEvent[] = [];
+  readonly warnings: string[] = [];
   readonly manager: LockManager;
   readonly #watchers = new Set<() => void>();
   #store: DriverEvent['type'][] = [];
@@ -23,8 +24,9 @@ export class RealEngine {
         this.events.push(event);
         this.#changed();
       },
-      onStore: ({ type }) => {
-        this.#store.push(type);
+      onStore: (event) => {
+        if (event.type === 'warning') this.warnings.push(event.message);
+        else this.#store.push(event.type);
         this.#changed();
       },
     });
@@ -38,6 +40,11 @@ export class RealEngine {
   /** Resolves when the store was last reported to be so. */
   store(type: 'up' | 'down'): Promise<true> {
     return this.#when(() => this.#store.at(-1) === type || undefined);
+  }
+
+  /** Resolves with the first warning that matches, past or future. */
+  warning(pattern: RegExp): Promise<string> {
+    return this.#when(() => this.warnings.find((warning) => pattern.test(warning)));
   }
 
   #when<T>(find: () => T | undefined): Promise<T> {

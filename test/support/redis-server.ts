@@ -14,6 +14,10 @@ export interface RedisServerOptions {
   /** Kept by `stop()`; the temporary directory that stands in for a missing one is not. */
   dir?: string;
   env?: NodeJS.ProcessEnv;
+  /** Of a sentinel; it writes to this file. */
+  config?: string;
+  /** The highest port that may be chosen. */
+  highest?: number;
 }
 
 /**
@@ -39,8 +43,10 @@ export class RedisServer {
     const temporary = options.dir === undefined ? mkdtempSync(join(tmpdir(), 'redis-server-')) : '';
     this.port = port;
     this.url = `redis://127.0.0.1:${port}`;
-    this.#args = ['--save', '', '--appendonly', 'no', '--bind', '127.0.0.1', '--port', String(port)];
-    this.#args.push('--dir', options.dir ?? temporary, '--loglevel', 'notice', ...(options.args ?? []));
+    const common = ['--bind', '127.0.0.1', '--port', String(port), '--dir', options.dir ?? temporary];
+    this.#args = options.config
+      ? [options.config, '--sentinel', ...common]
+      : ['--save', '', '--appendonly', 'no', ...common, '--loglevel', 'notice', ...(options.args ?? [])];
     this.#env = { ...process.env, ...options.env };
     this.#guard = spawn('sh', ['-c', GUARD, 'guard', temporary], {
       stdio: ['pipe', 'ignore', 'ignore'],
@@ -50,7 +56,7 @@ export class RedisServer {
 
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     for (let attempt = 1; ; attempt++) {
-      const server = new RedisServer(options.port ?? (await freePort()), options);
+      const server = new RedisServer(options.port ?? (await freePort(options.highest)), options);
       try {
         await server.#launch();
         return server;
@@ -69,6 +75,11 @@ export class RedisServer {
 
   resume(): void {
     this.#signal('SIGCONT');
+  }
+
+  /** Does nothing for one that does not run, or is not paused. */
+  tryResume(): void {
+    this.#process?.kill('SIGCONT');
   }
 
   async kill(): Promise<void> {
@@ -107,7 +118,7 @@ export class RedisServer {
       let output = '';
       const read = (text: string): void => {
         output += text;
-        if (output.includes('Ready to accept connections')) resolve();
+        if (/Ready to accept connections|Sentinel ID is/.test(output)) resolve();
       };
       child.stdout.setEncoding('utf8').on('data', read);
       child.stderr.setEncoding('utf8').on('data', read);
@@ -123,11 +134,13 @@ function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+export async function freePort(highest = 65_535): Promise<number> {
+  for (;;) {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    if (port <= highest) return port;
+  }
 }

@@ -24,9 +24,12 @@ export class TcpProxy {
   readonly #links = new Set<Link>();
   #listener!: Server;
   #port = 0;
+  /** How many connections it has accepted. */
+  accepted = 0;
   #silent = false;
   #delay = 0;
   #dropped?: () => void;
+  #rewrite?: (reply: string) => string;
 
   private constructor(target: number) {
     this.#target = target;
@@ -61,6 +64,11 @@ export class TcpProxy {
   /** For every reply that arrives from now on; 0 ends it. */
   delayReplies(milliseconds: number): void {
     this.#delay = milliseconds;
+  }
+
+  /** From now on; `rewrite` keeps the length. A reply that comes in several pieces is rewritten piece by piece. */
+  rewriteReplies(rewrite: ((reply: string) => string) | undefined): void {
+    this.#rewrite = rewrite;
   }
 
   /** Keeps back what the connections of this moment send. Their requests stay in flight when the client goes away. */
@@ -112,6 +120,7 @@ export class TcpProxy {
   }
 
   #open(client: Socket): void {
+    this.accepted++;
     const server = connect({ port: this.#target, host: HOST, allowHalfOpen: true, noDelay: true });
     const link: Link = { client, server, affected: this.#silent, replies: Promise.resolve() };
     this.#links.add(link);
@@ -136,8 +145,12 @@ export class TcpProxy {
       return;
     }
     link.replies = Promise.all([link.replies, this.#delay && sleep(this.#delay)]).then(() => {
-      if (!this.#swallow(link)) pass(link.client, chunk);
+      if (!this.#swallow(link)) pass(link.client, chunk && this.#rewritten(chunk));
     });
+  }
+
+  #rewritten(chunk: Buffer): Buffer {
+    return this.#rewrite ? Buffer.from(this.#rewrite(chunk.toString('latin1')), 'latin1') : chunk;
   }
 
   #swallow(link: Link): boolean {

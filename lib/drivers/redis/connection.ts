@@ -1,235 +1,163 @@
-import { Redis, type RedisOptions } from 'ioredis';
-import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
-import { classify } from './reply-errors.js';
-import { AnswerTimeout, ScriptCommand } from './script-command.js';
+import type { Cluster, Redis } from 'ioredis';
+import type { RedisConnectionOptions } from './clients.js';
+import { ClusterServers } from './cluster-servers.js';
+import { type ConnectionPlan, type FailoverOptions, planConnection } from './connection-options.js';
 import { scripts } from './scripts/scripts.generated.js';
-
-/** What we need of a user's ioredis client, version 5 or 6. */
-export interface RedisClient {
-  duplicate(override?: object): unknown;
-  readonly options: object;
-  readonly isCluster: boolean;
-}
-
-/** A URL, the user's ioredis client (which is duplicated, never used or closed), or ioredis options. */
-export type RedisConnectionOptions =
-  ({ readonly url: string } & RedisOptions) | { readonly client: RedisClient } | RedisOptions;
-
-/**
- * A command is sent at most once and never queued while the connection is down: a lock command that arrives late, or
- * twice, is worse than one that fails.
- */
-const enforced = {
-  lazyConnect: true,
-  enableOfflineQueue: false,
-  autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 0,
-  autoResubscribe: false,
-  retryStrategy: (times: number): number => Math.min(1000, 50 * 2 ** Math.min(times, 5)) * (0.5 + Math.random() / 2),
-} satisfies RedisOptions;
-
-const defaults = { commandTimeout: 2000, socketTimeout: 3000, connectTimeout: 5000 } satisfies RedisOptions;
+import type { Script, ScriptCall, Servers, ServersListener } from './servers.js';
+import { SingleServer } from './single-server.js';
+import { hearAllErrors } from './socket-errors.js';
+import { StartChecks } from './start-checks.js';
+import { Subscriber } from './subscriber.js';
 
 export type ScriptName = keyof typeof scripts;
+export type ScriptRules = Pick<ScriptCall, 'needsReplicas' | 'mayGrant'>;
 
-export interface Script {
-  readonly sha: string;
-  readonly lua: string;
-}
+const NO_RULES: ScriptRules = {};
 
 export interface ConnectionListener {
-  /** Connected, and the subscriptions are there again. */
+  /** Connected, and the subscriptions are there again; or another server took over. */
   up(): void;
   down(cause: Error): void;
   message(channel: string, message: string): void;
+  warning(message: string): void;
 }
 
-/** Our own two connections to one Redis server: one for commands, one for subscriptions. */
+/** Our own connections to where the locks are: for commands, and one for subscriptions. */
 export class RedisConnection {
-  /** Host and port, for messages; never credentials. */
-  readonly server: string;
-  readonly #commands: Redis;
-  readonly #subscriber: Redis;
+  readonly checks: StartChecks;
+  readonly #plan: ConnectionPlan;
+  readonly #servers: Servers;
+  readonly #subscriber: Subscriber;
   readonly #listener: ConnectionListener;
-  /** Channels that we subscribed to, and whether the first answer has come. */
-  readonly #channels = new Map<string, { readonly answered: Promise<boolean>; settled: boolean }>();
-  readonly #answers: AnswerTimeout;
-  #lastError: Error | undefined;
   #isUp = false;
-  #isCorked = false;
   #closed = false;
 
-  constructor(options: RedisConnectionOptions, listener: ConnectionListener) {
-    const open = opener(options);
+  /** @throws LockConfigError with every option that is wrong */
+  constructor(options: RedisConnectionOptions & FailoverOptions, listener: ConnectionListener) {
+    this.#plan = planConnection(options);
     this.#listener = listener;
-    this.#commands = open();
-    this.#subscriber = open();
-    const { host, port, path, commandTimeout } = this.#commands.options;
-    this.#answers = new AnswerTimeout(commandTimeout ?? defaults.commandTimeout);
-    this.server = path ?? `${host ?? 'localhost'}:${port ?? 6379}`;
-    this.#watch(this.#commands);
-    this.#watch(this.#subscriber);
-    this.#subscriber.on('message', (channel, message) => listener.message(channel, message));
-    this.#subscriber.on('ready', () => void this.#resubscribe());
+    this.checks = new StartChecks((message) => listener.warning(message));
+    this.#servers = serversOf(this.#plan, {
+      opened: (client, server) => {
+        hearAllErrors(client);
+        this.checks.watch(client, server);
+      },
+      changed: () => this.#announce(),
+      replaced: () => this.#mayHaveMissed(),
+    });
+    this.#subscriber = new Subscriber({
+      open: () => this.#servers.openSubscriber(),
+      checkEvery: this.#plan.socketTimeout,
+      message: (channel, message) => listener.message(channel, message),
+      resubscribed: () => this.#mayHaveMissed(),
+      refused: (error) => this.checks.subscriptionFailed(error, this.server),
+    });
+  }
+
+  /** Where it leads, for messages; never credentials. */
+  get server(): string {
+    return this.#servers.name;
+  }
+
+  get isCluster(): boolean {
+    return this.#servers instanceof ClusterServers;
+  }
+
+  /** Milliseconds for which a new master grants nothing. */
+  get quarantine(): number | undefined {
+    return this.#plan.quarantine;
+  }
+
+  /** Whether a grant that the store made by itself counts, or has to be asked for again. */
+  get trustsPushes(): boolean {
+    return !this.#plan.acks && this.#plan.quarantine === undefined;
   }
 
   /** Rejects when the first attempt fails; further attempts go on until `close`. */
   async connect(): Promise<void> {
     try {
-      await Promise.all([this.#commands.connect(), this.#subscriber.connect()]);
+      await this.#connect();
     } catch (error) {
-      const cause = this.#lastError ?? error;
-      throw unreachable(this.server, cause);
+      throw this.checks.refusal ?? error;
+    }
+    await this.checks.passed();
+  }
+
+  async #connect(): Promise<void> {
+    // A cluster tells whom to subscribe at.
+    if (this.isCluster) {
+      try {
+        await this.#servers.connect();
+      } finally {
+        await this.#subscriber.connect();
+      }
+    } else {
+      const subscriber = this.#subscriber.connect();
+      subscriber.catch(() => undefined);
+      await this.#servers.connect();
+      await subscriber;
     }
   }
 
   /** @param script of RedisDriver, by its name, or one of another driver */
-  async run(
+  run(
     script: ScriptName | Script,
     keys: readonly string[],
     args: readonly (string | number)[],
+    rules: ScriptRules = NO_RULES,
   ): Promise<unknown> {
-    if (this.#commands.status !== 'ready') throw unreachable(this.server, this.#lastError);
-    const { sha, lua } = typeof script === 'string' ? scripts[script] : script;
-    this.#cork();
-    try {
-      return await this.#answers.send(this.#commands, new ScriptCommand(sha, keys, args));
-    } catch (error) {
-      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw classify(error, this.server);
-    }
-    try {
-      return await this.#commands.eval(lua, keys.length, ...keys, ...args);
-    } catch (error) {
-      throw classify(error, this.server);
-    }
-  }
-
-  /** What Redis calls this run of the server: the same for all connections to it, another after a restart. */
-  async identity(): Promise<string> {
-    try {
-      const id = /^run_id:(\S+)/m.exec(await this.#commands.info('server'))?.[1];
-      if (id) return id;
-    } catch (error) {
-      throw classify(error, this.server);
-    }
-    throw new LockConfigError(`Redis at ${this.server} does not tell its run_id in INFO.`);
-  }
-
-  /** The commands of one tick leave in one write. */
-  #cork(): void {
-    if (this.#isCorked) return;
-    this.#isCorked = true;
-    const { stream } = this.#commands;
-    stream.cork();
-    process.nextTick(() => {
-      this.#isCorked = false;
-      stream.uncork();
+    if (this.checks.refusal) return Promise.reject(this.checks.refusal);
+    const { needsReplicas, mayGrant } = rules;
+    return this.#servers.run({
+      script: typeof script === 'string' ? scripts[script] : script,
+      keys,
+      args,
+      needsReplicas,
+      mayGrant,
     });
   }
 
+  /** What Redis calls this run of the server: the same for all connections to it, another after a restart. */
+  identity(): Promise<string> {
+    return this.#servers.identity();
+  }
+
   listensTo(channel: string): boolean {
-    return this.#channels.get(channel)?.settled ?? false;
+    return this.#subscriber.listensTo(channel);
   }
 
-  /** Whether messages of the channel arrive, or cannot for now: they are hints, so callers go on either way. */
-  async subscribe(channel: string): Promise<boolean> {
-    let subscription = this.#channels.get(channel);
-    if (!subscription) {
-      subscription = { answered: this.#sendSubscribe(channel), settled: false };
-      this.#channels.set(channel, subscription);
-    }
-    const arrives = await subscription.answered;
-    subscription.settled = true;
-    return arrives;
+  subscribe(channel: string): Promise<boolean> {
+    return this.#subscriber.subscribe(channel);
   }
 
-  /** A message that still comes finds nobody, so it does not matter when, or whether, the server knows. */
   unsubscribe(channel: string): void {
-    if (this.#channels.delete(channel)) this.#subscriber.unsubscribe(channel).catch(() => undefined);
+    this.#subscriber.unsubscribe(channel);
   }
 
   close(): void {
     this.#closed = true;
-    this.#commands.disconnect();
-    this.#subscriber.disconnect();
-  }
-
-  #watch(client: Redis): void {
-    client.on('error', (error: Error) => this.#noteError(error));
-    client.on('ready', () => this.#announce());
-    client.on('close', () => this.#announce());
-  }
-
-  /** Why we are not connected. What ioredis says of commands that it could not send tells nothing. */
-  #noteError(error: Error): void {
-    if (!/isn't writeable|Connection is closed/.test(error.message)) this.#lastError = error;
-  }
-
-  async #sendSubscribe(...channels: string[]): Promise<boolean> {
-    // Else a lazy client would connect by itself; all channels are subscribed to when it is ready.
-    if (this.#subscriber.status !== 'ready') return false;
-    try {
-      await this.#subscriber.subscribe(...channels);
-      return true;
-    } catch (error) {
-      this.#noteError(error as Error);
-      return false;
-    }
-  }
-
-  async #resubscribe(): Promise<void> {
-    if (this.#channels.size === 0) return;
-    await this.#sendSubscribe(...this.#channels.keys());
-    // What was published in the meantime is lost: everybody who waits has to ask again.
-    if (this.#isUp) this.#listener.up();
+    this.#servers.close();
+    this.#subscriber.close();
   }
 
   #announce(): void {
-    const isUp = this.#commands.status === 'ready';
+    const { isUp } = this.#servers;
     if (this.#closed || isUp === this.#isUp) return;
     this.#isUp = isUp;
-    if (isUp) {
-      this.#lastError = undefined;
-      this.#listener.up();
-    } else {
-      this.#listener.down(unreachable(this.server, this.#lastError));
-    }
+    if (isUp) this.#listener.up();
+    else this.#listener.down(this.#servers.unreachable());
+  }
+
+  /** Everybody who waits has to ask again, and everybody who holds has to look. */
+  #mayHaveMissed(): void {
+    if (this.#isUp) this.#listener.up();
   }
 }
 
-function unreachable(server: string, cause: unknown): DriverUnavailableError | LockConfigError {
-  if (cause instanceof Error) {
-    const error = classify(cause, server);
-    if (error instanceof LockConfigError) return error;
-    return new DriverUnavailableError(error.message, { cause, sent: false });
-  }
-  return new DriverUnavailableError(`Redis at ${server} is not connected.`, { sent: false });
-}
-
-function opener(options: RedisConnectionOptions): () => Redis {
-  if ('client' in options) {
-    const { client } = options;
-    if (typeof client?.duplicate !== 'function' || client.isCluster) {
-      throw new LockConfigError('RedisDriver: `client` must be an ioredis `Redis` instance.');
-    }
-    refuseKeyPrefix(client.options);
-    return () => client.duplicate({ ...defaults, ...enforced }) as Redis;
-  }
-  refuseKeyPrefix(options);
-  if ('url' in options) {
-    const { url, ...rest } = options;
-    if (typeof url !== 'string' || !/^(rediss?:\/\/|\/)/.test(url)) {
-      throw new LockConfigError(
-        `RedisDriver: \`url\` must look like 'redis://localhost:6379'; it is ${url === undefined ? 'undefined. Is the environment variable set?' : 'something else.'}`,
-      );
-    }
-    return () => new Redis(url, { ...defaults, ...rest, ...enforced });
-  }
-  return () => new Redis({ ...defaults, ...options, ...enforced });
-}
-
-function refuseKeyPrefix(options: object): void {
-  if ('keyPrefix' in options && options.keyPrefix) {
-    throw new LockConfigError('RedisDriver: `keyPrefix` is not supported. Use the `namespace` option of forRoot().');
-  }
+function serversOf(plan: ConnectionPlan, listener: ServersListener): Servers {
+  const client = plan.open();
+  // By its mark, since a user's client may come from another copy of ioredis.
+  return client.isCluster
+    ? new ClusterServers(client as Cluster, plan, listener)
+    : new SingleServer(client as Redis, plan, listener);
 }

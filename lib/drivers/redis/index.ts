@@ -1,4 +1,5 @@
-export type { RedisClient, RedisConnectionOptions } from './connection.js';
-export { RedisDriver } from './redis.driver.js';
+export type { RedisClient, RedisConnectionOptions } from './clients.js';
+export type { FailoverOptions } from './connection-options.js';
+export { RedisDriver, type RedisDriverOptions } from './redis.driver.js';
 export { RedlockDriver, type RedlockDriverOptions } from '../redlock/redlock.driver.js';
 export type { RedlockServer } from '../redlock/servers.js';

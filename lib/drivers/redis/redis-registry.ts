@@ -46,7 +46,8 @@ export class RedisRegistry implements Registry {
   }
 
   async advance(scope: string, id: string, to: number, by: string, ttl: number): Promise<'mine' | 'taken'> {
-    const reply = await this.#connection.run('advance', [numberKey(scope, id)], [to, by, Math.ceil(ttl)]);
+    const args = [to, by, Math.ceil(ttl)];
+    const reply = await this.#connection.run('advance', [numberKey(scope, id)], args, MOVE);
     return reply === 1 ? 'mine' : 'taken';
   }
 
@@ -60,6 +61,8 @@ export class RedisRegistry implements Registry {
     for (const channel of this.#watchers.keys()) this.heard(channel);
   }
 }
+
+const MOVE = { needsReplicas: (moved: unknown): boolean => moved === 1 };
 
 const factsKey = (scope: string): string => `{${scope}}`;
 

@@ -14,21 +14,32 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
-import { NO_METADATA } from '../../core/lock-driver.js';
 import type { Registry } from '../../core/registry.js';
 import { namespaceOf } from '../../core/store-key.js';
-import { RedisConnection, type RedisConnectionOptions } from './connection.js';
+import type { RedisConnectionOptions } from './clients.js';
+import { checkTtl, type FailoverOptions } from './connection-options.js';
+import { RedisConnection } from './connection.js';
+import { type HeldReply, keysOf, leaseKey, queueKey, tailOf, toEvent, toRecord } from './lease-format.js';
 import { RedisRegistry } from './redis-registry.js';
+import { slotOf } from './slots.js';
 
 /** A cancelled holder is remembered for its TTL, and at least this long. */
 const CANCELLED_FOR = 60_000;
+/** The end of an inbox to which a server publishes whose own clients need not listen to it: see scripts/include/queue.lua. */
+const ANYWHERE = ':cluster';
 /** 'token tokens waiters' */
 type GrantedReply = string;
-type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
+
+const GRANT = { mayGrant: true, needsReplicas: (reply: unknown): boolean => typeof reply === 'string' };
+const BLOCK = { needsReplicas: (reply: unknown): boolean => (reply as unknown[]).length > 0 };
+const RENEWAL = { needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0) };
+
+export type RedisDriverOptions = RedisConnectionOptions & FailoverOptions;
 
 /**
- * Leases on one Redis server, 6.2 or later. Exclusive as long as the server keeps its data: what a fail-over to a
- * replica or a restart without persistence loses may be granted twice, and then only the fencing token tells.
+ * Leases on Redis 6.2 or later: one server, the master that Sentinel names, or a cluster. Exclusive as long as the
+ * server keeps its data: what a fail-over to a replica or a restart without persistence loses may be granted twice, and
+ * then only the fencing token tells. `replicas.ack` and `failoverQuarantine` make that rarer, for time.
  *
  * A release passes the lease to the next waiter in the same script and publishes it to the inbox of its instance.
  */
@@ -46,16 +57,17 @@ export class RedisDriver implements LockDriver {
   #connecting: Promise<void> | undefined;
 
   /** @throws LockConfigError naming the option that is wrong */
-  constructor(options: RedisConnectionOptions) {
+  constructor(options: RedisDriverOptions) {
     this.#connection = new RedisConnection(options, {
       up: () => {
         this.#tell({ type: 'up' });
         registry.mayHaveMissed();
       },
       down: (cause) => this.#tell({ type: 'down', cause }),
+      warning: (message) => this.#tell({ type: 'warning', message }),
       message: (channel, message) => {
         const event = toEvent(message);
-        if (event) this.#tell(event);
+        if (event) this.#tell(this.#trusted(event));
         else registry.heard(channel);
       },
     });
@@ -71,10 +83,11 @@ export class RedisDriver implements LockDriver {
 
   async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
     const { key, holder, ttl } = claim;
+    if (this.#connection.quarantine !== undefined) checkTtl(ttl, this.#connection.quarantine);
     const inbox = this.#inboxFor(key);
     if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox);
     const args = [holder, ttl, inbox, tailOf(claim), mode];
-    const reply = (await this.#connection.run('acquire', keysOf(claim), args)) as GrantedReply | HeldReply;
+    const reply = (await this.#connection.run('acquire', keysOf(claim), args, GRANT)) as GrantedReply | HeldReply;
     if (typeof reply === 'string') {
       const [token, tokens, waiters] = reply.split(' ');
       return {
@@ -95,10 +108,25 @@ export class RedisDriver implements LockDriver {
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
-    const keys = leases.flatMap(({ key }) => [leaseKey(key), queueKey(key)]);
-    const args = leases.flatMap(({ holder, ttl }) => [holder, ttl]);
-    const outcomes = (await this.#connection.run('renew', keys, args)) as number[];
-    return outcomes.map((waiters) => (waiters < 0 ? 'gone' : { waiters }));
+    const slots = new Map<number, LeaseRef[]>();
+    for (const lease of leases) {
+      const slot = this.renewalGroup(lease.key);
+      const group = slots.get(slot);
+      if (group) group.push(lease);
+      else slots.set(slot, [lease]);
+    }
+    const outcomes = new Map<LeaseRef, RenewOutcome>();
+    const renewSlot = async (group: LeaseRef[]): Promise<void> => {
+      const replies = await this.#renewTogether(group);
+      group.forEach((lease, index) => outcomes.set(lease, replies[index]!));
+    };
+    await Promise.all([...slots.values()].map(renewSlot));
+    return leases.map((lease) => outcomes.get(lease)!);
+  }
+
+  /** One script can reach one slot of a cluster. */
+  renewalGroup(key: string): number {
+    return this.#connection.isCluster ? slotOf(leaseKey(key)) : 0;
   }
 
   async release(lease: LeaseRef, to?: string): Promise<boolean> {
@@ -107,7 +135,7 @@ export class RedisDriver implements LockDriver {
   }
 
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
-    const reply = (await this.#connection.run('reserve', keysOf(lease), [lease.holder])) as [string?, number?];
+    const reply = (await this.#connection.run('reserve', keysOf(lease), [lease.holder], BLOCK)) as [string?, number?];
     const [token, tokens = 0] = reply;
     return token === undefined ? null : { fencingToken: Number(token), tokens };
   }
@@ -121,59 +149,31 @@ export class RedisDriver implements LockDriver {
     if (this.#listeners.size === 0) this.#connection.close();
   }
 
+  async #renewTogether(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    const keys = leases.flatMap(({ key }) => [leaseKey(key), queueKey(key)]);
+    const args = leases.flatMap(({ holder, ttl }) => [holder, ttl]);
+    const outcomes = (await this.#connection.run('renew', keys, args, RENEWAL)) as number[];
+    return outcomes.map((waiters) => (waiters < 0 ? 'gone' : { waiters }));
+  }
+
   #inboxFor(key: string): string {
     const namespace = namespaceOf(key);
     let inbox = this.#inboxes.get(namespace);
-    if (inbox === undefined) this.#inboxes.set(namespace, (inbox = `${namespace}:i:${this.#inbox}`));
+    if (inbox === undefined) {
+      this.#connection.checks.uses(namespace);
+      inbox = `${namespace}:i:${this.#inbox}${this.#connection.isCluster ? ANYWHERE : ''}`;
+      this.#inboxes.set(namespace, inbox);
+    }
     return inbox;
+  }
+
+  /** A grant that nobody but the master knows of yet is a reason to ask, which then makes sure. */
+  #trusted(event: DriverEvent): DriverEvent {
+    const isUnsure = event.type === 'granted' && !this.#connection.trustsPushes;
+    return isUnsure ? { type: 'freed', key: event.key } : event;
   }
 
   #tell(event: DriverEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
-}
-
-// One hash tag per lock, so that all its keys share a slot.
-const leaseKey = (key: string): string => `{${key}}`;
-const queueKey = (key: string): string => `{${key}}:q`;
-
-/** In the order in which the scripts expect them. */
-function keysOf({ key, holder }: LeaseRef): string[] {
-  return [leaseKey(key), `{${key}}:t`, queueKey(key), `{${key}}:w`, `{${key}}:x:${holder}`];
-}
-
-/** What the store keeps of a claim for people and for other instances. */
-function tailOf({ instance, metadata }: Claim): string {
-  if (metadata !== NO_METADATA) return JSON.stringify({ instance, metadata });
-  if (plainTail.instance !== instance) plainTail = { instance, text: JSON.stringify({ instance, metadata }) };
-  return plainTail.text;
-}
-
-/** Of the instance that asked last: almost always the only one, and without metadata. */
-let plainTail = { instance: '', text: '' };
-
-function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
-  if (lease === undefined) return null;
-  const [, holder, token, tail] = /^(\S+) (\d+) \S+ (.*)$/s.exec(lease)!;
-  const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
-  return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
-}
-
-/** Anybody may publish: what is not a message of our scripts is ignored. */
-function toEvent(message: string): DriverEvent | undefined {
-  const contended = /^contended \{(.*)\}$/s.exec(message);
-  if (contended) return { type: 'contended', key: contended[1]! };
-  const granted = /^granted (\S+) (\d+) (\d+) (\d+) (\d+) \{(.*)\}$/s.exec(message);
-  if (!granted) return undefined;
-  const [fencingToken, tokens, ttl, waiters] = granted.slice(2, 6).map(Number) as [number, number, number, number];
-  return {
-    type: 'granted',
-    status: 'granted',
-    key: granted[6]!,
-    holder: granted[1]!,
-    fencingToken,
-    tokens,
-    ttl,
-    waiters,
-  };
 }

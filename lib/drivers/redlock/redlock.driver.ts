@@ -58,6 +58,7 @@ export class RedlockDriver implements LockDriver {
       up: () => this.#tell({ type: 'up' }),
       down: (cause) => this.#tell({ type: 'down', cause }),
       usable: (server) => this.registry.mayHaveMissed(server),
+      warning: (message) => this.#tell({ type: 'warning', message }),
       message: (server, channel, message) => {
         if (message === 'changed') this.registry.heard(server, channel);
         else this.#heard(message);

@@ -1,10 +1,13 @@
 import { DriverUnavailableError } from '../../core/errors.js';
-import { RedisConnection, type RedisConnectionOptions, type Script } from '../redis/connection.js';
+import type { RedisConnectionOptions } from '../redis/clients.js';
+import { RedisConnection } from '../redis/connection.js';
+import type { Script } from '../redis/servers.js';
 
 export interface ServerListener {
   /** It became usable, or unusable. */
   changed(server: Server): void;
   message(server: Server, channel: string, message: string): void;
+  warning(message: string): void;
 }
 
 /** One of the servers. It is used only while it is known which one it is, so that none is asked twice. */
@@ -26,6 +29,7 @@ export class Server {
         this.#know(undefined);
       },
       message: (channel, message) => listener.message(this, channel, message),
+      warning: (message) => listener.warning(message),
     });
   }
 

@@ -1,5 +1,6 @@
 import { LockConfigError } from '../../core/errors.js';
-import type { RedisClient, RedisConnectionOptions, Script } from '../redis/connection.js';
+import type { RedisClient, RedisConnectionOptions } from '../redis/clients.js';
+import type { Script } from '../redis/servers.js';
 import { firstQuorum, poll, quorumOf } from './quorum.js';
 import { Server } from './server.js';
 
@@ -17,6 +18,7 @@ export interface ServersListener {
   /** One of them can be used again. */
   usable(server: Server): void;
   message(server: Server, channel: string, message: string): void;
+  warning(message: string): void;
 }
 
 /** An odd number of independent servers, all asked at once. */
@@ -79,6 +81,7 @@ export class Servers {
       return new Server(toOptions(server), {
         changed: (one) => this.#changed(one),
         message: (one, channel, message) => this.#listener.message(one, channel, message),
+        warning: (message) => this.#listener.warning(message),
       });
     } catch (error) {
       if (!(error instanceof LockConfigError)) throw error;

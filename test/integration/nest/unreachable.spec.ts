@@ -134,7 +134,7 @@ describe('a RedisDriver without an address', () => {
     ],
     [{ url: 'localhost:6379' }, "`url` must look like 'redis://localhost:6379'; it is something else."],
     [{ keyPrefix: 'a:' }, '`keyPrefix` is not supported. Use the `namespace` option of forRoot().'],
-    [{ client: {} }, '`client` must be an ioredis `Redis` instance.'],
+    [{ client: {} }, '`client` must be an ioredis `Redis` instance, or a `Cluster`.'],
   ])('is refused at once: %o', (options, text) => {
     expect(() => new RedisDriver(options as { url: string })).toThrow(new LockConfigError(`RedisDriver: ${text}`));
   });

@@ -1,0 +1,54 @@
+import { DriverUnavailableError } from '../../core/errors.js';
+import { namespaceOf } from '../../core/store-key.js';
+import type { ScriptSender } from './script-sender.js';
+import { scripts } from './scripts/scripts.generated.js';
+import type { ScriptCall } from './servers.js';
+
+/**
+ * Keeps a server that has not been the master for long from granting leases: those that its predecessor granted and
+ * did not replicate have run out by then. Which process was the master, and since when, is kept in the store, so that
+ * an instance that starts after the change knows of it; a server that has just lost its data counts as a new master.
+ */
+export class FailoverQuarantine {
+  /** Milliseconds. */
+  readonly duration: number;
+  /** Until when nothing is granted, in local time, by connection and namespace. */
+  readonly #known = new WeakMap<object, Map<string, number>>();
+
+  constructor(duration: number) {
+    this.duration = duration;
+  }
+
+  /**
+   * Resolves when the server at the other end of the connection may grant leases.
+   *
+   * @param markerOf the key of the record of the master, on that server
+   * @throws DriverUnavailableError while it may not
+   */
+  async pass(
+    sender: ScriptSender,
+    server: string,
+    namespace: string,
+    markerOf: (namespace: string) => string,
+  ): Promise<void> {
+    for (;;) {
+      const { stream } = sender.client;
+      const known = this.#known.get(stream) ?? new Map<string, number>();
+      this.#known.set(stream, known);
+      const until = known.get(namespace);
+      if (until !== undefined) {
+        const left = until - performance.now();
+        if (left <= 0) return;
+        throw new DriverUnavailableError(
+          `Redis at ${server} has a new master: no lock is granted for ${Math.ceil(left)} ms (failoverQuarantine).`,
+          { sent: false },
+        );
+      }
+      const age = (await sender.run({ script: scripts.master, keys: [markerOf(namespace)], args: [] })) as number;
+      known.set(namespace, performance.now() + this.duration - Math.max(0, age));
+    }
+  }
+}
+
+/** Keys begin with a brace and the namespace. */
+export const namespaceOfCall = ({ keys }: ScriptCall): string => namespaceOf(keys[0]!.slice(1));

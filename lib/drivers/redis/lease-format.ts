@@ -1,0 +1,48 @@
+import { type Claim, type DriverEvent, type LeaseRef, type LockRecord, NO_METADATA } from '../../core/lock-driver.js';
+
+export type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
+
+// One hash tag per lock, so that all its keys share a slot.
+export const leaseKey = (key: string): string => `{${key}}`;
+export const queueKey = (key: string): string => `{${key}}:q`;
+
+/** In the order in which the scripts expect them. */
+export function keysOf({ key, holder }: LeaseRef): string[] {
+  return [leaseKey(key), `{${key}}:t`, queueKey(key), `{${key}}:w`, `{${key}}:x:${holder}`];
+}
+
+/** What the store keeps of a claim for people and for other instances. */
+export function tailOf({ instance, metadata }: Claim): string {
+  if (metadata !== NO_METADATA) return JSON.stringify({ instance, metadata });
+  if (plainTail.instance !== instance) plainTail = { instance, text: JSON.stringify({ instance, metadata }) };
+  return plainTail.text;
+}
+
+/** Of the instance that asked last: almost always the only one, and without metadata. */
+let plainTail = { instance: '', text: '' };
+
+export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
+  if (lease === undefined) return null;
+  const [, holder, token, tail] = /^(\S+) (\d+) \S+ (.*)$/s.exec(lease)!;
+  const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
+  return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
+}
+
+/** Anybody may publish: what is not a message of our scripts is ignored. */
+export function toEvent(message: string): DriverEvent | undefined {
+  const contended = /^contended \{(.*)\}$/s.exec(message);
+  if (contended) return { type: 'contended', key: contended[1]! };
+  const granted = /^granted (\S+) (\d+) (\d+) (\d+) (\d+) \{(.*)\}$/s.exec(message);
+  if (!granted) return undefined;
+  const [fencingToken, tokens, ttl, waiters] = granted.slice(2, 6).map(Number) as [number, number, number, number];
+  return {
+    type: 'granted',
+    status: 'granted',
+    key: granted[6]!,
+    holder: granted[1]!,
+    fencingToken,
+    tokens,
+    ttl,
+    waiters,
+  };
+}

@@ -1,0 +1,46 @@
+import type { Redis } from 'ioredis';
+import type { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
+
+export interface Script {
+  readonly sha: string;
+  readonly lua: string;
+}
+
+/** One script to run where its keys are. */
+export interface ScriptCall {
+  readonly script: Script;
+  /** All in one slot. */
+  readonly keys: readonly string[];
+  readonly args: readonly (string | number)[];
+  /** Whether a reply is worth nothing until replicas have what led to it. */
+  readonly needsReplicas?: ((reply: unknown) => boolean) | undefined;
+  /** Whether it may grant a lease. */
+  readonly mayGrant?: boolean | undefined;
+}
+
+/** What commands are sent to: one server, the master that Sentinel names, or the masters of a cluster. */
+export interface Servers {
+  /** For messages; never credentials. */
+  readonly name: string;
+  readonly isUp: boolean;
+  /** Why it is not up. */
+  unreachable(): DriverUnavailableError | LockConfigError;
+  /** Rejects when the first attempt fails; further attempts go on until `close`. */
+  connect(): Promise<unknown>;
+  /** Rejects with an error of this package. A command is sent once; where it was certainly not executed, maybe again. */
+  run(call: ScriptCall): Promise<unknown>;
+  /** What Redis calls this run of the server. @throws LockConfigError where there are several */
+  identity(): Promise<string>;
+  /** A connection of its own, not yet connected, to a server that hears what is published; none while none is known. */
+  openSubscriber(): Redis | undefined;
+  close(): void;
+}
+
+export interface ServersListener {
+  /** A connection for commands to one server, before it connects. */
+  opened(client: Redis, server: string): void;
+  /** `isUp` may have changed. */
+  changed(): void;
+  /** Another server may have taken over: what was granted, queued or published may be lost. */
+  replaced(): void;
+}

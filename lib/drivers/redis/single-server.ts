@@ -1,0 +1,96 @@
+import type { Redis } from 'ioredis';
+import { type DriverUnavailableError, LockConfigError } from '../../core/errors.js';
+import { connect, isReadOnly } from './clients.js';
+import type { ConnectionPlan } from './connection-options.js';
+import { FailoverQuarantine, namespaceOfCall } from './failover-quarantine.js';
+import { LastError } from './last-error.js';
+import { ReplicaAcks } from './replica-acks.js';
+import { classify } from './reply-errors.js';
+import { AnswerTimeout } from './script-command.js';
+import { ScriptSender } from './script-sender.js';
+import { parseInfo } from './server-info.js';
+import type { ScriptCall, Servers, ServersListener } from './servers.js';
+
+/** One Redis server, or the master that Sentinel names. */
+export class SingleServer implements Servers {
+  readonly name: string;
+  readonly #client: Redis;
+  readonly #open: () => Redis;
+  readonly #sender: ScriptSender;
+  readonly #quarantine: FailoverQuarantine | undefined;
+  readonly #lastError: LastError;
+
+  constructor(client: Redis, plan: ConnectionPlan, listener: ServersListener) {
+    this.#client = client;
+    this.#open = plan.open as () => Redis;
+    this.name = nameOf(client);
+    this.#lastError = new LastError(this.name);
+    const acks = plan.acks && new ReplicaAcks(client, this.name, plan.acks);
+    this.#sender = new ScriptSender(client, new AnswerTimeout(plan.commandTimeout), acks);
+    this.#quarantine = plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine);
+    listener.opened(client, this.name);
+    client.on('error', (error: Error) => this.#lastError.note(error));
+    client.on('ready', () => {
+      this.#lastError.forget();
+      listener.changed();
+    });
+    client.on('close', () => listener.changed());
+  }
+
+  get isUp(): boolean {
+    return this.#client.status === 'ready';
+  }
+
+  async connect(): Promise<void> {
+    try {
+      await connect(this.#client);
+    } catch (error) {
+      throw this.#lastError.unreachable(error);
+    }
+  }
+
+  unreachable(): DriverUnavailableError | LockConfigError {
+    return this.#lastError.unreachable();
+  }
+
+  async run(call: ScriptCall): Promise<unknown> {
+    try {
+      if (this.#client.status !== 'ready') throw this.#lastError.unreachable();
+      if (this.#quarantine && call.mayGrant) {
+        await this.#quarantine.pass(this.#sender, this.name, namespaceOfCall(call), (namespace) => `{${namespace}:q:}`);
+      }
+      return await this.#sender.run(call);
+    } catch (error) {
+      // The client hangs up after this one: see clients.ts.
+      if (error instanceof Error && isReadOnly(error)) this.#lastError.note(error);
+      throw classify(error, this.name);
+    }
+  }
+
+  async identity(): Promise<string> {
+    try {
+      const id = parseInfo(await this.#client.info('server')).get('run_id');
+      if (id) return id;
+    } catch (error) {
+      throw classify(error, this.name);
+    }
+    throw new LockConfigError(`Redis at ${this.name} does not tell its run_id in INFO.`);
+  }
+
+  openSubscriber(): Redis {
+    const client = this.#open();
+    client.on('error', (error: Error) => this.#lastError.note(error));
+    return client;
+  }
+
+  close(): void {
+    this.#client.disconnect();
+  }
+}
+
+function nameOf({ options }: Redis): string {
+  const { sentinels, name, path, host, port } = options;
+  if (!sentinels?.length) return path ?? `${host ?? 'localhost'}:${port ?? 6379}`;
+  const addresses = sentinels.map((sentinel) => `${sentinel.host ?? 'localhost'}:${sentinel.port ?? 26379}`);
+  return `${name} (sentinels ${addresses.join(', ')})`;
+}

@@ -1,0 +1,22 @@
+import { Command } from 'ioredis';
+
+/** The slot of a cluster that a key is in. */
+export function slotOf(key: string): number {
+  return new Command('get', [key]).getSlot();
+}
+
+/** Where a reply sends a command to; `again`: to nowhere else, but a little later. */
+export type Redirect =
+  { readonly to: string | undefined; readonly slot: number; readonly asking: boolean } | 'again' | undefined;
+
+/** What a cluster says instead of executing a command, or undefined for any other error. */
+export function redirectOf(error: unknown): Redirect {
+  if (!(error instanceof Error)) return undefined;
+  const [, kind, slot, address] = /^(MOVED|ASK) (\d+) (\S+)/.exec(error.message) ?? [];
+  if (kind && address) {
+    // An address without a host is the one of the server that was asked, with another port.
+    const to = /^\??:/.test(address) ? undefined : address;
+    return { to, slot: Number(slot), asking: kind === 'ASK' };
+  }
+  return /^(TRYAGAIN|CLUSTERDOWN)\b/.test(error.message) ? 'again' : undefined;
+}

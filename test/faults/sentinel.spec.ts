@@ -1,0 +1,68 @@
+import { Redis } from 'ioredis';
+import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Load, type LoadReport } from '../support/load.js';
+import { RedisServer } from '../support/redis-server.js';
+import { SentinelSet } from '../support/redis-topologies.js';
+
+const none = { duplicateTokens: [], overlaps: [], tokenOrderViolations: [], staleWrites: [] };
+
+describe('a master under load that Sentinel replaces', () => {
+  let resources: RedisServer;
+  let resource: Redis;
+  let set: SentinelSet;
+  beforeAll(async () => {
+    resources = await RedisServer.start();
+    resource = new Redis(resources.url);
+  });
+  afterAll(async () => {
+    resource.disconnect();
+    await resources.stop();
+  });
+  beforeEach(async () => {
+    await resource.flushall();
+    set = await SentinelSet.start({ proxied: 'servers' });
+  });
+  afterEach(() => set.stop());
+
+  async function run(fault: (master: RedisServer) => Promise<void> | void, gullible = false): Promise<LoadReport> {
+    const options = { sentinels: set.sentinels, name: set.name, commandTimeout: 600, socketTimeout: 800 };
+    const create = (): RedisDriver => new RedisDriver({ ...options, replicas: { ack: 'all', timeout: 300 } });
+    const load = new Load(create, resource, { gullible });
+    await load.more(10);
+    const master = await set.master();
+    await fault(master);
+    await set.successorOf(master);
+    await load.more(5);
+    master.tryResume();
+    set.proxies[set.servers.indexOf(master)]!.heal();
+    await load.more(10);
+    const report = await load.end();
+    if (process.env['FAULT_FIGURES']) console.log(expect.getState().currentTestName, JSON.stringify(report));
+    return report;
+  }
+
+  it('because it was killed costs seconds, and no promise', async () => {
+    const report = await run((master) => master.kill());
+    expect(report.violations).toEqual(none);
+    expect(report.longestGap).toBeLessThan(15_000);
+  }, 60_000);
+
+  it('because it was stopped, and which goes on as a replica, costs seconds, and no promise', async () => {
+    const report = await run((master) => master.pause());
+    expect(report.violations).toEqual(none);
+    expect(report.longestGap).toBeLessThan(15_000);
+  }, 60_000);
+
+  it('because nobody reaches it, and which comes back as a replica, costs seconds, and no promise', async () => {
+    const report = await run((master) => set.proxies[set.servers.indexOf(master)]!.blackhole());
+    expect(report.violations).toEqual(none);
+    expect(report.longestGap).toBeLessThan(15_000);
+  }, 60_000);
+
+  it('control: holders that do not look at the clock are convicted by the history, and by the resource', async () => {
+    const report = await run((master) => master.pause(), true);
+    expect(report.violations.overlaps.length + report.refused).toBeGreaterThan(0);
+    expect(report.violations.staleWrites).toEqual([]);
+  }, 60_000);
+});
