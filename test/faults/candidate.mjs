@@ -73,9 +73,10 @@ leader.state$.subscribe(({ term }) => {
   look();
   if (isNew) working = work(term);
 });
+const terminated = once(process, 'SIGTERM');
 tell({ type: 'ready' });
 
-await once(process, 'SIGTERM');
+await terminated;
 await app.close();
 clearInterval(looking);
 await working;

@@ -71,6 +71,7 @@ export class Electorate {
   readonly #running = new Map<string, Replica>();
   readonly #pausing = new Set<Promise<void>>();
   readonly #news = new EventEmitter();
+  #latest = 0;
   #isEnding = false;
 
   constructor(
@@ -88,9 +89,10 @@ export class Electorate {
     await this.#until('every process to be ready', () => [...this.#running.values()].every(({ isReady }) => isReady));
   }
 
-  /** A process that leads, in a later term than `after`. */
+  /** The process that leads in the latest term, which is to be later than `after`. */
   async leader(after = 0): Promise<Replica> {
-    const leads = ({ isReady, token = 0, stoppedAs }: Replica): boolean => isReady && token > after && !stoppedAs;
+    const leads = ({ isReady, token = 0, stoppedAs }: Replica): boolean =>
+      isReady && token > after && token === this.#latest && !stoppedAs;
     await this.#until(`a leader after term ${after}`, () => [...this.#running.values()].some(leads));
     return [...this.#running.values()].find(leads)!;
   }
@@ -171,6 +173,7 @@ export class Electorate {
       const belief = known ?? { id, token, from: at, until: at };
       belief.until = at;
       if (!known) {
+        this.#latest = Math.max(this.#latest, token);
         beliefs.set(token, belief);
         this.beliefs.push(belief);
       } else if (ended.has(token)) {
