@@ -1,6 +1,6 @@
 // One process of an application that campaigns, and that writes to a fenced resource while it believes to lead.
 // argv: instance id, server, JSON of the election's options, 'clock' | 'flag' (what it trusts), 'fenced' | 'unfenced'
-// Tells its parent {type: 'ready' | 'believes' | 'ended' | 'refused'}; ends on SIGTERM. Times are CLOCK_MONOTONIC, the
+// Tells its parent {type: 'ready' | 'believes' | 'ended' | 'stalled' | 'refused'}; ends on SIGTERM. Times are CLOCK_MONOTONIC, the
 // same for all processes of a machine.
 import 'reflect-metadata';
 import { once } from 'node:events';
@@ -13,6 +13,8 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { FencedResource } from '../support/fenced-resource.mjs';
 
 const [id, url, election, trust, fencing] = process.argv.slice(2);
+/** One that waits and is silent for so long, in milliseconds, may have been handed the lease and not have noticed. */
+const STALL = 200;
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 const tell = (message) => process.connected && process.send(message);
 process.once('disconnect', () => process.exit());
@@ -44,8 +46,11 @@ function belief() {
 }
 
 let believed = null;
+let looked = now();
 function look() {
   const { term, at } = belief();
+  if (at - looked > STALL && !believed) tell({ type: 'stalled', from: looked, until: at });
+  looked = at;
   if (believed && believed !== term) tell({ type: 'ended', token: believed.number, at: now() });
   believed = term;
   if (!term) return;

@@ -6,7 +6,10 @@ import type { ElectionOptions } from 'nestjs-dist-lock';
 import type { Belief } from '../support/history.js';
 
 type Message =
-  { type: 'ready' } | { type: 'believes' | 'ended'; token: number; at: number } | { type: 'refused'; token: number };
+  | { type: 'ready' }
+  | { type: 'believes' | 'ended'; token: number; at: number }
+  | { type: 'refused'; token: number }
+  | { type: 'stalled'; from: number; until: number };
 
 export type Kind = 'kill' | 'pause' | 'terminate';
 
@@ -16,8 +19,6 @@ export interface Disturbance {
   token: number;
   /** Just before the signal, by the clock that all the processes share. */
   at: number;
-  /** Candidates that were stopped at this moment: the store may hand the lease to one before it counts as gone. */
-  stoppedCandidates: number;
 }
 
 /** A leader that was stopped, and what it said when it went on. */
@@ -41,7 +42,7 @@ class Replica {
   readonly ended = new Map<number, number>();
   readonly exited: Promise<unknown[]>;
   isReady = false;
-  stoppedAs: 'leader' | 'candidate' | undefined;
+  isStopped = false;
 
   constructor(id: string, child: ChildProcess) {
     this.id = id;
@@ -66,6 +67,8 @@ export class Electorate {
   readonly resurrected: number[] = [];
   /** Exit code and signal of each process that was shut down. */
   readonly exits: unknown[] = [];
+  /** When a candidate did not run, because it was stopped or the machine was busy. */
+  readonly stalls: { from: number; until: number }[] = [];
   refused = 0;
   readonly #args: string[];
   readonly #running = new Map<string, Replica>();
@@ -91,15 +94,15 @@ export class Electorate {
 
   /** The process that leads in the latest term, which is to be later than `after`. */
   async leader(after = 0): Promise<Replica> {
-    const leads = ({ isReady, token = 0, stoppedAs }: Replica): boolean =>
-      isReady && token > after && token === this.#latest && !stoppedAs;
+    const leads = ({ isReady, token = 0, isStopped }: Replica): boolean =>
+      isReady && token > after && token === this.#latest && !isStopped;
     await this.#until(`a leader after term ${after}`, () => [...this.#running.values()].some(leads));
     return [...this.#running.values()].find(leads)!;
   }
 
   /** Somebody who waits, chosen by a number from 0 to 1. */
   async candidate(choice: number): Promise<Replica> {
-    const waits = ({ isReady, token, stoppedAs }: Replica): boolean => isReady && token === undefined && !stoppedAs;
+    const waits = ({ isReady, token, isStopped }: Replica): boolean => isReady && token === undefined && !isStopped;
     await this.#until('a candidate', () => [...this.#running.values()].some(waits));
     const waiting = [...this.#running.values()].filter(waits);
     return waiting[Math.floor(choice * waiting.length)]!;
@@ -112,9 +115,7 @@ export class Electorate {
    */
   async disturb(kind: Kind, victim: Replica, stopFor: number): Promise<void> {
     const { token } = victim;
-    const stopped = [...this.#running.values()].filter(({ stoppedAs }) => stoppedAs === 'candidate');
-    const at = now();
-    if (token !== undefined) this.disturbances.push({ kind, token, at, stoppedCandidates: stopped.length });
+    if (token !== undefined) this.disturbances.push({ kind, token, at: now() });
     if (kind === 'pause') this.#pausing.add(this.#pause(victim, token, stopFor));
     else void this.#replace(victim, kind === 'kill' ? 'SIGKILL' : 'SIGTERM');
     if (token !== undefined) await this.leader(token);
@@ -151,12 +152,12 @@ export class Electorate {
 
   async #pause(victim: Replica, token: number | undefined, stopFor: number): Promise<void> {
     victim.child.kill('SIGSTOP');
-    victim.stoppedAs = token === undefined ? 'candidate' : 'leader';
+    victim.isStopped = true;
     await sleep(stopFor);
     if (token !== undefined) await this.leader(token);
     const continuedAt = now();
     victim.child.kill('SIGCONT');
-    victim.stoppedAs = undefined;
+    victim.isStopped = false;
     if (token === undefined) return;
     await this.#until(`the leader of term ${token} to see that it is over`, () => victim.ended.has(token));
     this.pauses.push({ token, continuedAt, endedAt: victim.ended.get(token)! });
@@ -166,6 +167,7 @@ export class Electorate {
     const { id, beliefs, ended } = replica;
     if (message.type === 'ready') replica.isReady = true;
     if (message.type === 'refused') this.refused++;
+    if (message.type === 'stalled') this.stalls.push(message);
     if (message.type === 'ended') ended.set(message.token, message.at);
     if (message.type === 'believes') {
       const { token, at } = message;
