@@ -30,7 +30,7 @@ export interface SimulationResult {
 
 const KEY = 'sim:l:k';
 
-function randomFrom(seed: number): () => number {
+export function randomFrom(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
