@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { electionSuite } from '../support/election-suite.js';
 import { EtcdCluster } from '../support/etcd-server.js';
 import { RedisServer } from '../support/redis-server.js';
+import { RedisCluster, SentinelSet } from '../support/redis-topologies.js';
 import { useRedis } from '../support/use-redis.js';
 
 const memory = new MemoryDriver();
@@ -12,6 +13,24 @@ electionSuite('MemoryDriver', () => memory);
 
 const redis = useRedis();
 electionSuite('RedisDriver', () => new RedisDriver({ url: redis.server.url }));
+
+describe('with Sentinel', () => {
+  let set: SentinelSet;
+  beforeAll(async () => {
+    set = await SentinelSet.start();
+  });
+  afterAll(() => set.stop());
+  electionSuite('RedisDriver, Sentinel', () => new RedisDriver({ sentinels: set.sentinels, name: set.name }));
+});
+
+describe('on a cluster', () => {
+  let cluster: RedisCluster;
+  beforeAll(async () => {
+    cluster = await RedisCluster.start();
+  });
+  afterAll(() => cluster.stop());
+  electionSuite('RedisDriver, Cluster', () => new RedisDriver({ cluster: cluster.nodes.slice(0, 2) }));
+});
 
 describe('on a quorum', () => {
   let servers: RedisServer[];
