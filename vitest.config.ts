@@ -27,6 +27,7 @@ export default defineConfig({
     pool: 'threads',
     isolate: false,
     fileParallelism: false,
+    maxConcurrency: 50,
     testTimeout: 20_000,
     hookTimeout: 60_000,
   },
