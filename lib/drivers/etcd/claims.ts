@@ -53,7 +53,7 @@ export class Claims {
         this.#drop(place);
         tell({ type: 'freed', key: place.claim.key });
       },
-      abandoned: (place) => this.#drop(place),
+      abandoned: (place) => void this.#abandon(place),
     });
   }
 
@@ -203,6 +203,22 @@ export class Claims {
       if (this.#context.clock.now() >= place.lease.until) this.#drop(place);
       throw error;
     }
+  }
+
+  /** Nobody here wants it any more. If a holder gave it to this instance, another claim of ours comes first. */
+  async #abandon(place: Place): Promise<void> {
+    const { lines, pool } = this.#context;
+    const { key, claim } = place;
+    this.#end(place);
+    this.#places.delete(claim.holder);
+    try {
+      const { status } = await lines.look(place, timeoutOf(claim.ttl));
+      const wasGiven = place.key !== key;
+      if (status === 'held' && wasGiven) await lines.giveTo(claim.instance, place, timeoutOf(claim.ttl));
+    } catch {
+      // Without its lease the place is gone in any case.
+    }
+    pool.discard(place.lease);
   }
 
   /** Forgets a place, and ends its lease. */

@@ -131,8 +131,9 @@ export class Lines {
   /** Gives the place to a waiting instance, which thereby comes before the others. False when it does not wait. */
   async giveTo(instance: string, place: Place, timeout: number): Promise<boolean> {
     const { claim, key } = place;
-    const { kvs } = await this.#connection.call('range', below(claim.key), timeout);
-    const waiter = kvs.find((other) => other.key !== key && readPlace(other).instance === instance);
+    const { kvs } = await this.#connection.call('range', inOrder(claim.key), timeout);
+    const waiters = kvs.filter((other) => other.key !== key && readPlace(other).instance === instance);
+    const waiter = await this.#firstAlive(waiters, timeout);
     if (!waiter) return false;
     const { value, lease, createRevision } = waiter;
     const { holder, inbox } = readPlace(waiter);
@@ -148,6 +149,16 @@ export class Lines {
       if (error instanceof LeaseGoneError) return false;
       throw error;
     }
+  }
+
+  /** One instance has several places after a restart: a process that died left its lease to run out. */
+  async #firstAlive(waiters: readonly KeyValue[], timeout: number): Promise<KeyValue | undefined> {
+    if (waiters.length < 2) return waiters[0];
+    const leases = await Promise.all(
+      waiters.map(({ lease }) => this.#connection.call('leaseTimeToLive', { ID: lease }, timeout)),
+    );
+    // Whole seconds, rounded down. One that waits renews its lease before half of it is over.
+    return waiters.find((_, index) => 2 * (leases[index]!.TTL + 1) > leases[index]!.grantedTTL) ?? waiters.at(-1);
   }
 
   /** For each place the number of those behind it, or undefined when it is not the holder's any more. */
@@ -171,8 +182,7 @@ export class Lines {
 
   /** The holder's place, and how many there are in the line. */
   async ownerOf(lock: string): Promise<{ owner: KeyValue | undefined; count: number }> {
-    const range = { ...below(lock), limit: 1, sortOrder: 'ASCEND', sortTarget: 'CREATE' } as const;
-    const { kvs, count } = await this.#connection.call('range', range, CALL_TIMEOUT);
+    const { kvs, count } = await this.#connection.call('range', { ...inOrder(lock), limit: 1 }, CALL_TIMEOUT);
     return { owner: kvs[0], count };
   }
 
@@ -194,7 +204,11 @@ export class Lines {
 
 /** The oldest place of a line is its holder's. */
 function oldest(lock: string, keysOnly = false): RequestOp {
-  return { requestRange: { ...below(lock), limit: 1, sortOrder: 'ASCEND', sortTarget: 'CREATE', keysOnly } };
+  return { requestRange: { ...inOrder(lock), limit: 1, keysOnly } };
+}
+
+function inOrder(lock: string) {
+  return { ...below(lock), sortOrder: 'ASCEND', sortTarget: 'CREATE' } as const;
 }
 
 function newest(lock: string, limit: number, before?: number): RequestOp {
