@@ -85,6 +85,7 @@ export class Acquisition {
         if (this.#seat.handed) return this.#delivered(this.#seat.handed);
       }
       for (let attempt = 1; ; attempt++) {
+        this.#patience.check();
         this.#seat?.listen();
         const tenure = await this.#ask();
         if (tenure) return this.#firstLease(tenure);
@@ -142,8 +143,8 @@ export class Acquisition {
         }
         const tenure = this.#tenure(answer, anchor);
         if (isFresh(tenure, answer.ttl)) return tenure;
-        confirming = tenure.remaining > 0;
-        if (!confirming) this.#giveUpClaim();
+        if (confirming || tenure.remaining === 0) return this.#cameTooLate();
+        confirming = true;
       } catch (error) {
         this.#patience.check();
         this.#open = this.#queuedAt !== undefined;
@@ -156,9 +157,12 @@ export class Acquisition {
     }
   }
 
-  /** A grant that was over before it arrived: give it back, and ask as somebody new. */
-  #giveUpClaim(): void {
-    this.#context.holdings.cancel(this.#claim);
+  /** A grant that was (almost) over before it arrived: give it back, and ask as somebody new, but not at once. */
+  #cameTooLate(): undefined {
+    const { driver, holdings } = this.#context;
+    this.#failure = new Error(`${driver.name} takes too long to answer for a TTL of ${this.#claim.ttl} ms.`);
+    this.#failures++;
+    holdings.cancel(this.#claim);
     this.#claim = this.#newClaim();
     this.#open = false;
     this.#stray = false;

@@ -8,7 +8,8 @@ export function coalesced(task: () => Promise<void>): () => void {
     isRunning = true;
     while (isDue) {
       isDue = false;
-      await task();
+      // What goes wrong once must not be the last time.
+      await task().catch(() => undefined);
     }
     isRunning = false;
   };

@@ -104,12 +104,11 @@ export class Election {
   }
 
   async resign(to?: string): Promise<void> {
-    const resigned = this.#leading.resign(to);
     // A transfer that is refused changes nothing.
-    if (to !== undefined) await resigned;
+    if (to !== undefined) await this.#leading.nominate(to);
     this.#wanted = this.settings.autoCampaign;
     if (!this.#wanted) this.#campaign?.withdraw();
-    await resigned;
+    await this.#leading.resign();
   }
 
   /** Leaves the election: leading ends at once. Resolves when the lease was handed over or the grace period is over. */

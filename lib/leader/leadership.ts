@@ -73,9 +73,14 @@ export function toLeaseMetadata({ url, metadata, joinedAt }: Member): Record<str
 
 export function toLeader({ instance, metadata }: Pick<LockRecord, 'instance' | 'metadata'>): Member {
   const { url, joinedAt = '0', metadata: own = '{}' } = metadata;
-  return toMember(
-    { id: instance, url, metadata: JSON.parse(own) as Record<string, string> },
-    'leader',
-    Number(joinedAt),
-  );
+  return toMember({ id: instance, url, metadata: parsed(own) }, 'leader', Number(joinedAt));
+}
+
+/** Another version may write something else. */
+function parsed(text: string): Record<string, string> {
+  try {
+    return JSON.parse(text) as Record<string, string>;
+  } catch {
+    return {};
+  }
 }

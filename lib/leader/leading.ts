@@ -99,15 +99,16 @@ export class Leading {
   }
 
   /** Resolves when the lease was handed over; at once when called by leader work, which the hand-over waits for. */
-  async resign(to?: string): Promise<void> {
+  async resign(): Promise<void> {
     const active = this.#active;
-    if (to !== undefined) await this.#nominate(to, active);
     if (!active) return;
-    if (this.#active === active) this.end('resigned', 'Resigned.');
+    this.end('resigned', 'Resigned.');
     if (!this.work.isCaller) await active.handedOver;
   }
 
-  async #nominate(to: string, active: ActiveTerm | undefined): Promise<void> {
+  /** The member that the next hand-over of this term prefers. @throws when that is impossible */
+  async nominate(to: string): Promise<void> {
+    const active = this.#active;
     const { manager, membership, settings, self, notLeader } = this.#context;
     if (!active?.handle.held) throw notLeader();
     if (!manager.registry || !manager.hasQueue) throw new LockConfigError(NO_TRANSFER);

@@ -48,6 +48,8 @@ export class FireService implements OnApplicationBootstrap, OnModuleDestroy {
     settings: OncePerTickSettings,
     work: () => unknown,
   ): Promise<unknown> {
+    // What is claimed now could not be finished; the other instances can.
+    if (this.#ended.signal.aborted) return undefined;
     return this.#fires().tick(this.#jobOf(instance, property, settings), work);
   }
 

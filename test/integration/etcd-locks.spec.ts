@@ -3,6 +3,7 @@ import { type Claim, type DriverEvent, DriverUnavailableError } from 'nestjs-dis
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
+import { Lines } from '../../lib/drivers/etcd/lines.js';
 import type { TxnRequest } from '../../lib/drivers/etcd/messages.js';
 import { targetOf } from '../../lib/drivers/etcd/options.js';
 import { Watches } from '../../lib/drivers/etcd/watches.js';
@@ -222,5 +223,29 @@ describe('a watch', () => {
     expect(changed).not.toHaveBeenCalled();
     await put('3');
     await vi.waitFor(() => expect(changed).toHaveBeenCalledOnce(), 3000);
+  });
+});
+
+describe('a renewal that is answered after the release of its lock', () => {
+  it('leaves the lease alone, which serves another lock by then', async () => {
+    const instance = await open();
+    const [first, second] = [claimOf('a'), claimOf('a', { key: `${NAME}:second` })];
+    await instance.driver.acquire(first, 'try');
+    let letThrough!: () => void;
+    const held = new Promise<void>((resolve) => (letThrough = resolve));
+    const { waitersOf } = Lines.prototype;
+    vi.spyOn(Lines.prototype, 'waitersOf').mockImplementationOnce(async function (this: Lines, ...args) {
+      await held;
+      return waitersOf.apply(this, args);
+    });
+    const renewing = instance.driver.renew([first]);
+    expect(await instance.driver.release(first)).toBe(true);
+    expect(await instance.driver.acquire(second, 'try')).toMatchObject({ status: 'granted' });
+    letThrough();
+    expect(await renewing).toEqual(['gone']);
+    const revoked = await requests(() => instance.driver.inspect(second.key));
+    expect(revoked).not.toContain('leaseRevoke');
+    expect(await instance.driver.renew([second])).toEqual([{ waiters: 0 }]);
+    expect(await instance.driver.inspect(second.key)).toMatchObject({ holder: second.holder });
   });
 });

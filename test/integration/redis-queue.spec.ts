@@ -68,6 +68,7 @@ describe('instances that contend for one key on Redis', () => {
   it('leave nothing in the queue when they give up', async () => {
     const [first, ...others] = instances(4) as [RealEngine, ...RealEngine[]];
     const held = await first.manager.acquire(request(forever));
+    await Promise.all(others.map(({ manager }) => manager.connect()));
     const patient = { ttl: 30_000, limit: { wait: 300 } };
     await Promise.all(
       others.map(({ manager }) => expect(manager.acquire(request(patient))).rejects.toThrow(/is held by/)),

@@ -46,7 +46,10 @@ export class Claims {
     const { lines, pool, keepAlives, watches, clock, tell } = context;
     this.#context = context;
     this.#ended = new EndedHolders(clock);
-    this.#renewals = new Renewals(lines, pool, keepAlives, clock, (place) => this.#drop(place));
+    this.#renewals = new Renewals(lines, pool, keepAlives, clock, (place) => {
+      // Answered after a release, it says nothing of the lease, which may serve another claim by now.
+      if (place.status === 'held') this.#drop(place);
+    });
     this.#waiting = new Waiting(lines, keepAlives, watches, clock, {
       granted: (place) => void this.#tellGranted(place).catch(() => undefined),
       lost: (place) => {
@@ -92,9 +95,11 @@ export class Claims {
     const given = to === undefined ? Promise.resolve(false) : lines.giveTo(to, place, timeout);
     const giving = given.then((wasGiven) => wasGiven || lines.leave(place, timeout));
     const wasOurs = await this.#orExpired(place, giving);
+    // A renewal may have ended the lease meanwhile.
+    const isReusable = wasOurs && place.status === 'held' && !place.isUncertain;
     this.#end(place);
     this.#places.delete(holder);
-    if (wasOurs && !place.isUncertain) pool.giveBack(place.claim.ttl, place.lease);
+    if (isReusable) pool.giveBack(place.claim.ttl, place.lease);
     else pool.discard(place.lease);
     return wasOurs;
   }

@@ -13,6 +13,8 @@ interface Fact {
   readonly value: string;
   readonly seconds: number;
   readonly lease: StoreLease;
+  /** Local time at which it runs out unless it is written again. */
+  readonly until: number;
 }
 
 /** What is stored of a number: whoever moved it to where it is. */
@@ -46,11 +48,16 @@ export class EtcdRegistry implements Registry {
     const key = factKey(scope, id);
     const seconds = secondsOf(ttl);
     const former = this.#facts.get(key);
-    if (former?.value === value && former.seconds === seconds && (await this.#refresh(key, former.lease))) return;
+    const until = this.#clock.now() + 1000 * seconds;
+    if (former?.value === value && former.seconds === seconds && (await this.#refresh(key, former.lease))) {
+      this.#facts.set(key, { ...former, until });
+      return;
+    }
 
     const canKeep = former?.seconds === seconds && (await this.#isAlive(former.lease));
     const lease = canKeep ? former.lease : await this.#pool.grant(ttl, CALL_TIMEOUT);
-    this.#facts.set(key, { value, seconds, lease });
+    if (!former) this.#forgetOld();
+    this.#facts.set(key, { value, seconds, lease, until });
     try {
       await this.#connection.call('txn', { success: [{ requestPut: { key, value, lease: lease.id } }] }, CALL_TIMEOUT);
     } catch (error) {
@@ -95,8 +102,9 @@ export class EtcdRegistry implements Registry {
         const put: RequestOp = { requestPut: { key, value, lease: lease.id } };
         const answer = await this.#connection.call('txn', { compare: [isUnchanged], success: [put] }, CALL_TIMEOUT);
         if (!answer.succeeded) continue;
-        // The number lives as long as this lease, which nobody keeps alive.
+        // The number lives as long as this lease, which nobody keeps alive; nothing is attached to the former one.
         lease = undefined;
+        if (found) this.#revoke(found.lease);
         return 'mine';
       }
     } catch (error) {
@@ -104,8 +112,18 @@ export class EtcdRegistry implements Registry {
       lease = undefined;
       throw error;
     } finally {
-      if (lease) this.#pool.giveBack(ttl, lease);
+      if (lease) this.#pool.discard(lease);
     }
+  }
+
+  /** Facts that ran out because nobody wrote them again. */
+  #forgetOld(): void {
+    const now = this.#clock.now();
+    for (const [key, { until }] of this.#facts) if (until <= now) this.#facts.delete(key);
+  }
+
+  #revoke(lease: number): void {
+    void this.#connection.call('leaseRevoke', { ID: lease }, CALL_TIMEOUT).catch(() => undefined);
   }
 
   async #isAlive(lease: StoreLease): Promise<boolean> {

@@ -25,6 +25,9 @@ export type RedisConnectionOptions =
  */
 const enforced = {
   lazyConnect: true,
+  // Numbers of the scripts come as numbers, and a command leaves behind the one that was sent before it.
+  stringNumbers: false,
+  enableAutoPipelining: false,
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
   autoResubscribe: false,

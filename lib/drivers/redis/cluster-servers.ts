@@ -4,7 +4,6 @@ import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { subscriberOfCluster } from './clients.js';
 import { addressOf, becomesReady, ClusterNodes } from './cluster-nodes.js';
 import type { ConnectionPlan } from './connection-options.js';
-import { FailoverQuarantine, namespaceOfCall } from './failover-quarantine.js';
 import { LastError } from './last-error.js';
 import { ReplicaAcks } from './replica-acks.js';
 import { classify } from './reply-errors.js';
@@ -27,7 +26,6 @@ export class ClusterServers implements Servers {
   readonly #plan: ConnectionPlan;
   readonly #answers: AnswerTimeout;
   readonly #senders = new WeakMap<Redis, ScriptSender>();
-  readonly #quarantine: FailoverQuarantine | undefined;
   readonly #lastError: LastError;
 
   constructor(cluster: Cluster, plan: ConnectionPlan, listener: ServersListener) {
@@ -36,7 +34,6 @@ export class ClusterServers implements Servers {
     this.#plan = plan;
     this.#lastError = new LastError(this.name);
     this.#answers = new AnswerTimeout(plan.commandTimeout);
-    this.#quarantine = plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine);
     this.#nodes = new ClusterNodes(cluster, listener);
     for (const event of ['error', 'node error']) cluster.on(event, (error: Error) => this.#lastError.note(error));
     cluster.on('ready', () => {
@@ -71,7 +68,6 @@ export class ClusterServers implements Servers {
       if (!this.isUp) throw this.unreachable();
       const sender = await this.#senderFor(slot, taker, deadline);
       try {
-        await this.#quarantined(call, sender);
         return await sender.run(call, taker !== undefined);
       } catch (error) {
         const redirect = redirectOf(error);
@@ -131,21 +127,6 @@ export class ClusterServers implements Servers {
       this.#senders.set(client, (sender = new ScriptSender(client, this.#answers, acks)));
     }
     return sender;
-  }
-
-  async #quarantined(call: ScriptCall, sender: ScriptSender): Promise<void> {
-    if (!this.#quarantine || !call.mayGrant) return;
-    const address = addressOf(sender.client);
-    const markerOf = (namespace: string): string => this.#markerOn(address, namespace);
-    await this.#quarantine.pass(sender, address, namespaceOfCall(call), markerOf);
-  }
-
-  /** A key in a slot of this node. */
-  #markerOn(address: string, namespace: string): string {
-    for (let number = 0; ; number++) {
-      const key = `{${namespace}:q:${number}}`;
-      if (this.#nodes.addressOf(slotOf(key)) === address || number > 16384) return key;
-    }
   }
 }
 

@@ -2,6 +2,7 @@ import type { Cluster, Redis } from 'ioredis';
 import type { RedisConnectionOptions } from './clients.js';
 import { ClusterServers } from './cluster-servers.js';
 import { type ConnectionPlan, type FailoverOptions, planConnection } from './connection-options.js';
+import { classify } from './reply-errors.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Script, ScriptCall, Servers, ServersListener } from './servers.js';
 import { SingleServer } from './single-server.js';
@@ -89,13 +90,16 @@ export class RedisConnection {
       try {
         await this.#servers.connect();
       } finally {
-        await this.#subscriber.connect();
+        // What is published is a hint: without it the driver can be used, and it goes on trying.
+        await this.#subscriber.connect().catch(() => undefined);
       }
     } else {
       const subscriber = this.#subscriber.connect();
       subscriber.catch(() => undefined);
       await this.#servers.connect();
-      await subscriber;
+      await subscriber.catch((error: unknown) => {
+        throw classify(error, this.server);
+      });
     }
   }
 

@@ -68,7 +68,7 @@ export class StartChecks {
   async #look(client: Redis, server: string, step: ClockStep, unselected: () => LockConfigError | undefined) {
     const sentAt = this.#clock.now();
     const info = await client.info().then(parseInfo, () => undefined);
-    this.refusal = unselected() ?? (info && refuseOldVersion(info, server));
+    this.refusal = unselected() ?? (info ? refuseOldVersion(info, server) : this.refusal);
     if (!info || this.refusal) return;
     this.#say(stepWarning(step, info, sentAt, server));
     this.#say(evictionWarning(info, server));

@@ -1,4 +1,4 @@
-import { LockLostError } from 'nestjs-dist-lock';
+import { DriverUnavailableError, LockLostError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin, Tenure } from '../../../lib/core/tenure.js';
 import { Engine, outcome, request } from '../../support/engine.js';
@@ -51,15 +51,27 @@ describe('validity', () => {
     expect(await remaining).toBe(ttl - margin - 2200);
   });
 
-  it('gives back a grant that arrives expired, and asks anew', async () => {
+  it('gives back a grant that arrives expired, and asks anew after a pause', async () => {
     engine.driver.next('acquire', { executeAfter: 4000 });
     const acquired = outcome(engine.manager.acquire(request()));
     await engine.clock.advance(4001);
+    expect(engine.driver.callsOf('acquire')).toHaveLength(1);
+    await engine.clock.advance(100);
     const [first, second] = engine.driver.callsOf('acquire');
     expect(second!.holders).not.toEqual(first!.holders);
     expect(engine.driver.callsOf('cancel')[0]!.holders).toEqual(first!.holders);
     await engine.clock.advance(1000);
     expect(acquired.value!.held).toBe(true);
+  });
+
+  it('does not ask a store for ever that takes longer than the TTL to answer', async () => {
+    for (let call = 0; call < 5; call++) engine.driver.next('acquire', { executeAfter: 4000 });
+    const acquired = outcome(engine.manager.acquire(request({ limit: { attempts: 2, retryDelay: 100 } })));
+    await engine.clock.advance(10_000);
+    expect(acquired.error).toBeInstanceOf(DriverUnavailableError);
+    expect((acquired.error as Error).message).toMatch(/takes too long to answer for a TTL of \d+ ms/);
+    expect(engine.driver.callsOf('acquire')).toHaveLength(2);
+    expect(engine.driver.callsOf('cancel')).toHaveLength(2);
   });
 
   it('is over at every read once the clock has passed, though no timer ran and no news came', async () => {
