@@ -53,6 +53,19 @@ describe('the registry in etcd', () => {
     expect((await registry.list(SCOPE)).get('a')).toBe('x');
   });
 
+  it('writes in the order of the calls, also when they do not wait for each other', async () => {
+    const registry = await open();
+    for (let round = 0; round < 20; round++) {
+      const calls = [
+        registry.put(SCOPE, 'a', `${round}`, 10_000),
+        registry.remove(SCOPE, 'a'),
+        registry.put(SCOPE, 'a', 'last', 10_000),
+      ];
+      await Promise.all(calls);
+      expect((await registry.list(SCOPE)).get('a')).toBe('last');
+    }
+  });
+
   it('tells of changes and removals, not of a refresh, until it is ended', async () => {
     const [one, other] = [await open(), await open()];
     const changed = vi.fn();
