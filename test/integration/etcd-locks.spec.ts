@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
 import { Lines } from '../../lib/drivers/etcd/lines.js';
 import type { TxnRequest } from '../../lib/drivers/etcd/messages.js';
+import { placeKey } from '../../lib/drivers/etcd/names.js';
 import { targetOf } from '../../lib/drivers/etcd/options.js';
 import { Watches } from '../../lib/drivers/etcd/watches.js';
 import { request } from '../support/engine.js';
@@ -129,6 +130,75 @@ describe('locks in etcd', () => {
     const tokens = [answer, toSecond, toFirst, toThird].map((grant) => 'fencingToken' in grant && grant.fencingToken);
     expect(tokens).toEqual(tokens.toSorted((a, b) => Number(a) - Number(b)));
     expect(new Set(tokens).size).toBe(4);
+  });
+
+  it('are passed to the living waiter of an instance that was started again, not to the one before', async () => {
+    const [holder, restarted] = [await open(), await open()];
+    const held = claimOf('holder');
+    await holder.driver.acquire(held, 'try');
+    // What a process that crashed leaves behind, as long as its lease lasts.
+    const dead = { ...claimOf('restarted'), inbox: randomUUID() };
+    const connection = otherConnection();
+    await connection.call('leaseGrant', { ID: 1, TTL: 30 }, 1000);
+    const left = { key: placeKey(NAME, dead.holder), value: JSON.stringify(dead), lease: 1 };
+    await connection.call('txn', { success: [{ requestPut: left }] }, 1000);
+    const alive = claimOf('restarted');
+    await queued(restarted, alive);
+    expect(await holder.driver.release(held, 'restarted')).toBe(true);
+    expect(await granted(restarted, alive)).toMatchObject({ waiters: 1 });
+    await connection.call('leaseRevoke', { ID: 1 }, 1000);
+  });
+
+  it('are taken by a waiter that was given one while it looked, and read the line as it was before', async () => {
+    const [holder, waiter, newcomer] = [await open(), await open(), await open()];
+    const held = claimOf('holder');
+    await holder.driver.acquire(held, 'try');
+    const claim = claimOf('waiter');
+    await queued(waiter, claim);
+    const send = EtcdConnection.prototype.call;
+    const hasRead = vi.fn();
+    let mayAnswer = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (mayAnswer = resolve));
+    vi.spyOn(EtcdConnection.prototype, 'call').mockImplementationOnce(async function (this: EtcdConnection, ...call) {
+      const answer = await send.apply(this, call);
+      hasRead();
+      await gate;
+      return answer;
+    });
+    const asked = waiter.driver.acquire(claim, 'queue');
+    await vi.waitFor(() => expect(hasRead).toHaveBeenCalled());
+    expect(await holder.driver.release(held, 'waiter')).toBe(true);
+    await queued(newcomer, claimOf('newcomer'));
+    // It has heard by now of all that happened before.
+    await vi.waitFor(() => expect(waiter.events).toContainEqual({ type: 'contended', key: NAME }));
+    mayAnswer();
+    expect(await asked).toMatchObject({ status: 'queued' });
+    expect(await granted(waiter, claim)).toMatchObject({ waiters: 1 });
+  });
+
+  it('are found by a waiter that was given one before it knew that it waits', async () => {
+    const [holder, waiter, next] = [await open(), await open(), await open()];
+    const held = claimOf('holder');
+    await holder.driver.acquire(held, 'try');
+    const claim = claimOf('waiter');
+    const send = EtcdConnection.prototype.call;
+    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (
+      this: EtcdConnection,
+      ...call
+    ) {
+      const answer = await send.apply(this, call);
+      if (call[0] !== 'txn') return answer;
+      throw new DriverUnavailableError('No answer in time.', { sent: true });
+    });
+    await expect(waiter.driver.acquire(claim, 'queue')).rejects.toMatchObject({ sent: true });
+    calls.mockRestore();
+    expect(await holder.driver.release(held, 'waiter')).toBe(true);
+    expect(await waiter.driver.acquire(claim, 'queue')).toMatchObject({ status: 'granted', waiters: 0 });
+    expect(await etcd.stored(`${NAME}/`)).toHaveLength(1);
+    const behind = claimOf('next');
+    await queued(next, behind);
+    expect(await waiter.driver.release(claim)).toBe(true);
+    await granted(next, behind);
   });
 
   it('are lost when an operator deletes the key, however alive the lease is', async () => {

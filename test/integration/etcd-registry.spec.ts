@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { describe, expect, it, vi } from 'vitest';
 import type { Registry } from '../../lib/core/registry.js';
@@ -54,18 +53,33 @@ describe('the registry in etcd', () => {
     expect((await registry.list(SCOPE)).get('a')).toBe('x');
   });
 
+  it('writes in the order of the calls, also when they do not wait for each other', async () => {
+    const registry = await open();
+    for (let round = 0; round < 20; round++) {
+      const calls = [
+        registry.put(SCOPE, 'a', `${round}`, 10_000),
+        registry.remove(SCOPE, 'a'),
+        registry.put(SCOPE, 'a', 'last', 10_000),
+      ];
+      await Promise.all(calls);
+      expect((await registry.list(SCOPE)).get('a')).toBe('last');
+    }
+  });
+
   it('tells of changes and removals, not of a refresh, until it is ended', async () => {
     const [one, other] = [await open(), await open()];
     const changed = vi.fn();
     const end = other.watch(SCOPE, changed);
     const told = (times: number) => vi.waitFor(() => expect(changed).toHaveBeenCalledTimes(times), 2000);
-    await vi.waitFor(async () => {
-      await one.put(SCOPE, 'probe', String(Math.random()), 10_000);
-      expect(changed).toHaveBeenCalled();
-    }, 5000);
     await one.put(SCOPE, 'a', '1', 10_000);
-    // Of the probes some may still be on their way.
-    for (let before = -1; before !== changed.mock.calls.length; await sleep(300)) before = changed.mock.calls.length;
+    // Changes are told in order: who hears of this one listens, and has heard of those before.
+    const marked = vi.fn();
+    const endMarker = other.watch(`${SCOPE}:marker`, marked);
+    await vi.waitFor(async () => {
+      await one.put(`${SCOPE}:marker`, 'a', String(Math.random()), 10_000);
+      expect(marked).toHaveBeenCalled();
+    }, 5000);
+    endMarker();
     changed.mockClear();
     await one.put(SCOPE, 'a', '1', 10_000);
     await one.put(SCOPE, 'a', '2', 10_000);

@@ -12,6 +12,7 @@ import type {
 } from '../../core/lock-driver.js';
 import { LeaseGoneError } from './call-errors.js';
 import { EndedHolders } from './ended-holders.js';
+import type { HandOvers } from './hand-overs.js';
 import type { KeepAlives } from './keep-alives.js';
 import type { LeasePool } from './lease-pool.js';
 import type { Lines } from './lines.js';
@@ -22,6 +23,7 @@ import type { Watches } from './watches.js';
 
 export interface ClaimsContext {
   readonly lines: Lines;
+  readonly handOvers: HandOvers;
   readonly pool: LeasePool;
   readonly keepAlives: KeepAlives;
   readonly watches: Watches;
@@ -56,7 +58,7 @@ export class Claims {
         this.#drop(place);
         tell({ type: 'freed', key: place.claim.key });
       },
-      abandoned: (place) => void this.#abandon(place),
+      abandoned: (place) => void this.#giveUp(place),
     });
   }
 
@@ -88,11 +90,11 @@ export class Claims {
   }
 
   async release({ holder, ttl }: LeaseRef, to: string | undefined): Promise<boolean> {
-    const { lines, pool } = this.#context;
+    const { lines, handOvers, pool } = this.#context;
     const place = this.#held(holder);
     if (!place) return false;
     const timeout = timeoutOf(ttl);
-    const given = to === undefined ? Promise.resolve(false) : lines.giveTo(to, place, timeout);
+    const given = to === undefined ? Promise.resolve(false) : handOvers.give(place, to, timeout);
     const giving = given.then((wasGiven) => wasGiven || lines.leave(place, timeout));
     const wasOurs = await this.#orExpired(place, giving);
     // A renewal may have ended the lease meanwhile.
@@ -107,12 +109,6 @@ export class Claims {
   async reserve({ holder, ttl }: LeaseRef): Promise<number | undefined> {
     const place = this.#held(holder);
     return place && this.#context.lines.reserve(place, timeoutOf(ttl));
-  }
-
-  /** A note says that a holder gave its place to this waiter. */
-  given(holder: string): void {
-    const place = this.#places.get(holder);
-    if (place) this.#waiting.wake(place);
   }
 
   close(): void {
@@ -210,27 +206,24 @@ export class Claims {
     }
   }
 
-  /** Nobody here wants it any more. If a holder gave it to this instance, another claim of ours comes first. */
-  async #abandon(place: Place): Promise<void> {
-    const { lines, pool } = this.#context;
-    const { key, claim } = place;
-    this.#end(place);
-    this.#places.delete(claim.holder);
-    try {
-      const { status } = await lines.look(place, timeoutOf(claim.ttl));
-      const wasGiven = place.key !== key;
-      if (status === 'held' && wasGiven) await lines.giveTo(claim.instance, place, timeoutOf(claim.ttl));
-    } catch {
-      // Without its lease the place is gone in any case.
-    }
+  /** What the holder gave to our instance goes to another claim of it that waits, if there is one. */
+  async #giveUp(place: Place): Promise<void> {
+    const { handOvers, pool } = this.#context;
+    this.#forget(place);
+    // If nobody does, it falls with the lease to whoever is next.
+    await handOvers.passOn(place, timeoutOf(place.claim.ttl)).catch(() => false);
     pool.discard(place.lease);
   }
 
   /** Forgets a place, and ends its lease. */
   #drop(place: Place): void {
+    this.#forget(place);
+    this.#context.pool.discard(place.lease);
+  }
+
+  #forget(place: Place): void {
     this.#end(place);
     if (this.#places.get(place.claim.holder) === place) this.#places.delete(place.claim.holder);
-    this.#context.pool.discard(place.lease);
   }
 
   #end(place: Place): void {

@@ -20,6 +20,7 @@ import { namespaceOf } from '../../core/store-key.js';
 import { Claims } from './claims.js';
 import { CALL_TIMEOUT, EtcdConnection } from './connection.js';
 import { EtcdRegistry } from './etcd.registry.js';
+import { HandOvers } from './hand-overs.js';
 import { KeepAlives } from './keep-alives.js';
 import { LeasePool } from './lease-pool.js';
 import { Lines } from './lines.js';
@@ -70,7 +71,8 @@ export class EtcdDriver implements LockDriver {
     this.#pool = new LeasePool(this.#connection, keepAlives, clock);
     this.#lines = new Lines(this.#connection, this.#inbox);
     const { lines, pool, watches } = { lines: this.#lines, pool: this.#pool, watches: this.#watches };
-    this.#claims = new Claims({ lines, pool, keepAlives, watches, clock, tell });
+    const handOvers = new HandOvers(this.#connection);
+    this.#claims = new Claims({ lines, handOvers, pool, keepAlives, watches, clock, tell });
     this.registry = new EtcdRegistry(this.#connection, pool, keepAlives, watches, clock);
   }
 
@@ -131,16 +133,15 @@ export class EtcdDriver implements LockDriver {
       changed: ({ value }, isGone) => {
         if (!isGone) this.#read(value);
       },
-      // Renewals tell the number of those who wait, and heartbeats whose turn it is.
+      // Renewals tell the number of those who wait.
       missed: () => undefined,
     });
   }
 
   /** Anybody with write access may write one: what is not a note of ours is ignored. */
   #read(note: string): void {
-    const [, kind, name] = /^(contended|given) (.*)$/s.exec(note) ?? [];
-    if (kind === 'contended') this.#tell({ type: 'contended', key: name! });
-    if (kind === 'given') this.#claims.given(name!);
+    const [, key] = /^contended (.*)$/s.exec(note) ?? [];
+    if (key !== undefined) this.#tell({ type: 'contended', key });
   }
 
   #tell(event: DriverEvent): void {

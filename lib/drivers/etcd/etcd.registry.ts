@@ -35,6 +35,8 @@ export class EtcdRegistry implements Registry {
   readonly #clock: Clock;
   /** Those that we wrote, by key. */
   readonly #facts = new Map<string, Fact>();
+  /** The last write of each key that is under way. */
+  readonly #writes = new Map<string, Promise<void>>();
 
   constructor(connection: EtcdConnection, pool: LeasePool, keepAlives: KeepAlives, watches: Watches, clock: Clock) {
     this.#connection = connection;
@@ -44,36 +46,14 @@ export class EtcdRegistry implements Registry {
     this.#clock = clock;
   }
 
-  async put(scope: string, id: string, value: string, ttl: number): Promise<void> {
+  put(scope: string, id: string, value: string, ttl: number): Promise<void> {
     const key = factKey(scope, id);
-    const seconds = secondsOf(ttl);
-    const former = this.#facts.get(key);
-    const until = this.#clock.now() + 1000 * seconds;
-    if (former?.value === value && former.seconds === seconds && (await this.#refresh(key, former.lease))) {
-      this.#facts.set(key, { ...former, until });
-      return;
-    }
-
-    const canKeep = former?.seconds === seconds && (await this.#isAlive(former.lease));
-    const lease = canKeep ? former.lease : await this.#pool.grant(ttl, CALL_TIMEOUT);
-    if (!former) this.#forgetOld();
-    this.#facts.set(key, { value, seconds, lease, until });
-    try {
-      await this.#connection.call('txn', { success: [{ requestPut: { key, value, lease: lease.id } }] }, CALL_TIMEOUT);
-    } catch (error) {
-      // Its outcome may be unknown: the next `put` begins anew.
-      this.#facts.delete(key);
-      throw error;
-    }
-    if (former && former.lease !== lease) this.#pool.discard(former.lease);
+    return this.#inTurn(key, () => this.#put(key, value, ttl));
   }
 
-  async remove(scope: string, id: string): Promise<void> {
+  remove(scope: string, id: string): Promise<void> {
     const key = factKey(scope, id);
-    await this.#connection.call('txn', { success: [{ requestDeleteRange: { key } }] }, CALL_TIMEOUT);
-    const fact = this.#facts.get(key);
-    this.#facts.delete(key);
-    if (fact) this.#pool.discard(fact.lease);
+    return this.#inTurn(key, () => this.#remove(key));
   }
 
   async list(scope: string): Promise<ReadonlyMap<string, string>> {
@@ -124,6 +104,47 @@ export class EtcdRegistry implements Registry {
 
   #revoke(lease: number): void {
     void this.#connection.call('leaseRevoke', { ID: lease }, CALL_TIMEOUT).catch(() => undefined);
+  }
+
+  /** Our writes of a key follow each other, because each may end the lease that the one before attached. */
+  async #inTurn(key: string, write: () => Promise<void>): Promise<void> {
+    const turn = (this.#writes.get(key) ?? Promise.resolve()).then(write, write);
+    this.#writes.set(key, turn);
+    try {
+      await turn;
+    } finally {
+      if (this.#writes.get(key) === turn) this.#writes.delete(key);
+    }
+  }
+
+  async #put(key: string, value: string, ttl: number): Promise<void> {
+    const seconds = secondsOf(ttl);
+    const former = this.#facts.get(key);
+    const until = this.#clock.now() + 1000 * seconds;
+    if (former?.value === value && former.seconds === seconds && (await this.#refresh(key, former.lease))) {
+      this.#facts.set(key, { ...former, until });
+      return;
+    }
+
+    const canKeep = former?.seconds === seconds && (await this.#isAlive(former.lease));
+    const lease = canKeep ? former.lease : await this.#pool.grant(ttl, CALL_TIMEOUT);
+    if (!former) this.#forgetOld();
+    this.#facts.set(key, { value, seconds, lease, until });
+    try {
+      await this.#connection.call('txn', { success: [{ requestPut: { key, value, lease: lease.id } }] }, CALL_TIMEOUT);
+    } catch (error) {
+      // Its outcome may be unknown: the next `put` begins anew.
+      this.#facts.delete(key);
+      throw error;
+    }
+    if (former && former.lease !== lease) this.#pool.discard(former.lease);
+  }
+
+  async #remove(key: string): Promise<void> {
+    await this.#connection.call('txn', { success: [{ requestDeleteRange: { key } }] }, CALL_TIMEOUT);
+    const fact = this.#facts.get(key);
+    this.#facts.delete(key);
+    if (fact) this.#pool.discard(fact.lease);
   }
 
   async #isAlive(lease: StoreLease): Promise<boolean> {

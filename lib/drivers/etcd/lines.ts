@@ -1,4 +1,3 @@
-import { LeaseGoneError } from './call-errors.js';
 import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
 import type { StoreLease } from './store-lease.js';
 import type { Compare, KeyValue, RequestOp, TxnRequest, TxnResponse } from './messages.js';
@@ -57,9 +56,11 @@ export class Lines {
     const [line, last] = rangesOf(answer);
     const owner = line!.kvs[0]!;
     const { count } = line!;
-    if (owner.key === key && owner.lease === lease.id) {
-      place.createRevision = owner.createRevision;
-      return { status: 'held', token: owner.modRevision, waiters: count - 1 };
+    if (owner.lease === lease.id) {
+      place.take(owner);
+      if (owner.key === key) return { status: 'held', token: owner.modRevision, waiters: count - 1 };
+      // The holder gave us its place after an attempt whose answer was lost.
+      return this.confirm(place, timeout);
     }
     if (!isPatient) return { status: 'refused', owner, count };
     const [self, inFront] = last!.kvs;
@@ -78,16 +79,12 @@ export class Lines {
     const [self] = own!.kvs;
     const [owner] = line!.kvs;
     if (!owner) return { status: 'lost' };
-    if (self?.lease !== lease.id) {
-      // The holder may have given us its place.
-      if (owner.lease !== lease.id || readPlace(owner).holder !== claim.holder) return { status: 'lost' };
-      place.key = owner.key;
-    }
-    if (owner.key === place.key) {
-      place.createRevision = owner.createRevision;
+    if (owner.lease === lease.id) {
+      place.take(owner);
       return this.confirm(place, timeout);
     }
-    place.createRevision = self!.createRevision;
+    if (self?.lease !== lease.id) return { status: 'lost' };
+    place.createRevision = self.createRevision;
     if (!before) return this.look(place, timeout);
     const [inFront] = before.kvs;
     return { status: 'waiting', owner, count: line!.count, inFront: inFront?.key, revision: answer.header.revision };
@@ -100,8 +97,10 @@ export class Lines {
   async confirm(place: Place, timeout: number): Promise<Outcome> {
     const { claim, key, lease } = place;
     const put: RequestOp = { requestPut: { key, ignoreValue: true, ignoreLease: true } };
-    const request = { compare: place.isOurs, success: [put, oldest(claim.key, true)] };
-    const answer = await this.#run([lease], request, timeout);
+    const success = [put, oldest(claim.key, true)];
+    // A place of our own besides one that we were given would be in the way of others.
+    if (key !== place.ownKey) success.unshift({ requestDeleteRange: { key: place.ownKey } });
+    const answer = await this.#run([lease], { compare: place.isOurs, success }, timeout);
     if (!answer.succeeded) return { status: 'lost' };
     const [line] = rangesOf(answer);
     if (line!.kvs[0]!.key !== key) return this.look(place, timeout);
@@ -126,39 +125,6 @@ export class Lines {
   async leave(place: Place, timeout: number): Promise<boolean> {
     const success = [{ requestDeleteRange: { key: place.key } }];
     return (await this.#run([], { compare: place.isOurs, success }, timeout)).succeeded;
-  }
-
-  /** Gives the place to a waiting instance, which thereby comes before the others. False when it does not wait. */
-  async giveTo(instance: string, place: Place, timeout: number): Promise<boolean> {
-    const { claim, key } = place;
-    const { kvs } = await this.#connection.call('range', inOrder(claim.key), timeout);
-    const waiters = kvs.filter((other) => other.key !== key && readPlace(other).instance === instance);
-    const waiter = await this.#firstAlive(waiters, timeout);
-    if (!waiter) return false;
-    const { value, lease, createRevision } = waiter;
-    const { holder, inbox } = readPlace(waiter);
-    const waits: Compare = { key: waiter.key, result: 'EQUAL', target: 'CREATE', createRevision };
-    const success: RequestOp[] = [
-      { requestPut: { key, value, lease } },
-      { requestDeleteRange: { key: waiter.key } },
-      { requestPut: { key: inboxKey(claim.key, inbox), value: `given ${holder}`, lease } },
-    ];
-    try {
-      return (await this.#run([], { compare: [...place.isOurs, waits], success }, timeout)).succeeded;
-    } catch (error) {
-      if (error instanceof LeaseGoneError) return false;
-      throw error;
-    }
-  }
-
-  /** One instance has several places after a restart: a process that died left its lease to run out. */
-  async #firstAlive(waiters: readonly KeyValue[], timeout: number): Promise<KeyValue | undefined> {
-    if (waiters.length < 2) return waiters[0];
-    const leases = await Promise.all(
-      waiters.map(({ lease }) => this.#connection.call('leaseTimeToLive', { ID: lease }, timeout)),
-    );
-    // Whole seconds, rounded down. One that waits renews its lease before half of it is over.
-    return waiters.find((_, index) => 2 * (leases[index]!.TTL + 1) > leases[index]!.grantedTTL) ?? waiters.at(-1);
   }
 
   /** For each place the number of those behind it, or undefined when it is not the holder's any more. */

@@ -87,10 +87,10 @@ export interface WatchResponse {
 export interface Calls {
   range: { request: RangeRequest; response: RangeResponse };
   txn: { request: TxnRequest; response: TxnResponse };
-  leaseGrant: { request: { TTL: number; ID: number }; response: { TTL: number; grantedTTL: number } };
+  leaseGrant: { request: { TTL: number; ID: number }; response: { TTL: number } };
   leaseRevoke: { request: { ID: number }; response: object };
   /** Seconds that are left; -1 when the lease is gone. */
-  leaseTimeToLive: { request: { ID: number }; response: { TTL: number; grantedTTL: number } };
+  leaseTimeToLive: { request: { ID: number }; response: { TTL: number } };
   authenticate: { request: { name: string; password: string }; response: { token: string } };
   status: { request: object; response: { version: string } };
 }

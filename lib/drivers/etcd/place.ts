@@ -35,15 +35,25 @@ export class Place {
   record: LockRecord | null = null;
   /** The look into the store that is under way. */
   looking: Promise<void> | undefined;
-  /** The key in front that is watched, and what ends that. */
+  /** The key in front that is watched, besides its own, and what ends that. */
   inFront: string | undefined;
   unwatch: (() => void) | undefined;
+
+  /** The key under which it entered the line. */
+  readonly ownKey: string;
 
   constructor(claim: Claim, lease: StoreLease, askedAt: number) {
     this.claim = claim;
     this.lease = lease;
     this.askedAt = askedAt;
-    this.key = placeKey(claim.key, claim.holder);
+    this.ownKey = placeKey(claim.key, claim.holder);
+    this.key = this.ownKey;
+  }
+
+  /** The holder's place is ours, under another key when a holder gave us its own. */
+  take({ key, createRevision }: KeyValue): void {
+    this.key = key;
+    this.createRevision = createRevision;
   }
 
   /** Holds as long as the place exists and was not given to anybody else. */

@@ -15,8 +15,10 @@ export interface WaitingListener {
 }
 
 /**
- * Places that wait. Each watches the key in front of it only, so that a release wakes one instance; what a watch tells
- * is a hint, upon which the store is asked. A place whose core has stopped asking for it is given up, not taken.
+ * Places that wait. Each watches the key in front of it, so that a release wakes one instance, and its own, which is
+ * deleted when the holder gives it the lock. Both are watched from the revision on in which they were seen, so that no
+ * deletion is missed; it is a hint, upon which the store is asked. A place whose core has stopped asking for it is given
+ * up, not taken.
  */
 export class Waiting {
   readonly #lines: Lines;
@@ -63,11 +65,6 @@ export class Waiting {
     await this.#look(place);
   }
 
-  /** Somebody says that it is this place's turn. */
-  wake(place: Place): void {
-    if (place.status === 'waiting') void this.#wake(place);
-  }
-
   async #wake(place: Place): Promise<void> {
     if (this.#clock.now() - place.askedAt > 3 * heartbeat(place.claim.ttl)) return this.#listener.abandoned(place);
     try {
@@ -94,12 +91,17 @@ export class Waiting {
     const wake = (): void => {
       // A look that began earlier may still find the key: it has to watch it again then.
       place.stopWatching();
-      this.wake(place);
+      if (place.status === 'waiting') void this.#wake(place);
     };
-    place.inFront = key;
-    place.unwatch = this.#watches.watch(
-      { key, startRevision: seen + 1, filters: ['NOPUT'] },
-      { changed: wake, missed: wake },
+    const ends = [key, place.ownKey].map((watched) =>
+      this.#watches.watch(
+        { key: watched, startRevision: seen + 1, filters: ['NOPUT'] },
+        { changed: wake, missed: wake },
+      ),
     );
+    place.inFront = key;
+    place.unwatch = () => {
+      for (const end of ends) end();
+    };
   }
 }
