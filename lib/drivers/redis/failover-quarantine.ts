@@ -22,15 +22,11 @@ export class FailoverQuarantine {
   /**
    * Resolves when the server at the other end of the connection may grant leases.
    *
-   * @param markerOf the key of the record of the master, on that server
    * @throws DriverUnavailableError while it may not
    */
-  async pass(
-    sender: ScriptSender,
-    server: string,
-    namespace: string,
-    markerOf: (namespace: string) => string,
-  ): Promise<void> {
+  async pass(sender: ScriptSender, server: string, { keys }: ScriptCall): Promise<void> {
+    // Keys begin with a brace and the namespace.
+    const namespace = namespaceOf(keys[0]!.slice(1));
     for (;;) {
       const { stream } = sender.client;
       const known = this.#known.get(stream) ?? new Map<string, number>();
@@ -44,11 +40,8 @@ export class FailoverQuarantine {
           { sent: false },
         );
       }
-      const age = (await sender.run({ script: scripts.master, keys: [markerOf(namespace)], args: [] })) as number;
+      const age = (await sender.run({ script: scripts.master, keys: [`{${namespace}:q:}`], args: [] })) as number;
       known.set(namespace, performance.now() + this.duration - Math.max(0, age));
     }
   }
 }
-
-/** Keys begin with a brace and the namespace. */
-export const namespaceOfCall = ({ keys }: ScriptCall): string => namespaceOf(keys[0]!.slice(1));

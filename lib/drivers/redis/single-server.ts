@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { type DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { connect, isReadOnly } from './clients.js';
 import type { ConnectionPlan } from './connection-options.js';
-import { FailoverQuarantine, namespaceOfCall } from './failover-quarantine.js';
+import { FailoverQuarantine } from './failover-quarantine.js';
 import { LastError } from './last-error.js';
 import { ReplicaAcks } from './replica-acks.js';
 import { classify } from './reply-errors.js';
@@ -57,7 +57,7 @@ export class SingleServer implements Servers {
     try {
       if (this.#client.status !== 'ready') throw this.#lastError.unreachable();
       if (this.#quarantine && call.mayGrant) {
-        await this.#quarantine.pass(this.#sender, this.name, namespaceOfCall(call), (namespace) => `{${namespace}:q:}`);
+        await this.#quarantine.pass(this.#sender, this.name, call);
       }
       return await this.#sender.run(call);
     } catch (error) {
