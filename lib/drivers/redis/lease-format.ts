@@ -22,7 +22,11 @@ export function tailOf({ instance, metadata }: Claim): string {
 let plainTail = { instance: '', text: '' };
 
 export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
-  if (lease === undefined) return null;
+  return lease === undefined ? null : recordOf(remaining, lease, waiters);
+}
+
+/** @param lease 'holder token …', and last the tail; what stands between is for the scripts */
+export function recordOf(remaining: number, lease: string, waiters: number): LockRecord {
   const [, holder, token, tail] = /^(\S+) (\d+) \S+ (.*)$/s.exec(lease)!;
   const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
   return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };

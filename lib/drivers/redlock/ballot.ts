@@ -1,5 +1,5 @@
 import type { LockRecord, TokenBlock } from '../../core/lock-driver.js';
-import { toRecord } from './lease-text.js';
+import { recordOf } from '../redis/lease-format.js';
 import { quorumOf, type Tally, tooFew } from './quorum.js';
 
 /** One server's answer to a request for a lease: its vote, or who has it. Null: the claim was given back before. */
@@ -14,7 +14,7 @@ export function toVote(reply: Reply, proposed: TokenBlock): Vote {
   const [first, lease] = reply;
   // Others of its block may be in use.
   if (typeof first === 'string') return { fencingToken: Number(first), tokens: 1 };
-  return { record: lease === undefined ? null : toRecord(first ?? 0, lease, 0) };
+  return { record: lease === undefined ? null : recordOf(first ?? 0, lease, 0) };
 }
 
 export type Result =

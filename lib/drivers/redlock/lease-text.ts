@@ -1,4 +1,4 @@
-import type { Claim, LeaseRef, LockRecord } from '../../core/lock-driver.js';
+import type { Claim, LeaseRef } from '../../core/lock-driver.js';
 import { namespaceOf } from '../../core/store-key.js';
 
 // One hash tag per lock, as everywhere in Redis; the same names as with RedisDriver, and the same permissions.
@@ -15,13 +15,7 @@ export function channelOf(key: string): string {
   return `${namespaceOf(key)}:i:freed`;
 }
 
-/** What the servers keep of a lease: 'holder token round tail', the tail for people and for other instances. */
+/** What the servers keep of a lease: 'holder token round tail', in the shape that `recordOf` reads. */
 export function textOf({ holder, instance, metadata }: Claim, token: number, round: number): string {
   return `${holder} ${token} ${round} ${JSON.stringify({ instance, metadata })}`;
-}
-
-export function toRecord(remaining: number, lease: string, waiters: number): LockRecord {
-  const [, holder, token, tail] = /^(\S+) (\d+) \d+ (.*)$/s.exec(lease)!;
-  const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
-  return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
 }

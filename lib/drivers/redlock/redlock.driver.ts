@@ -16,7 +16,8 @@ import { mostNamed } from './ballot.js';
 import { Candidacy, GIVEN_BACK_FOR, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
-import { channelOf, givenBackKey, leaseKey, tokenKey, toRecord, waitersKey } from './lease-text.js';
+import { recordOf } from '../redis/lease-format.js';
+import { channelOf, givenBackKey, leaseKey, tokenKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockRegistry } from './redlock-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
@@ -144,7 +145,7 @@ export class RedlockDriver implements LockDriver {
       decide(tally) {
         if (tally.failures.length >= quorum) throw tooFew(tally);
         const records = tally.answers.flatMap(([remaining = 0, lease, waiters = 0]) =>
-          lease === undefined ? [] : [toRecord(remaining, lease, waiters)],
+          lease === undefined ? [] : [recordOf(remaining, lease, waiters)],
         );
         if (tally.answers.length - records.length >= quorum) return { record: null };
         const leader = mostNamed(records);
