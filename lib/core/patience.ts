@@ -1,5 +1,5 @@
-import type { Clock, Timer } from './clock.js';
-import { type Linked, LinkedList } from './linked-list.js';
+import type { Clock } from './clock.js';
+import { Deadlines, type Timed } from './deadlines.js';
 
 /** Thrown inside the package when the time to wait is over; callers turn it into the error that fits. */
 export const timeUp = Symbol('time up');
@@ -8,7 +8,7 @@ export const timeUp = Symbol('time up');
  * How long one caller is prepared to wait: until a time limit, its own AbortSignal, or the closing of the service,
  * whichever comes first.
  */
-export class Patience implements Linked<Patience> {
+export class Patience implements Timed<Patience> {
   before: Patience | undefined;
   after: Patience | undefined;
   readonly deadline: number;
@@ -57,21 +57,17 @@ export class Patience implements Linked<Patience> {
   }
 }
 
-/** All callers of an instance that wait for something, with one timer for the deadlines of all. */
+/** All callers of an instance that wait for something. */
 export class WaitingCallers {
-  readonly #clock: Clock;
-  readonly #waiting = new LinkedList<Patience>();
-  #timer: Timer | undefined;
-  #timerAt = Infinity;
+  readonly #waiting: Deadlines<Patience>;
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#waiting = new Deadlines(clock, (patience) => patience.end(timeUp));
   }
 
   add(now: number, wait: number, signal: AbortSignal | undefined, insideGuardedCall: boolean): Patience {
     const patience = new Patience(this, now + wait, signal, insideGuardedCall);
-    this.#waiting.append(patience);
-    this.#arm(patience.deadline, now);
+    this.#waiting.add(patience, now);
     return patience;
   }
 
@@ -82,22 +78,5 @@ export class WaitingCallers {
   /** Ends the patience of those that `which` selects. */
   end(reason: unknown, which: (patience: Patience) => boolean): void {
     for (const patience of this.#waiting.items()) if (which(patience)) patience.end(reason);
-  }
-
-  /** A timer that is early enough is left as it is: most callers have gone before their time is up. */
-  #arm(at: number, now: number): void {
-    if (at >= this.#timerAt) return;
-    this.#timer?.cancel();
-    this.#timerAt = at;
-    this.#timer = this.#clock.after(at - now, () => this.#tick());
-  }
-
-  #tick(): void {
-    this.#timerAt = Infinity;
-    const now = this.#clock.now();
-    this.end(timeUp, ({ deadline }) => deadline <= now);
-    let next = Infinity;
-    for (const { deadline } of this.#waiting.items()) if (deadline > now) next = Math.min(next, deadline);
-    this.#arm(next, now);
   }
 }

@@ -74,6 +74,7 @@ describe('the servers of a RedlockDriver', () => {
     [[], 'must be an odd number of at least 3; there are 0. For one server use RedisDriver'],
     [[url], 'there is 1. For one server use RedisDriver'],
     [[url, url, url, url], 'there are 4. 4 servers bear the loss of no more than 3 do: remove one, or add one.'],
+    [Array.from({ length: 33 }, () => url), '`servers` has 33 entries; give it 31 at most, 5 are usual.'],
     [undefined, 'must be an array of URLs'],
     [[url, url, 'localhost:6379'], "servers[2]: `url` must look like 'redis://localhost:6379'"],
     [[url, { keyPrefix: 'x' }, url], 'servers[1]: `keyPrefix` is not supported'],
@@ -151,6 +152,19 @@ describe('a grant by a quorum', () => {
       const { claim: mine } = await granted(driver);
       if (round % 2) await driver.release(mine);
       else await driver.cancel(mine);
+    }
+    // Longer than a server is told later.
+    await sleep(50);
+    await until(async () => expect(await votes()).toEqual(Array(5).fill(undefined)));
+  });
+
+  it('leaves no vote behind when it was asked for twice, either', async () => {
+    const driver = await open();
+    for (let time = 0; time < 20; time++) {
+      const wish = claim();
+      await granted(driver, wish);
+      await granted(driver, wish);
+      await driver.release(wish);
     }
     // Longer than a server is told later.
     await sleep(50);

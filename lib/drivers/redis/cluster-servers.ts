@@ -7,9 +7,10 @@ import type { ConnectionPlan } from './connection-options.js';
 import { LastError } from './last-error.js';
 import { ReplicaAcks } from './replica-acks.js';
 import { classify } from './reply-errors.js';
+import type { ScriptCall } from './script-call.js';
 import { AnswerTimeout } from './script-command.js';
 import { ScriptSender } from './script-sender.js';
-import type { ScriptCall, Servers, ServersListener } from './servers.js';
+import type { Servers, ServersListener } from './servers.js';
 import { redirectOf, slotOf } from './slots.js';
 
 /** Milliseconds before a slot that is moving, or has no master, is asked again. */

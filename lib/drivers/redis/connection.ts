@@ -4,16 +4,14 @@ import { ClusterServers } from './cluster-servers.js';
 import { type ConnectionPlan, type FailoverOptions, planConnection } from './connection-options.js';
 import { classify } from './reply-errors.js';
 import { scripts } from './scripts/scripts.generated.js';
-import type { Script, ScriptCall, Servers, ServersListener } from './servers.js';
+import { ScriptCall, type ScriptRules } from './script-call.js';
+import type { Servers, ServersListener } from './servers.js';
 import { SingleServer } from './single-server.js';
 import { hearAllErrors } from './socket-errors.js';
 import { StartChecks } from './start-checks.js';
 import { Subscriber } from './subscriber.js';
 
 export type ScriptName = keyof typeof scripts;
-export type ScriptRules = Pick<ScriptCall, 'needsReplicas' | 'mayGrant'>;
-
-const NO_RULES: ScriptRules = {};
 
 export interface ConnectionListener {
   /** Connected, and the subscriptions are there again; or another server took over. */
@@ -103,22 +101,17 @@ export class RedisConnection {
     }
   }
 
-  /** @param script of RedisDriver, by its name, or one of another driver */
   run(
-    script: ScriptName | Script,
+    script: ScriptName,
     keys: readonly string[],
     args: readonly (string | number)[],
-    rules: ScriptRules = NO_RULES,
+    rules?: ScriptRules,
   ): Promise<unknown> {
-    if (this.checks.refusal) return Promise.reject(this.checks.refusal);
-    const { needsReplicas, mayGrant } = rules;
-    return this.#servers.run({
-      script: typeof script === 'string' ? scripts[script] : script,
-      keys,
-      args,
-      needsReplicas,
-      mayGrant,
-    });
+    return this.send(new ScriptCall(scripts[script], keys, args, rules));
+  }
+
+  send(call: ScriptCall): Promise<unknown> {
+    return this.checks.refusal ? Promise.reject(this.checks.refusal) : this.#servers.run(call);
   }
 
   /** What Redis calls this run of the server: the same for all connections to it, another after a restart. */

@@ -1,8 +1,8 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import { namespaceOf } from '../../core/store-key.js';
+import { ScriptCall } from './script-call.js';
 import type { ScriptSender } from './script-sender.js';
 import { scripts } from './scripts/scripts.generated.js';
-import type { ScriptCall } from './servers.js';
 
 /**
  * Keeps a server that has not been the master for long from granting leases: those that its predecessor granted and
@@ -40,7 +40,7 @@ export class FailoverQuarantine {
           { sent: false },
         );
       }
-      const age = (await sender.run({ script: scripts.master, keys: [`{${namespace}:q:}`], args: [] })) as number;
+      const age = (await sender.run(new ScriptCall(scripts.master, [`{${namespace}:q:}`], []))) as number;
       known.set(namespace, performance.now() + this.duration - Math.max(0, age));
     }
   }

@@ -1,65 +1,57 @@
 import { Command, type Redis } from 'ioredis';
-import { type Linked, LinkedList } from '../../core/linked-list.js';
-import { detached } from '../../core/call-chain.js';
+import { SystemClock } from '../../core/clock.js';
+import { Deadlines, type Timed } from '../../core/deadlines.js';
+import type { ScriptCall } from './script-call.js';
 
-/**
- * An EVALSHA that encodes itself at once where all of it is ASCII, as it almost always is. What ioredis does for each
- * argument of any command costs more than the rest of the way to the socket.
- */
-export class ScriptCommand extends Command implements Linked<ScriptCommand> {
+const AS_TEXT = { replyEncoding: 'utf8' } as const;
+
+/** A call on its way to one server. */
+class ScriptCommand extends Command implements Timed<ScriptCommand> {
   before: ScriptCommand | undefined;
   after: ScriptCommand | undefined;
-  readonly sentAt = performance.now();
+  readonly deadline: number;
+  readonly #call: ScriptCall;
+  readonly #unanswered: Deadlines<ScriptCommand>;
 
-  constructor(sha: string, keys: readonly string[], args: readonly (string | number)[]) {
-    super('evalsha', [], { replyEncoding: 'utf8' });
-    this.args = [sha, String(keys.length), ...keys, ...args.map(String)];
+  constructor(call: ScriptCall, unanswered: Deadlines<ScriptCommand>, deadline: number) {
+    super('evalsha', [], AS_TEXT);
+    this.#call = call;
+    this.#unanswered = unanswered;
+    this.deadline = deadline;
   }
 
   /** A timer for each command costs too much: see AnswerTimeout. */
   override setTimeout(): void {}
 
-  override toWritable(socket: object): string | Buffer {
-    let text = `*${this.args.length + 1}\r\n$7\r\nevalsha\r\n`;
-    for (const argument of this.args as string[]) text += `$${argument.length}\r\n${argument}\r\n`;
-    return Buffer.byteLength(text) === text.length ? text : super.toWritable(socket);
+  override toWritable(): Buffer {
+    return this.#call.encoded;
+  }
+
+  /** Called with the answer, before the promise resolves: to listen to that would cost another promise. */
+  override transformReply(reply: Buffer | Buffer[]): string | string[] | Buffer | Buffer[] {
+    this.#unanswered.remove(this);
+    return super.transformReply(reply);
   }
 }
 
-/** Sends commands, and rejects what is not answered in time. One timer for all: most have gone before it fires. */
+/** Sends calls, and rejects what is not answered in time. */
 export class AnswerTimeout {
   readonly #limit: number;
-  /** The oldest first. */
-  readonly #unanswered = new LinkedList<ScriptCommand>();
-  #timer: NodeJS.Timeout | undefined;
+  readonly #clock = new SystemClock();
+  /** Those that failed are among them until their time is over. */
+  readonly #unanswered = new Deadlines<ScriptCommand>(this.#clock, (command) => {
+    command.reject(new Error('Command timed out'));
+  });
 
   /** @param limit milliseconds */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  async send(client: Redis, command: ScriptCommand): Promise<unknown> {
-    this.#unanswered.append(command);
-    if (!this.#timer) this.#arm(this.#limit);
-    try {
-      return await client.sendCommand(command);
-    } finally {
-      this.#unanswered.remove(command);
-    }
-  }
-
-  #arm(milliseconds: number): void {
-    this.#timer = detached(() => setTimeout(() => this.#tick(), milliseconds).unref());
-  }
-
-  #tick(): void {
-    this.#timer = undefined;
-    const now = performance.now();
-    for (const command of this.#unanswered.items()) {
-      const left = command.sentAt + this.#limit - now;
-      if (left > 0) return this.#arm(Math.ceil(left));
-      this.#unanswered.remove(command);
-      command.reject(new Error('Command timed out'));
-    }
+  send(client: Redis, call: ScriptCall): Promise<unknown> {
+    const now = this.#clock.now();
+    const command = new ScriptCommand(call, this.#unanswered, now + this.#limit);
+    this.#unanswered.add(command, now);
+    return client.sendCommand(command) as Promise<unknown>;
   }
 }

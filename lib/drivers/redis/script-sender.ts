@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { ReplicaAcks } from './replica-acks.js';
-import { type AnswerTimeout, ScriptCommand } from './script-command.js';
-import type { ScriptCall } from './servers.js';
+import type { ScriptCall } from './script-call.js';
+import type { AnswerTimeout } from './script-command.js';
 
 /** Scripts for one server over one connection: those of a tick leave in one write. Rejects with what the server said. */
 export class ScriptSender {
@@ -16,33 +16,32 @@ export class ScriptSender {
     this.#acks = acks;
   }
 
+  // Not an async function, as each promise costs: one more than what the client gives.
   /** @param asking on a node that is taking the slot over */
-  async run(call: ScriptCall, asking = false): Promise<unknown> {
-    const { script, keys, args } = call;
-    this.#cork();
-    try {
-      if (asking) this.#asking();
-      const answer = this.#answers.send(this.client, new ScriptCommand(script.sha, keys, args));
-      return await (this.#acks && call.needsReplicas ? this.#acknowledged(call, answer) : answer);
-    } catch (error) {
+  run(call: ScriptCall, asking = false): Promise<unknown> {
+    return this.#send(call, asking).catch((error: unknown) => {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-    }
+      return this.#send(call, asking, true);
+    });
+  }
+
+  /** @param isWhole with the script itself, for a server that does not know it */
+  #send(call: ScriptCall, asking: boolean, isWhole = false): Promise<unknown> {
+    const { script, keys, args, rules } = call;
     this.#cork();
-    if (asking) this.#asking();
-    const answer = this.client.eval(script.lua, keys.length, ...keys, ...args);
-    return this.#acks && call.needsReplicas ? this.#acknowledged(call, answer) : answer;
+    if (asking) this.client.asking().catch(() => undefined);
+    const answer = isWhole
+      ? this.client.eval(script.lua, keys.length, ...keys, ...args)
+      : this.#answers.send(this.client, call);
+    return this.#acks && rules.needsReplicas ? this.#acknowledged(call, answer) : answer;
   }
 
   async #acknowledged(call: ScriptCall, answer: Promise<unknown>): Promise<unknown> {
     const acknowledged = this.#acks!.confirm();
     acknowledged.catch(() => undefined);
     const reply = await answer;
-    if (call.needsReplicas!(reply)) await acknowledged;
+    if (call.rules.needsReplicas!(reply)) await acknowledged;
     return reply;
-  }
-
-  #asking(): void {
-    this.client.asking().catch(() => undefined);
   }
 
   #cork(): void {

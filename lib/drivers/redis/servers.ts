@@ -1,22 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
-
-export interface Script {
-  readonly sha: string;
-  readonly lua: string;
-}
-
-/** One script to run where its keys are. */
-export interface ScriptCall {
-  readonly script: Script;
-  /** All in one slot. */
-  readonly keys: readonly string[];
-  readonly args: readonly (string | number)[];
-  /** Whether a reply is worth nothing until replicas have what led to it. */
-  readonly needsReplicas?: ((reply: unknown) => boolean) | undefined;
-  /** Whether it may grant a lease. */
-  readonly mayGrant?: boolean | undefined;
-}
+import type { ScriptCall } from './script-call.js';
 
 /** What commands are sent to: one server, the master that Sentinel names, or the masters of a cluster. */
 export interface Servers {

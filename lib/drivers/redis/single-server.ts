@@ -6,10 +6,11 @@ import { FailoverQuarantine } from './failover-quarantine.js';
 import { LastError } from './last-error.js';
 import { ReplicaAcks } from './replica-acks.js';
 import { classify } from './reply-errors.js';
+import type { ScriptCall } from './script-call.js';
 import { AnswerTimeout } from './script-command.js';
 import { ScriptSender } from './script-sender.js';
 import { parseInfo } from './server-info.js';
-import type { ScriptCall, Servers, ServersListener } from './servers.js';
+import type { Servers, ServersListener } from './servers.js';
 
 /** One Redis server, or the master that Sentinel names. */
 export class SingleServer implements Servers {
@@ -19,6 +20,12 @@ export class SingleServer implements Servers {
   readonly #sender: ScriptSender;
   readonly #quarantine: FailoverQuarantine | undefined;
   readonly #lastError: LastError;
+
+  readonly #fail = (error: unknown): never => {
+    // The client hangs up after this one: see clients.ts.
+    if (error instanceof Error && isReadOnly(error)) this.#lastError.note(error);
+    throw classify(error, this.name);
+  };
 
   constructor(client: Redis, plan: ConnectionPlan, listener: ServersListener) {
     this.#client = client;
@@ -53,18 +60,13 @@ export class SingleServer implements Servers {
     return this.#lastError.unreachable();
   }
 
-  async run(call: ScriptCall): Promise<unknown> {
-    try {
-      if (this.#client.status !== 'ready') throw this.#lastError.unreachable();
-      if (this.#quarantine && call.mayGrant) {
-        await this.#quarantine.pass(this.#sender, this.name, call);
-      }
-      return await this.#sender.run(call);
-    } catch (error) {
-      // The client hangs up after this one: see clients.ts.
-      if (error instanceof Error && isReadOnly(error)) this.#lastError.note(error);
-      throw classify(error, this.name);
-    }
+  run(call: ScriptCall): Promise<unknown> {
+    if (this.#client.status !== 'ready') return Promise.reject(this.#lastError.unreachable());
+    const answer =
+      this.#quarantine && call.rules.mayGrant
+        ? this.#quarantine.pass(this.#sender, this.name, call).then(() => this.#sender.run(call))
+        : this.#sender.run(call);
+    return answer.catch(this.#fail);
   }
 
   async identity(): Promise<string> {

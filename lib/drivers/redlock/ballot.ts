@@ -39,10 +39,12 @@ export function count(
   letPass: ReadonlySet<string>,
 ): Result | undefined {
   const quorum = quorumOf(size);
+  // Most of the time it is not decided yet, or all are ours.
+  if (tally.answers.length < quorum && tally.failures.length < quorum) return undefined;
   const votes = tally.answers.filter((vote) => 'tokens' in vote);
   if (votes.length >= quorum) return { status: 'won', votes };
   if (tally.failures.length >= quorum) throw tooFew(tally);
-  if (tally.answers.length < quorum || votes.length + tally.pending >= quorum) return undefined;
+  if (votes.length + tally.pending >= quorum) return undefined;
 
   const records = tally.answers.flatMap((vote) => ('tokens' in vote || !vote.record ? [] : [vote.record]));
   const leader = mostNamed(records);

@@ -1,5 +1,6 @@
 import type { Claim, LeaseRef } from '../../core/lock-driver.js';
 import { namespaceOf } from '../../core/store-key.js';
+import { tailOf } from '../redis/lease-format.js';
 
 // One hash tag per lock, as everywhere in Redis; the same names as with RedisDriver, and the same permissions.
 export const leaseKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}`;
@@ -16,6 +17,6 @@ export function channelOf(key: string): string {
 }
 
 /** What the servers keep of a lease: 'holder token round tail', in the shape that `recordOf` reads. */
-export function textOf({ holder, instance, metadata }: Claim, token: number, round: number): string {
-  return `${holder} ${token} ${round} ${JSON.stringify({ instance, metadata })}`;
+export function textOf(claim: Claim, token: string, round: number): string {
+  return `${claim.holder} ${token} ${round} ${tailOf(claim)}`;
 }

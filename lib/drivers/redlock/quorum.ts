@@ -1,4 +1,5 @@
-import { detached } from '../../core/call-chain.js';
+import { SystemClock } from '../../core/clock.js';
+import { Deadlines, type Timed } from '../../core/deadlines.js';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 
 /** The smallest number of which any two sets out of `size` have one in common. */
@@ -33,74 +34,113 @@ export interface Question<T, V> {
 export const HEDGE = 2;
 
 /** Resolves with the verdict as soon as there is one. Later answers and failures are heard, and have no effect. */
-export function poll<T, V>({ first, rest, patience, decide }: Question<T, V>): Promise<V> {
-  return new Promise((resolve, reject) => {
-    const answers: T[] = [];
-    const failures: unknown[] = [];
-    let asked = first.length;
-    let unasked = rest?.size ?? 0;
-    let isOpen = true;
-    const close = (): void => {
-      isOpen = false;
-      clearTimeout(timer);
+export function poll<T, V>(question: Question<T, V>): Promise<V> {
+  return new Promise((resolve, reject) => new Poll(question, resolve, reject).begin());
+}
+
+interface Expiring extends Timed<Expiring> {
+  expire(): void;
+}
+
+const clock = new SystemClock();
+// Answers that came while this process was busy are read before it says that there were none.
+const open = new Deadlines<Expiring>(clock, (each) => void setImmediate(() => each.expire()));
+
+class Poll<T, V> implements Tally<T>, Expiring {
+  before: Expiring | undefined;
+  after: Expiring | undefined;
+  deadline = 0;
+  readonly answers: T[] = [];
+  readonly failures: unknown[] = [];
+  readonly #question: Question<T, V>;
+  readonly #resolve: (verdict: V) => void;
+  readonly #reject: (error: unknown) => void;
+  #asked: number;
+  #unasked: number;
+  #isHedged = false;
+  #isOpen = true;
+
+  constructor(question: Question<T, V>, resolve: (verdict: V) => void, reject: (error: unknown) => void) {
+    this.#question = question;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#asked = question.first.length;
+    this.#unasked = question.rest?.size ?? 0;
+  }
+
+  get pending(): number {
+    return this.#asked + this.#unasked - this.#answered;
+  }
+
+  get #answered(): number {
+    return this.answers.length + this.failures.length;
+  }
+
+  begin(): void {
+    this.#expireIn(this.#question.rest ? HEDGE : this.#question.patience);
+    this.#listen(this.#question.first);
+  }
+
+  expire(): void {
+    if (!this.#isOpen) return;
+    const { patience, rest } = this.#question;
+    if (rest && !this.#isHedged) {
+      this.#isHedged = true;
+      this.#expireIn(patience);
+      if (this.#unasked > 0) this.#askRest();
+      return;
+    }
+    while (this.#answered < this.#asked) {
+      this.failures.push(new DriverUnavailableError(`no answer within ${patience} ms`, { sent: true }));
+    }
+    this.#conclude();
+  }
+
+  #expireIn(milliseconds: number): void {
+    const now = clock.now();
+    this.deadline = now + milliseconds;
+    open.add(this, now);
+  }
+
+  #listen(calls: readonly Promise<T>[]): void {
+    const answered = (answer: T): void => {
+      if (!this.#isOpen) return;
+      this.answers.push(answer);
+      this.#conclude();
     };
-    const conclude = (): void => {
-      try {
-        const answered = answers.length + failures.length;
-        const verdict = decide({ answers, failures, pending: asked + unasked - answered });
-        if (verdict !== undefined) {
-          close();
-          resolve(verdict);
-        } else if (unasked > 0 && (answered === asked || failures.length > 0)) {
-          askRest();
-        }
-      } catch (error) {
-        close();
-        reject(error);
+    const failed = (error: unknown): void => {
+      if (!this.#isOpen) return;
+      this.failures.push(error);
+      this.#conclude();
+    };
+    for (const call of calls) void call.then(answered, failed);
+  }
+
+  #askRest(): void {
+    this.#asked += this.#unasked;
+    this.#unasked = 0;
+    this.#listen(this.#question.rest!.ask());
+  }
+
+  #conclude(): void {
+    try {
+      const verdict = this.#question.decide(this);
+      if (verdict !== undefined) {
+        this.#close();
+        this.#resolve(verdict);
+      } else if (this.#unasked > 0 && (this.#answered === this.#asked || this.failures.length > 0)) {
+        this.#askRest();
       }
-    };
-    const listen = (calls: readonly Promise<T>[]): void => {
-      for (const call of calls) {
-        call.then(
-          (answer) => {
-            if (!isOpen) return;
-            answers.push(answer);
-            conclude();
-          },
-          (error: unknown) => {
-            if (!isOpen) return;
-            failures.push(error);
-            conclude();
-          },
-        );
-      }
-    };
-    const askRest = (): void => {
-      if (!isOpen || unasked === 0) return;
-      asked += unasked;
-      unasked = 0;
-      listen(rest!.ask());
-    };
-    const expire = (): void => {
-      if (!isOpen) return;
-      askRest();
-      while (answers.length + failures.length < asked) {
-        failures.push(new DriverUnavailableError(`no answer within ${patience} ms`, { sent: true }));
-      }
-      conclude();
-    };
-    const after = (milliseconds: number, task: () => void): NodeJS.Timeout =>
-      // Answers that came while this process was busy are read before it says that there were none.
-      detached(() => setTimeout(() => setImmediate(task), milliseconds).unref());
-    let timer = rest
-      ? after(HEDGE, () => {
-          if (!isOpen) return;
-          timer = after(patience, expire);
-          askRest();
-        })
-      : after(patience, expire);
-    listen(first);
-  });
+    } catch (error) {
+      this.#close();
+      this.#reject(error);
+    }
+  }
+
+  #close(): void {
+    this.#isOpen = false;
+    open.remove(this);
+  }
 }
 
 /** For questions that need no more than enough answers: those of the first quorum, or of the first `enough`. */

@@ -17,6 +17,7 @@ import { Candidacy, GIVEN_BACK_FOR, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
 import { recordOf } from '../redis/lease-format.js';
+import { ScriptCall } from '../redis/script-call.js';
 import { channelOf, givenBackKey, leaseKey, tokenKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockRegistry } from './redlock-registry.js';
@@ -122,9 +123,11 @@ export class RedlockDriver implements LockDriver {
     const { open, strays } = this.#candidacy.end(lease);
     this.#courtesy.released(key);
     const keys = [leaseKey(lease), waitersKey(lease), givenBackKey(lease)];
+    const channel = channelOf(key);
+    const call = new ScriptCall(scripts.release, keys, [holder, '', 0, channel]);
     const answers = open.map((server) => {
-      const remember = strays.has(server) ? Math.max(ttl, GIVEN_BACK_FOR) : 0;
-      return server.run(scripts.release, keys, [holder, '', remember, channelOf(key)]);
+      if (!strays.includes(server)) return server.send(call);
+      return server.send(new ScriptCall(scripts.release, keys, [holder, '', Math.max(ttl, GIVEN_BACK_FOR), channel]));
     });
     const { size, quorum } = this.#servers;
     return (await firstQuorum(answers, patienceFor(ttl), quorum - (size - open.length))).includes(1);

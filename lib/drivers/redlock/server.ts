@@ -1,7 +1,7 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { RedisConnectionOptions } from '../redis/clients.js';
 import { RedisConnection } from '../redis/connection.js';
-import type { Script } from '../redis/servers.js';
+import type { ScriptCall } from '../redis/script-call.js';
 
 export interface ServerListener {
   /** It became usable, or unusable. */
@@ -13,6 +13,8 @@ export interface ServerListener {
 /** One of the servers. It is used only while it is known which one it is, so that none is asked twice. */
 export class Server {
   readonly connection: RedisConnection;
+  /** One of 32 bits, for sets of servers. */
+  readonly bit: number;
   /** Did not answer in time when it was asked last. */
   isLate = false;
   readonly #listener: ServerListener;
@@ -20,7 +22,8 @@ export class Server {
   #identity: string | undefined;
   #failure: Error | undefined;
 
-  constructor(options: RedisConnectionOptions, listener: ServerListener) {
+  constructor(index: number, options: RedisConnectionOptions, listener: ServerListener) {
+    this.bit = 1 << index;
     this.#listener = listener;
     this.connection = new RedisConnection(options, {
       up: () => void this.#identify().catch(() => undefined),
@@ -48,11 +51,9 @@ export class Server {
     await this.#identify();
   }
 
-  run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-    // Without a connection at all that call says why.
-    if (this.#identity !== undefined || !(this.#failure ?? this.#identifying)) {
-      return this.connection.run(script, keys, args);
-    }
+  send(call: ScriptCall): Promise<unknown> {
+    // Without a connection at all that one says why.
+    if (this.#identity !== undefined || !(this.#failure ?? this.#identifying)) return this.connection.send(call);
     const why = `Redis at ${this.name} is not connected yet.`;
     return Promise.reject(this.#failure ?? new DriverUnavailableError(why, { sent: false }));
   }

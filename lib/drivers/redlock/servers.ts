@@ -1,6 +1,6 @@
 import { LockConfigError } from '../../core/errors.js';
 import type { RedisClient, RedisConnectionOptions } from '../redis/clients.js';
-import type { Script } from '../redis/servers.js';
+import { type Script, ScriptCall } from '../redis/script-call.js';
 import { firstQuorum, poll, quorumOf } from './quorum.js';
 import { Server } from './server.js';
 
@@ -10,6 +10,8 @@ export type RedlockServer = string | RedisClient | RedisConnectionOptions;
 /** How long those that are slow to connect are waited for once the others can be used, and all of them at most. */
 const STRAGGLERS = 1000;
 const CONNECT = 15_000;
+/** Sets of servers are the bits of a number. */
+const MOST = 31;
 
 export interface ServersListener {
   /** A quorum of them can be used, or no longer. */
@@ -21,11 +23,20 @@ export interface ServersListener {
   warning(message: string): void;
 }
 
-/** An odd number of independent servers, all asked at once. */
+/** Who is asked at once, and who if those do not suffice. */
+interface Order {
+  readonly quorum: readonly Server[];
+  readonly rest: readonly Server[];
+}
+
+const isAside = ({ isLate, identity }: Server): boolean => isLate || identity === undefined;
+
+/** An odd number of independent servers. */
 export class Servers {
   readonly size: number;
   readonly quorum: number;
   readonly all: readonly Server[];
+  readonly #orders: readonly Order[];
   readonly #listener: ServersListener;
   #isUp = false;
   #refusal: LockConfigError | undefined;
@@ -37,6 +48,10 @@ export class Servers {
     this.quorum = quorumOf(servers.length);
     this.#listener = listener;
     this.all = servers.map((server, index) => this.#open(server, index));
+    this.#orders = this.all.map((_, start) => {
+      const order = [...this.all.slice(start), ...this.all.slice(0, start)];
+      return { quorum: order.slice(0, this.quorum), rest: order.slice(this.quorum) };
+    });
   }
 
   /** Rejects when too few can be reached, or when two are one and the same. */
@@ -59,17 +74,18 @@ export class Servers {
   }
 
   run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>[] {
-    return this.all.map((server) => server.run(script, keys, args));
+    const call = new ScriptCall(script, keys, args);
+    return this.all.map((server) => server.send(call));
   }
 
-  /** All of them: in the same order for everybody who wants a key, but those that were late or are down last. */
-  inOrderFor(key: string): Server[] {
+  /** A quorum of them, the same for everybody who wants a key, as far as none is down or was late; and the others. */
+  orderFor(key: string): Order {
     let start = key.length;
     for (let index = Math.max(0, key.length - 8); index < key.length; index++) start += key.charCodeAt(index);
-    start %= this.size;
-    const order = [...this.all.slice(start), ...this.all.slice(0, start)];
-    const isAside = ({ isLate, identity }: Server): boolean => isLate || identity === undefined;
-    return order.some(isAside) ? order.sort((a, b) => Number(isAside(a)) - Number(isAside(b))) : order;
+    const order = this.#orders[start % this.size]!;
+    if (!this.all.some(isAside)) return order;
+    const all = [...order.quorum, ...order.rest].sort((a, b) => Number(isAside(a)) - Number(isAside(b)));
+    return { quorum: all.slice(0, this.quorum), rest: all.slice(this.quorum) };
   }
 
   close(): void {
@@ -78,7 +94,7 @@ export class Servers {
 
   #open(server: RedlockServer, index: number): Server {
     try {
-      return new Server(toOptions(server), {
+      return new Server(index, toOptions(server), {
         changed: (one) => this.#changed(one),
         message: (one, channel, message) => this.#listener.message(one, channel, message),
         warning: (message) => this.#listener.warning(message),
@@ -106,6 +122,11 @@ function checkNumber(servers: readonly RedlockServer[]): void {
     throw new LockConfigError('RedlockDriver: `servers` must be an array of URLs, ioredis options or clients.');
   }
   const { length } = servers;
+  if (length > MOST) {
+    throw new LockConfigError(
+      `RedlockDriver: \`servers\` has ${length} entries; give it ${MOST} at most, 5 are usual.`,
+    );
+  }
   if (length >= 3 && length % 2 === 1) return;
   throw new LockConfigError(
     `RedlockDriver: \`servers\` must be an odd number of at least 3; there ${length === 1 ? 'is 1' : `are ${length}`}. ` +

@@ -80,6 +80,20 @@ describe('poll()', () => {
       expect(ask).not.toHaveBeenCalled();
     });
 
+    it('waits for those as long as for the first, whenever it asked them', async () => {
+      const slow = new Promise<number>((resolve) => setTimeout(resolve, HEDGE * 20, 9).unref());
+      const verdict = poll<number, readonly number[]>({
+        first: [Promise.resolve(1), Promise.reject(down(true)), Promise.resolve(3)],
+        rest: { size: 2, ask: () => [never, slow] },
+        patience: 10_000,
+        decide: ({ answers, failures }) => {
+          if (failures.length > 1) throw new Error('too early');
+          return answers.length >= 3 ? [...answers] : undefined;
+        },
+      });
+      expect(await verdict).toEqual([1, 3, 9]);
+    });
+
     it.each([
       ['one fails', () => [Promise.resolve(1), Promise.reject(down(true)), Promise.resolve(3)], [1, 3, 9]],
       ['one does not answer', () => [Promise.resolve(1), never, Promise.resolve(3)], [1, 3, 9]],
