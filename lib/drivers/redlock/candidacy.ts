@@ -3,6 +3,7 @@ import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from 
 import { ScriptCall } from '../redis/script-call.js';
 import { count, type Result } from './ballot.js';
 import { Candidate, NOBODY, Round } from './candidate.js';
+import { GIVEN_BACK_FOR, type Votes } from './give-back.js';
 import { LaterVotes } from './later-votes.js';
 import { channelOf, givenBackKey, leaseKey, textOf, waitersKey } from './lease-text.js';
 import { HEDGE, patienceFor, poll } from './quorum.js';
@@ -11,10 +12,9 @@ import type { Server } from './server.js';
 import type { Servers } from './servers.js';
 import { agreed, lastOf, raise } from './tokens.js';
 
-/** A holder that was given back is remembered for its TTL, and at least this long, in milliseconds. */
-export const GIVEN_BACK_FOR = 60_000;
 /** How often one who is ahead in a split vote asks again for the votes that the others give back. */
 const ROUNDS = 8;
+const NONE: readonly Server[] = [];
 /** What a split vote is worth waiting for, in milliseconds, before it is asked again: so much at first, then twice. */
 const SPLIT = 10;
 
@@ -67,19 +67,13 @@ export class Candidacy {
     }
   }
 
-  /**
-   * The servers that may have given their vote to a holder; from now on no more are asked for it. `strays`: those on
-   * which a request for it may yet be executed.
-   */
-  end(lease: LeaseRef): { readonly open: readonly Server[]; readonly strays: readonly Server[] } {
-    const { all } = this.#servers;
-    const candidate = this.#candidates.get(lease);
-    if (!candidate) return { open: all, strays: [] };
-    const { won, strays } = candidate;
-    return {
-      open: won && this.#later.drop(won) ? all.filter((server) => !won.servers.includes(server)) : all,
-      strays: strays === 0 ? [] : all.filter(({ bit }) => strays & bit),
-    };
+  /** Where a lease may be; from now on no more servers are asked for it. */
+  end(lease: LeaseRef): Votes {
+    const { won, strays = 0 } = this.#candidates.get(lease) ?? {};
+    const stray = strays === 0 ? NONE : this.#servers.all.filter(({ bit }) => strays & bit);
+    if (won && this.#later.drop(won)) return { open: won.asked, unasked: won.unasked, strays: stray };
+    const { quorum, rest } = this.#servers.orderFor(lease.key);
+    return { open: [...quorum, ...rest], unasked: NONE, strays: stray };
   }
 
   /** So much was reserved for a lease since. */
@@ -123,7 +117,8 @@ export class Candidacy {
       decide: (tally) => count(tally, size, claim.holder, letPass),
     });
     if (result.status === 'won' && !isAsked) {
-      round.servers = rest;
+      round.asked = quorum;
+      round.unasked = rest;
       this.#later.add(round);
     }
     return result;

@@ -35,8 +35,9 @@ export class Candidate {
 export class Round implements LaterVote {
   before: LaterVote | undefined;
   after: LaterVote | undefined;
-  /** Those that were not needed. */
-  servers: readonly Server[] = [];
+  /** Those that sufficed, and those that were not needed. */
+  asked: readonly Server[] = [];
+  unasked: readonly Server[] = [];
   readonly number: number;
   /** Servers that have not answered. */
   unanswered = 0;

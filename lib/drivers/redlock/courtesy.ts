@@ -17,10 +17,12 @@ export class Courtesy {
     if (this.#wanted.size > REMEMBERED) this.#wanted.delete(this.#wanted.keys().next().value!);
   }
 
-  released(key: string): void {
-    if (!this.#wanted.delete(key)) return;
+  /** True where somebody waits for it. */
+  released(key: string): boolean {
+    if (!this.#wanted.delete(key)) return false;
     this.#leftUntil.set(key, performance.now() + LEAVE);
     if (this.#leftUntil.size > REMEMBERED) this.#leftUntil.delete(this.#leftUntil.keys().next().value!);
+    return true;
   }
 
   /** Milliseconds for which a key is left to others. */

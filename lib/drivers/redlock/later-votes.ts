@@ -6,7 +6,7 @@ const LATER = 5;
 
 /** Servers that were not needed for a grant. */
 export interface LaterVote extends Linked<LaterVote> {
-  readonly servers: readonly Server[];
+  readonly unasked: readonly Server[];
   ask(server: Server): Promise<unknown>;
 }
 
@@ -33,7 +33,7 @@ export class LaterVotes {
     this.#isTimed = false;
     for (const vote of this.#unasked.items()) {
       this.#unasked.remove(vote);
-      for (const server of vote.servers) vote.ask(server).catch(() => undefined);
+      for (const server of vote.unasked) vote.ask(server).catch(() => undefined);
     }
   }
 }

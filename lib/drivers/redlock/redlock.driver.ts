@@ -13,11 +13,11 @@ import type {
   TokenBlock,
 } from '../../core/lock-driver.js';
 import { mostNamed } from './ballot.js';
-import { Candidacy, GIVEN_BACK_FOR, pause } from './candidacy.js';
+import { Candidacy, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
+import { GIVEN_BACK_FOR, giveBack } from './give-back.js';
 import { recordOf } from '../redis/lease-format.js';
-import { ScriptCall } from '../redis/script-call.js';
 import { channelOf, givenBackKey, leaseKey, tokenKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockRegistry } from './redlock-registry.js';
@@ -114,23 +114,9 @@ export class RedlockDriver implements LockDriver {
     return outcomes;
   }
 
-  /**
-   * True when a quorum may have been this holder's: of any quorum that answers, at least one server knew it then. Those
-   * that were not asked for their vote count as having answered.
-   */
-  async release(lease: LeaseRef): Promise<boolean> {
-    const { key, holder, ttl } = lease;
-    const { open, strays } = this.#candidacy.end(lease);
-    this.#courtesy.released(key);
-    const keys = [leaseKey(lease), waitersKey(lease), givenBackKey(lease)];
-    const channel = channelOf(key);
-    const call = new ScriptCall(scripts.release, keys, [holder, '', 0, channel]);
-    const answers = open.map((server) => {
-      if (!strays.includes(server)) return server.send(call);
-      return server.send(new ScriptCall(scripts.release, keys, [holder, '', Math.max(ttl, GIVEN_BACK_FOR), channel]));
-    });
-    const { size, quorum } = this.#servers;
-    return (await firstQuorum(answers, patienceFor(ttl), quorum - (size - open.length))).includes(1);
+  /** True when a quorum may have been this holder's. */
+  release(lease: LeaseRef): Promise<boolean> {
+    return giveBack(this.#servers, lease, this.#candidacy.end(lease), this.#courtesy.released(lease.key));
   }
 
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {

@@ -29,8 +29,6 @@ interface Order {
   readonly rest: readonly Server[];
 }
 
-const isAside = ({ isLate, identity }: Server): boolean => isLate || identity === undefined;
-
 /** An odd number of independent servers. */
 export class Servers {
   readonly size: number;
@@ -83,13 +81,13 @@ export class Servers {
     let start = key.length;
     for (let index = Math.max(0, key.length - 8); index < key.length; index++) start += key.charCodeAt(index);
     const order = this.#orders[start % this.size]!;
-    if (!this.all.some(isAside)) return order;
-    const all = [...order.quorum, ...order.rest].sort((a, b) => Number(isAside(a)) - Number(isAside(b)));
+    if (!this.all.some(({ isAside }) => isAside)) return order;
+    const all = [...order.quorum, ...order.rest].sort((a, b) => Number(a.isAside) - Number(b.isAside));
     return { quorum: all.slice(0, this.quorum), rest: all.slice(this.quorum) };
   }
 
   close(): void {
-    for (const { connection } of this.all) connection.close();
+    for (const server of this.all) server.close();
   }
 
   #open(server: RedlockServer, index: number): Server {
