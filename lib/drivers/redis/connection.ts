@@ -11,7 +11,7 @@ import { StartChecks } from './start-checks.js';
 import { Subscriber } from './subscriber.js';
 
 export type ScriptName = keyof typeof scripts;
-export type ScriptRules = Pick<ScriptCall, 'needsReplicas' | 'mayGrant'>;
+export type ScriptRules = Pick<ScriptCall, 'needsReplicas' | 'inReign'>;
 
 const NO_RULES: ScriptRules = {};
 
@@ -111,13 +111,13 @@ export class RedisConnection {
     rules: ScriptRules = NO_RULES,
   ): Promise<unknown> {
     if (this.checks.refusal) return Promise.reject(this.checks.refusal);
-    const { needsReplicas, mayGrant } = rules;
+    const { needsReplicas, inReign } = rules;
     return this.#servers.run({
       script: typeof script === 'string' ? scripts[script] : script,
       keys,
       args,
       needsReplicas,
-      mayGrant,
+      inReign,
     });
   }
 

@@ -14,8 +14,8 @@ export interface ScriptCall {
   readonly args: readonly (string | number)[];
   /** Whether a reply is worth nothing until replicas have what led to it. */
   readonly needsReplicas?: ((reply: unknown) => boolean) | undefined;
-  /** Whether it may grant a lease. */
-  readonly mayGrant?: boolean | undefined;
+  /** For one that may grant a lease: what runs instead where the reign of the master matters (see scripts/reign.lua). */
+  readonly inReign?: Script | undefined;
 }
 
 /** What commands are sent to: one server, the master that Sentinel names, or the masters of a cluster. */

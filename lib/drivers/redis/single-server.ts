@@ -27,7 +27,8 @@ export class SingleServer implements Servers {
     this.#lastError = new LastError(this.name);
     const acks = plan.acks && new ReplicaAcks(client, this.name, plan.acks);
     this.#sender = new ScriptSender(client, new AnswerTimeout(plan.commandTimeout), acks);
-    this.#quarantine = plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine);
+    this.#quarantine =
+      plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
     listener.opened(client, this.name);
     client.on('error', (error: Error) => this.#lastError.note(error));
     client.on('ready', () => {
@@ -56,10 +57,9 @@ export class SingleServer implements Servers {
   async run(call: ScriptCall): Promise<unknown> {
     try {
       if (this.#client.status !== 'ready') throw this.#lastError.unreachable();
-      if (this.#quarantine && call.mayGrant) {
-        await this.#quarantine.pass(this.#sender, this.name, call);
-      }
-      return await this.#sender.run(call);
+      return await (this.#quarantine?.covers(call)
+        ? this.#quarantine.grant(call, this.#sender, this.name)
+        : this.#sender.run(call));
     } catch (error) {
       // The client hangs up after this one: see clients.ts.
       if (error instanceof Error && isReadOnly(error)) this.#lastError.note(error);
