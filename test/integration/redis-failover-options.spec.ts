@@ -1,7 +1,8 @@
 import { Cluster, Redis } from 'ioredis';
 import { LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { readmeUser } from '../package/readme.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -78,6 +79,46 @@ describe('a connection on which nothing is said', () => {
     await new Promise((resolve) => setTimeout(resolve, 2000));
     expect(plain.status).toBe('ready');
     expect(proxy.accepted).toBe(1);
+  });
+});
+
+describe('replicas.ack', () => {
+  /** Longer than a test. */
+  const ttl = 60_000;
+
+  it('gives back what was granted when the question for its replicas was not sent any more', async () => {
+    const one = engine({ replicas: { ack: 1, timeout: 300 } });
+    await one.manager.connect();
+    const { wait } = Redis.prototype;
+    let waits = 0;
+    const spy = vi.spyOn(Redis.prototype, 'wait').mockImplementation(async function (this: Redis, ...args: unknown[]) {
+      if (++waits === 2) {
+        // The answers to all that was sent have come.
+        await this.ping();
+        this.stream.destroy();
+      }
+      return (wait as (...args: unknown[]) => Promise<number>).apply(this, args);
+    } as typeof wait);
+    redis.closing.push(() => spy.mockRestore());
+    // The next question waits until the first was answered.
+    const first = one.manager.acquire(request({ ttl, limit: once }));
+    first.catch(() => undefined);
+    await expect.poll(() => waits).toBe(1);
+    const second = one.manager.acquire(request({ key: 'second', name: 'test:l:second', ttl, limit: once }));
+    await expect(second).rejects.toThrow(/isn't writeable/);
+    expect(waits).toBe(2);
+    await expect(second).rejects.toMatchObject({ code: 'DRIVER_UNAVAILABLE', sent: true });
+    await expect.poll(() => redis.admin.keys('*l:second}'), { timeout: 5000 }).toEqual([]);
+  });
+
+  it('names the permission that it needs, and leaves nothing behind', async () => {
+    const { name, password, namespace, rules } = readmeUser();
+    await redis.admin.acl('SETUSER', name, ...rules);
+    redis.closing.push(() => redis.admin.acl('DELUSER', name));
+    const one = engine({ username: name, password, replicas: { ack: 1 } });
+    const refused = one.manager.acquire(request({ name: `${namespace}:l:k`, ttl, limit: once }));
+    await expect(refused).rejects.toThrow(/'wait' command .*the permissions that the README lists/);
+    await expect.poll(() => redis.admin.keys('*l:k}'), { timeout: 5000 }).toEqual([]);
   });
 });
 

@@ -36,7 +36,13 @@ export class ClusterServers implements Servers {
     this.#plan = plan;
     this.#lastError = new LastError(this.name);
     this.#answers = new AnswerTimeout(plan.commandTimeout);
-    this.#nodes = new ClusterNodes(cluster, listener);
+    this.#nodes = new ClusterNodes(cluster, {
+      replaced: () => listener.replaced(),
+      opened: (client, server) => {
+        listener.opened(client, server);
+        this.#quarantine?.watch(client, server);
+      },
+    });
     this.#quarantine =
       plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
     for (const event of ['error', 'node error']) cluster.on(event, (error: Error) => this.#lastError.note(error));

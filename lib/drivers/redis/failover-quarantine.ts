@@ -3,6 +3,7 @@ import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { namespaceOf } from '../../core/store-key.js';
 import type { ScriptSender } from './script-sender.js';
 import { scripts } from './scripts/scripts.generated.js';
+import { parseInfo } from './server-info.js';
 import type { Script, ScriptCall, Servers, ServersListener } from './servers.js';
 
 /** One server being the master, from the moment it became that until it is a replica, or ends. */
@@ -36,11 +37,24 @@ export class FailoverQuarantine {
   readonly #servers: Servers;
   readonly #listener: Pick<ServersListener, 'replaced'>;
   readonly #reigns = new WeakMap<Redis, Reign>();
+  /** Of the latest grant: tells the namespace in which this user may write. */
+  #key: string | undefined;
 
   constructor(duration: number, servers: Servers, listener: Pick<ServersListener, 'replaced'>) {
     this.#duration = duration;
     this.#servers = servers;
     this.#listener = listener;
+  }
+
+  /** Dates a reign as soon as there is a connection, so that a lock which is asked for hours later is granted at once. */
+  watch(client: Redis, server: string): void {
+    client.on('ready', () => {
+      const look = async (): Promise<void> => {
+        const id = parseInfo(await client.info('replication')).get('master_replid');
+        await this.#date(this.#reignOf(client, id, server));
+      };
+      if (this.#key !== undefined) look().catch(() => undefined);
+    });
   }
 
   covers(call: ScriptCall): call is Grant {
@@ -49,18 +63,22 @@ export class FailoverQuarantine {
 
   /** @throws DriverUnavailableError while the server at the other end, which is named, may not grant leases */
   async grant(call: Grant, sender: ScriptSender, server: string, asking = false): Promise<unknown> {
+    const { client } = sender;
+    this.#key = call.keys[0]!;
     for (;;) {
-      const reign = this.#reigns.get(sender.client);
-      if (reign) await this.#outlast(reign, call, server);
+      const reign = this.#reigns.get(client);
+      if (reign) await this.#outlast(reign, server);
       const args = [...call.args, reign?.id ?? ''];
       const reply = await sender.run({ ...call, script: call.inReign, args }, asking);
       if (!isOtherReign(reply)) return reply;
-      this.#began(reply[1], sender.client, server);
+      const isNews = reign !== undefined && reign === this.#reigns.get(client);
+      this.#reignOf(client, reply[1], server);
+      if (isNews) this.#listener.replaced();
     }
   }
 
-  async #outlast(reign: Reign, call: ScriptCall, server: string): Promise<void> {
-    if (reign.until > performance.now() && !reign.isDated) await this.#date(reign, call);
+  async #outlast(reign: Reign, server: string): Promise<void> {
+    if (reign.until > performance.now()) await this.#date(reign);
     const left = reign.until - performance.now();
     if (left <= 0) return;
     throw new DriverUnavailableError(
@@ -69,29 +87,31 @@ export class FailoverQuarantine {
     );
   }
 
-  async #date(reign: Reign, { keys }: ScriptCall): Promise<void> {
+  async #date(reign: Reign): Promise<void> {
+    if (reign.isDated) return;
     // Keys begin with a brace and the namespace.
-    const key = `{${namespaceOf(keys[0]!.slice(1))}:q:}${reign.id}`;
+    const key = `{${namespaceOf(this.#key!.slice(1))}:q:}${reign.id}`;
     try {
       const age = (await this.#servers.run({ script: scripts.master, keys: [key], args: [] })) as number;
       reign.until = Math.min(reign.until, performance.now() + this.#duration - age);
       reign.isDated = true;
     } catch (error) {
-      // Another node of a cluster may have it, and be down.
+      // Another node of a cluster may have the date, and be down.
       if (error instanceof LockConfigError) throw error;
     }
   }
 
-  #began(id: string | undefined, client: Redis, server: string): void {
-    const before = this.#reigns.get(client);
-    if (before?.id === id) return;
+  #reignOf(client: Redis, id: string | undefined, server: string): Reign {
+    const known = this.#reigns.get(client);
+    if (known && known.id === id) return known;
     if (!id) {
       throw new LockConfigError(
         `Redis at ${server} does not tell its master_replid in INFO, which failoverQuarantine needs: leave it out.`,
       );
     }
-    this.#reigns.set(client, { id, until: performance.now() + this.#duration, isDated: false });
-    if (before) this.#listener.replaced();
+    const reign = { id, until: performance.now() + this.#duration, isDated: false };
+    this.#reigns.set(client, reign);
+    return reign;
   }
 }
 

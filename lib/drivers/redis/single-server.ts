@@ -30,6 +30,7 @@ export class SingleServer implements Servers {
     this.#quarantine =
       plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
     listener.opened(client, this.name);
+    this.#quarantine?.watch(client, this.name);
     client.on('error', (error: Error) => this.#lastError.note(error));
     client.on('ready', () => {
       this.#lastError.forget();
