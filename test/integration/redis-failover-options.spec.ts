@@ -98,7 +98,7 @@ describe('replicas.ack', () => {
         this.stream.destroy();
       }
       return (wait as (...args: unknown[]) => Promise<number>).apply(this, args);
-    } as typeof wait);
+    });
     redis.closing.push(() => spy.mockRestore());
     // The next question waits until the first was answered.
     const first = one.manager.acquire(request({ ttl, limit: once }));
@@ -149,6 +149,18 @@ describe('failoverQuarantine', () => {
     const control = engine({}, own.url);
     await own.restart();
     expect((await control.manager.acquire(request({ ttl: 1000, limit: { wait: 1000 } }))).held).toBe(true);
+  });
+
+  it('begins when the server is there again, not when somebody asks', async () => {
+    const own = await RedisServer.start();
+    redis.closing.push(() => own.stop());
+    const one = engine({ failoverQuarantine: 100 }, own.url);
+    await (await one.manager.acquire(request({ ttl: 100 }))).release();
+    await own.restart();
+    const admin = new Redis(own.url);
+    redis.closing.push(() => admin.disconnect());
+    const [, reign] = /master_replid:(\w+)/.exec(await admin.info('replication'))!;
+    await expect.poll(() => admin.keys('*')).toEqual([`{test:q:}${reign}`]);
   });
 
   it('outlives every TTL: a longer one is refused, and both are named', async () => {
