@@ -18,7 +18,8 @@ export interface FailoverOptions {
   };
   /**
    * For so long a new master grants nothing; at least the longest TTL and lease duration, longer ones are refused. A
-   * first start and a restart of Redis count too. Default: a new master grants at once.
+   * first start and a restart of Redis count too; on a cluster each master has its own. Default: a new master grants at
+   * once.
    */
   readonly failoverQuarantine?: Duration;
 }

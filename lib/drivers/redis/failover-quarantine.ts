@@ -30,6 +30,9 @@ type Grant = ScriptCall & { readonly inReign: Script };
  * The store keeps since when each reign is known, so that an instance which starts later need not wait again. Such a date
  * can be lost, and then the waiting begins anew, but is never that of another reign; so it is kept once, wherever the
  * slot of its key is, and may move.
+ *
+ * Not covered: a master that goes on granting after another one took over (`min-replicas-to-write` ends that), and slots
+ * that leave a master in its quarantine. Servers whose replication id changes without need cost a quarantine more.
  */
 export class FailoverQuarantine {
   /** Milliseconds. */
