@@ -151,6 +151,27 @@ describe('failoverQuarantine', () => {
     expect((await control.manager.acquire(request({ ttl: 1000, limit: { wait: 1000 } }))).held).toBe(true);
   });
 
+  it('begins anew for a server that was a replica in between, which no connection notices', async () => {
+    const [own, other] = await Promise.all([RedisServer.start(), RedisServer.start()]);
+    redis.closing.push(
+      () => own.stop(),
+      () => other.stop(),
+    );
+    const one = engine({ failoverQuarantine: 600 }, own.url);
+    const two = engine({ failoverQuarantine: 600 }, own.url);
+    const short = { ttl: 600, limit: once };
+    await (await one.manager.acquire(request({ ttl: 600 }))).release();
+    await (await two.manager.acquire(request(short))).release();
+    const admin = new Redis(own.url);
+    redis.closing.push(() => admin.disconnect());
+    await one.manager.acquire(request(short));
+    await admin.replicaof('127.0.0.1', other.port);
+    await expect.poll(() => admin.info('replication'), { timeout: 15_000 }).toContain('master_link_status:up');
+    await admin.replicaof('NO', 'ONE');
+    expect(await admin.exists('{test:l:k}')).toBe(0);
+    await expect(two.manager.acquire(request(short))).rejects.toThrow(/has a new master/);
+  });
+
   it('begins when the server is there again, not when somebody asks', async () => {
     const own = await RedisServer.start();
     redis.closing.push(() => own.stop());
