@@ -152,7 +152,8 @@ describe('failoverQuarantine', () => {
   });
 
   it('begins anew for a server that was a replica in between, which no connection notices', async () => {
-    const [own, other] = await Promise.all([RedisServer.start(), RedisServer.start()]);
+    const atOnce = { args: ['--repl-diskless-sync-delay', '0'] };
+    const [own, other] = await Promise.all([RedisServer.start(), RedisServer.start(atOnce)]);
     redis.closing.push(
       () => own.stop(),
       () => other.stop(),
