@@ -123,7 +123,8 @@ describe('RedisDriver on a cluster', () => {
       await client.acl('LOG', 'RESET');
     }, cluster.servers);
     const redisOptions = { username: name, password };
-    const [first, second] = [engine('a', { redisOptions, replicas: { ack: 1 } }), engine('b', { redisOptions })];
+    const careful = { replicas: { ack: 1 }, failoverQuarantine: 600 };
+    const [first, second] = [engine('a', { redisOptions, ...careful }), engine('b', { redisOptions })];
     for (const key of (await keysOfMasters()).map((each) => each.replace('cluster', namespace))) {
       const held = await first.manager.acquire(request({ key, name: key, ttl: 600 }));
       await first.event('renewed');

@@ -1,7 +1,8 @@
 import { Cluster, Redis } from 'ioredis';
 import { LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { readmeUser } from '../package/readme.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -81,6 +82,46 @@ describe('a connection on which nothing is said', () => {
   });
 });
 
+describe('replicas.ack', () => {
+  /** Longer than a test. */
+  const ttl = 60_000;
+
+  it('gives back what was granted when the question for its replicas was not sent any more', async () => {
+    const one = engine({ replicas: { ack: 1, timeout: 300 } });
+    await one.manager.connect();
+    const { wait } = Redis.prototype;
+    let waits = 0;
+    const spy = vi.spyOn(Redis.prototype, 'wait').mockImplementation(async function (this: Redis, ...args: unknown[]) {
+      if (++waits === 2) {
+        // The answers to all that was sent have come.
+        await this.ping();
+        this.stream.destroy();
+      }
+      return (wait as (...args: unknown[]) => Promise<number>).apply(this, args);
+    });
+    redis.closing.push(() => spy.mockRestore());
+    // The next question waits until the first was answered.
+    const first = one.manager.acquire(request({ ttl, limit: once }));
+    first.catch(() => undefined);
+    await expect.poll(() => waits).toBe(1);
+    const second = one.manager.acquire(request({ key: 'second', name: 'test:l:second', ttl, limit: once }));
+    await expect(second).rejects.toThrow(/isn't writeable/);
+    expect(waits).toBe(2);
+    await expect(second).rejects.toMatchObject({ code: 'DRIVER_UNAVAILABLE', sent: true });
+    await expect.poll(() => redis.admin.keys('*l:second}'), { timeout: 5000 }).toEqual([]);
+  });
+
+  it('names the permission that it needs, and leaves nothing behind', async () => {
+    const { name, password, namespace, rules } = readmeUser();
+    await redis.admin.acl('SETUSER', name, ...rules);
+    redis.closing.push(() => redis.admin.acl('DELUSER', name));
+    const one = engine({ username: name, password, replicas: { ack: 1 } });
+    const refused = one.manager.acquire(request({ name: `${namespace}:l:k`, ttl, limit: once }));
+    await expect(refused).rejects.toThrow(/'wait' command .*the permissions that the README lists/);
+    await expect.poll(() => redis.admin.keys('*l:k}'), { timeout: 5000 }).toEqual([]);
+  });
+});
+
 describe('failoverQuarantine', () => {
   const QUARANTINE = 1500;
   const quarantined = { failoverQuarantine: QUARANTINE };
@@ -108,6 +149,40 @@ describe('failoverQuarantine', () => {
     const control = engine({}, own.url);
     await own.restart();
     expect((await control.manager.acquire(request({ ttl: 1000, limit: { wait: 1000 } }))).held).toBe(true);
+  });
+
+  it('begins anew for a server that was a replica in between, which no connection notices', async () => {
+    const atOnce = { args: ['--repl-diskless-sync-delay', '0'] };
+    const [own, other] = await Promise.all([RedisServer.start(), RedisServer.start(atOnce)]);
+    redis.closing.push(
+      () => own.stop(),
+      () => other.stop(),
+    );
+    const one = engine({ failoverQuarantine: 600 }, own.url);
+    const two = engine({ failoverQuarantine: 600 }, own.url);
+    const short = { ttl: 600, limit: once };
+    await (await one.manager.acquire(request({ ttl: 600 }))).release();
+    await (await two.manager.acquire(request(short))).release();
+    const admin = new Redis(own.url);
+    redis.closing.push(() => admin.disconnect());
+    await one.manager.acquire(request(short));
+    await admin.replicaof('127.0.0.1', other.port);
+    await expect.poll(() => admin.info('replication'), { timeout: 15_000 }).toContain('master_link_status:up');
+    await admin.replicaof('NO', 'ONE');
+    expect(await admin.exists('{test:l:k}')).toBe(0);
+    await expect(two.manager.acquire(request(short))).rejects.toThrow(/has a new master/);
+  });
+
+  it('begins when the server is there again, not when somebody asks', async () => {
+    const own = await RedisServer.start();
+    redis.closing.push(() => own.stop());
+    const one = engine({ failoverQuarantine: 100 }, own.url);
+    await (await one.manager.acquire(request({ ttl: 100 }))).release();
+    await own.restart();
+    const admin = new Redis(own.url);
+    redis.closing.push(() => admin.disconnect());
+    const [, reign] = /master_replid:(\w+)/.exec(await admin.info('replication'))!;
+    await expect.poll(() => admin.keys('*')).toEqual([`{test:q:}${reign}`]);
   });
 
   it('outlives every TTL: a longer one is refused, and both are named', async () => {

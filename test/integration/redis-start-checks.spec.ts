@@ -4,6 +4,7 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { NestFactory } from '@nestjs/core';
 import { Module } from '@nestjs/common';
 import { describe, expect, it, vi } from 'vitest';
+import { StartChecks } from '../../lib/drivers/redis/start-checks.js';
 import { readmeUser } from '../package/readme.js';
 import { request } from '../support/engine.js';
 import { RecordingLogger } from '../support/nest-log.js';
@@ -175,6 +176,34 @@ describe('nobody gets a lock from', () => {
         ),
       )
       .toBe(true);
+  });
+
+  it('several servers while one of them is too old, whichever was looked at last', async () => {
+    const checks = new StartChecks(() => undefined);
+    const [first, second] = await Promise.all([proxied(), proxied()]);
+    const old = (reply: string): string => reply.replace(/redis_version:\d\.\d\.\d\d/, 'redis_version:6.0.16');
+    first.rewriteReplies(old);
+    const open = (proxy: TcpProxy): Redis => {
+      const client = new Redis({ port: proxy.port, lazyConnect: true });
+      redis.closing.push(() => client.disconnect());
+      checks.watch(client, `port ${proxy.port}`);
+      return client;
+    };
+    const looked = async (client: Redis): Promise<unknown> => {
+      await client.connect();
+      await checks.passed().catch(() => undefined);
+      return checks.refusal;
+    };
+    const one = open(first);
+    expect(await looked(one)).toBeInstanceOf(LockConfigError);
+    const another = open(second);
+    expect(await looked(another)).toMatchObject({ message: expect.stringContaining(`port ${first.port}`) as string });
+
+    // Upgraded, under another connection.
+    one.disconnect();
+    await expect.poll(() => checks.refusal).toBeUndefined();
+    first.rewriteReplies(undefined);
+    expect(await looked(open(first))).toBeUndefined();
   });
 
   // ioredis goes on in database 0, where those who were allowed to select another one do not look.

@@ -12,7 +12,7 @@ export class ClusterNodes {
   readonly #moved = new Map<number, string>();
   #refreshing: Promise<void> | undefined;
 
-  /** @param listener told of each connection, and when there is a new one after one was lost */
+  /** @param listener told of each connection, and when there is a new one after one was lost, or another master */
   constructor(cluster: Cluster, listener: Pick<ServersListener, 'opened' | 'replaced'>) {
     this.#cluster = cluster;
     let hasLost = false;
@@ -29,7 +29,14 @@ export class ClusterNodes {
       const address = addressOf(client);
       if (this.#clients.get(address) === client) this.#clients.delete(address);
     });
-    cluster.on('refresh', () => this.#moved.clear());
+    let before: string | undefined;
+    cluster.on('refresh', () => {
+      this.#moved.clear();
+      const masters = cluster.nodes('master').map(addressOf).sort().join(' ');
+      // Replicas become masters without a new connection.
+      if (masters !== before && before !== undefined) listener.replaced();
+      before = masters;
+    });
   }
 
   addressOf(slot: number): string | undefined {

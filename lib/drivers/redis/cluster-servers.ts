@@ -4,6 +4,7 @@ import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { subscriberOfCluster } from './clients.js';
 import { addressOf, becomesReady, ClusterNodes } from './cluster-nodes.js';
 import type { ConnectionPlan } from './connection-options.js';
+import { FailoverQuarantine } from './failover-quarantine.js';
 import { LastError } from './last-error.js';
 import { ReplicaAcks } from './replica-acks.js';
 import { classify } from './reply-errors.js';
@@ -27,6 +28,7 @@ export class ClusterServers implements Servers {
   readonly #plan: ConnectionPlan;
   readonly #answers: AnswerTimeout;
   readonly #senders = new WeakMap<Redis, ScriptSender>();
+  readonly #quarantine: FailoverQuarantine | undefined;
   readonly #lastError: LastError;
 
   constructor(cluster: Cluster, plan: ConnectionPlan, listener: ServersListener) {
@@ -35,7 +37,15 @@ export class ClusterServers implements Servers {
     this.#plan = plan;
     this.#lastError = new LastError(this.name);
     this.#answers = new AnswerTimeout(plan.commandTimeout);
-    this.#nodes = new ClusterNodes(cluster, listener);
+    this.#nodes = new ClusterNodes(cluster, {
+      replaced: () => listener.replaced(),
+      opened: (client, server) => {
+        listener.opened(client, server);
+        this.#quarantine?.watch(client, server);
+      },
+    });
+    this.#quarantine =
+      plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
     for (const event of ['error', 'node error']) cluster.on(event, (error: Error) => this.#lastError.note(error));
     cluster.on('ready', () => {
       this.#lastError.forget();
@@ -69,7 +79,9 @@ export class ClusterServers implements Servers {
       if (!this.isUp) throw this.unreachable();
       const sender = await this.#senderFor(slot, taker, deadline);
       try {
-        return await sender.run(call, taker !== undefined);
+        return await (this.#quarantine?.covers(call)
+          ? this.#quarantine.grant(call, sender, addressOf(sender.client), taker !== undefined)
+          : sender.run(call, taker !== undefined));
       } catch (error) {
         const redirect = redirectOf(error);
         if (!redirect || performance.now() > deadline) {

@@ -2,7 +2,7 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Duration } from '../../core/duration.js';
 import { LockConfigError } from '../../core/errors.js';
 import { OptionsCheck } from '../../core/options-check.js';
-import { opener, type RedisClient, type RedisConnectionOptions, timeouts } from './clients.js';
+import { opener, type RedisConnectionOptions, timeouts } from './clients.js';
 import type { AckRule } from './replica-acks.js';
 
 /** What a grant is worth when a master fails and a replica takes over. */
@@ -18,7 +18,8 @@ export interface FailoverOptions {
   };
   /**
    * For so long a new master grants nothing; at least the longest TTL and lease duration, longer ones are refused. A
-   * first start and a restart of Redis count too. Default: a new master grants at once.
+   * first start and a restart of Redis count too; on a cluster each master has its own. Default: a new master grants at
+   * once.
    */
   readonly failoverQuarantine?: Duration;
 }
@@ -53,12 +54,6 @@ export function planConnection(options: RedisConnectionOptions & FailoverOptions
   }
   const quarantine =
     failoverQuarantine === undefined ? undefined : check.duration(failoverQuarantine, 'failoverQuarantine', 0);
-  if (quarantine !== undefined && isCluster(connection)) {
-    check.problem(
-      'failoverQuarantine: not on a cluster, where a node may become the master again over the same connection. ' +
-        "Use replicas: { ack: 'all' }.",
-    );
-  }
   check.done();
   return {
     open,
@@ -67,10 +62,6 @@ export function planConnection(options: RedisConnectionOptions & FailoverOptions
     commandTimeout,
     socketTimeout,
   };
-}
-
-function isCluster(connection: object): boolean {
-  return 'cluster' in connection || ('client' in connection && (connection.client as RedisClient)?.isCluster);
 }
 
 /** @throws LockConfigError for a TTL that may outlive the quarantine */

@@ -21,6 +21,7 @@ import { checkTtl, type FailoverOptions } from './connection-options.js';
 import { RedisConnection } from './connection.js';
 import { type HeldReply, keysOf, leaseKey, queueKey, tailOf, toEvent, toRecord } from './lease-format.js';
 import { RedisRegistry } from './redis-registry.js';
+import { scripts } from './scripts/scripts.generated.js';
 import { slotOf } from './slots.js';
 
 /** A cancelled holder is remembered for its TTL, and at least this long. */
@@ -30,7 +31,7 @@ const ANYWHERE = ':cluster';
 /** 'token tokens waiters' */
 type GrantedReply = string;
 
-const GRANT = { mayGrant: true, needsReplicas: (reply: unknown): boolean => typeof reply === 'string' };
+const GRANT = { inReign: scripts.reign, needsReplicas: (reply: unknown): boolean => typeof reply === 'string' };
 const BLOCK = { needsReplicas: (reply: unknown): boolean => (reply as unknown[]).length > 0 };
 const RENEWAL = { needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0) };
 

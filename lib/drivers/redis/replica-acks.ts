@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { DriverUnavailableError } from '../../core/errors.js';
+import { classify } from './reply-errors.js';
 
 export interface AckRule {
   readonly ack: number | 'majority' | 'all';
@@ -62,7 +63,11 @@ export class ReplicaAcks {
   async #wait(): Promise<void> {
     for (;;) {
       const asked = this.#needed();
-      const acked = await this.#ask(asked);
+      const acked = await this.#ask(asked).catch((error: unknown) => {
+        const { message } = classify(error, this.#server);
+        // Not asked, perhaps, but what it is about was executed; where that failed, nobody looks here.
+        throw new DriverUnavailableError(message, { cause: error, sent: true });
+      });
       const needed = this.#needed();
       if (acked >= needed) return;
       // Another replica was attached since the last look.

@@ -6,8 +6,8 @@ export interface Script {
 export interface ScriptRules {
   /** Whether a reply is worth nothing until replicas have what led to it. */
   readonly needsReplicas?: (reply: unknown) => boolean;
-  /** Whether it may grant a lease. */
-  readonly mayGrant?: boolean;
+  /** For one that may grant a lease: what runs instead where the reign of the master matters (see scripts/reign.lua). */
+  readonly inReign?: Script;
 }
 
 const NO_RULES: ScriptRules = {};

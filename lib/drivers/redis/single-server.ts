@@ -34,8 +34,10 @@ export class SingleServer implements Servers {
     this.#lastError = new LastError(this.name);
     const acks = plan.acks && new ReplicaAcks(client, this.name, plan.acks);
     this.#sender = new ScriptSender(client, new AnswerTimeout(plan.commandTimeout), acks);
-    this.#quarantine = plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine);
+    this.#quarantine =
+      plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
     listener.opened(client, this.name);
+    this.#quarantine?.watch(client, this.name);
     client.on('error', (error: Error) => this.#lastError.note(error));
     client.on('ready', () => {
       this.#lastError.forget();
@@ -62,10 +64,9 @@ export class SingleServer implements Servers {
 
   run(call: ScriptCall): Promise<unknown> {
     if (this.#client.status !== 'ready') return Promise.reject(this.#lastError.unreachable());
-    const answer =
-      this.#quarantine && call.rules.mayGrant
-        ? this.#quarantine.pass(this.#sender, this.name, call).then(() => this.#sender.run(call))
-        : this.#sender.run(call);
+    const answer = this.#quarantine?.covers(call)
+      ? this.#quarantine.grant(call, this.#sender, this.name)
+      : this.#sender.run(call);
     return answer.catch(this.#fail);
   }
 

@@ -15,8 +15,9 @@ import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, type 
  * selected, where ioredis goes on in database 0.
  */
 export class StartChecks {
-  /** Why no lock may be taken. */
+  /** Why no lock may be taken, because of one of the servers. */
   refusal: LockConfigError | undefined;
+  readonly #refusals = new Map<Redis, LockConfigError>();
   readonly #warn: (message: string) => void;
   readonly #clock = new SystemClock();
   readonly #watched = new Map<Redis, string>();
@@ -35,13 +36,18 @@ export class StartChecks {
     this.#watched.set(client, server);
     client.on('connect', () => (unselected = undefined));
     client.on('error', (error: Error & { command?: { name?: string } }) => {
-      if (error.command?.name === 'select') this.refusal = unselected = refuseDatabase(error, client, server);
+      if (error.command?.name !== 'select') return;
+      unselected = refuseDatabase(error, client, server);
+      this.#judge(client, unselected);
     });
     client.on('ready', () => {
       this.#latest = this.#look(client, server, step, () => unselected);
       for (const namespace of this.#namespaces) void this.#lookAtPermissions(client, server, namespace);
     });
-    client.on('end', () => this.#watched.delete(client));
+    client.on('end', () => {
+      this.#watched.delete(client);
+      this.#judge(client, undefined);
+    });
   }
 
   /** Resolves when the server that became ready last was looked at. @throws LockConfigError when it is refused */
@@ -68,12 +74,20 @@ export class StartChecks {
   async #look(client: Redis, server: string, step: ClockStep, unselected: () => LockConfigError | undefined) {
     const sentAt = this.#clock.now();
     const info = await client.info().then(parseInfo, () => undefined);
-    this.refusal = unselected() ?? (info ? refuseOldVersion(info, server) : this.refusal);
-    if (!info || this.refusal) return;
+    if (!this.#watched.has(client)) return;
+    const refusal = unselected() ?? (info ? refuseOldVersion(info, server) : this.#refusals.get(client));
+    this.#judge(client, refusal);
+    if (!info || refusal) return;
     this.#say(stepWarning(step, info, sentAt, server));
     this.#say(evictionWarning(info, server));
     const isSaved = await makesRdbFiles(client).catch(() => undefined);
     this.#say(persistenceWarning(info, isSaved, server));
+  }
+
+  #judge(client: Redis, refusal: LockConfigError | undefined): void {
+    if (refusal) this.#refusals.set(client, refusal);
+    else this.#refusals.delete(client);
+    [this.refusal] = this.#refusals.values();
   }
 
   async #lookAtPermissions(client: Redis, server: string, namespace: string): Promise<void> {
