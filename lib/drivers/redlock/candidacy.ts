@@ -116,7 +116,9 @@ export class Candidacy {
       patience: patienceFor(claim.ttl),
       decide: (tally) => count(tally, size, claim.holder, letPass),
     });
-    if (result.status === 'won' && !isAsked) {
+    // An earlier round may have asked them.
+    const isUnasked = !isAsked && rest.every(({ bit }) => !(candidate.open & bit));
+    if (result.status === 'won' && isUnasked) {
       round.asked = quorum;
       round.unasked = rest;
       this.#later.add(round);
