@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import { newHolder } from '../../lib/core/holder.js';
 import { LockManager } from '../../lib/core/lock-manager.js';
 import { SystemClock } from '../../lib/core/clock.js';
+import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
 import { readmeUser } from '../package/readme.js';
 import { RedisServer } from '../support/redis-server.js';
 import { request } from '../support/engine.js';
@@ -158,6 +159,34 @@ describe('a grant by a quorum', () => {
     await until(async () => expect(await votes()).toEqual(Array(5).fill(undefined)));
   });
 
+  it.each<[string, number[]]>([
+    ['all servers up', []],
+    ['two down that the holder did not ask', [3, 4]],
+    ['two down', [0, 2]],
+  ])('is free for others as soon as the release resolves: %s', async (_, down) => {
+    const [one, other] = [await open(), await open()];
+    await kill(...down);
+    for (let time = 0; time < 50; time++) {
+      const driver = time % 2 ? one : other;
+      await driver.release((await granted(driver)).claim);
+    }
+  });
+
+  it('is given back by all when the driver is closed right after the release', async () => {
+    const driver = new RedlockDriver({ servers: servers.map(({ url }) => url) });
+    const listener = (): void => undefined;
+    await driver.connect(listener);
+    const areFree = async (): Promise<void> => expect(await votes()).toEqual(Array(5).fill(undefined));
+    // Once before, so that all servers know the scripts.
+    for (const end of [async () => until(areFree), async () => driver.close(listener)]) {
+      const { claim: mine } = await granted(driver);
+      await until(async () => expect(await votes()).toEqual(Array(5).fill(mine.holder)));
+      await driver.release(mine);
+      await end();
+    }
+    await until(areFree);
+  });
+
   it('leaves no vote behind when it was asked for twice, either', async () => {
     const driver = await open();
     for (let time = 0; time < 20; time++) {
@@ -299,6 +328,25 @@ describe('with servers that are gone', () => {
     }
     await Promise.all(mend.splice(0).map((repair) => repair()));
     await until(async () => expect(await votes()).toEqual(Array(5).fill(undefined)));
+  });
+
+  it('nor does one that first has to be sent the script for the request, and knows the one that takes it back', async () => {
+    const driver = await open();
+    for (const index of [0, 1]) {
+      await admins[index]!.script('FLUSH');
+      await admins[index]!.script('LOAD', scripts.release.lua);
+    }
+    await pause(0, 1);
+    // Whom a driver asks first depends on the key.
+    const keys = [0, 1, 2, 3, 4].map((number) => `${KEY}${number}`);
+    for (const key of keys) await driver.release((await granted(driver, claim({ key }))).claim);
+    await Promise.all(mend.splice(0).map((repair) => repair()));
+    await until(async () => {
+      for (const index of [0, 1]) {
+        expect(await admins[index]!.script('EXISTS', scripts.acquire.sha, scripts.release.sha)).toEqual([1, 1]);
+      }
+      for (const key of keys) expect(await votes(key)).toEqual(Array(5).fill(undefined));
+    });
   });
 
   it('one that restarts empty within the TTL may vote twice; the token of the second grant is larger still', async () => {

@@ -1,13 +1,11 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
-import { ScriptCall } from '../redis/script-call.js';
 import { count, type Result } from './ballot.js';
 import { Candidate, NOBODY, Round } from './candidate.js';
-import { GIVEN_BACK_FOR, type Votes } from './give-back.js';
+import { GIVEN_BACK_FOR, release, type Votes } from './give-back.js';
 import { LaterVotes } from './later-votes.js';
-import { channelOf, givenBackKey, leaseKey, textOf, waitersKey } from './lease-text.js';
+import { textOf } from './lease-text.js';
 import { HEDGE, patienceFor, poll } from './quorum.js';
-import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
 import type { Servers } from './servers.js';
 import { agreed, lastOf, raise } from './tokens.js';
@@ -70,10 +68,11 @@ export class Candidacy {
   /** Where a lease may be; from now on no more servers are asked for it. */
   end(lease: LeaseRef): Votes {
     const { won, strays = 0 } = this.#candidates.get(lease) ?? {};
-    const stray = strays === 0 ? NONE : this.#servers.all.filter(({ bit }) => strays & bit);
+    // Not all that is sent on one connection is executed in this order: a server may have to be sent a script first.
+    const late = strays | (won?.unanswered ?? 0);
+    const stray = late === 0 ? NONE : this.#servers.all.filter(({ bit }) => late & bit);
     if (won && this.#later.drop(won)) return { open: won.asked, unasked: won.unasked, strays: stray };
-    const { quorum, rest } = this.#servers.orderFor(lease.key);
-    return { open: [...quorum, ...rest], unasked: NONE, strays: stray };
+    return { open: this.#servers.all, unasked: NONE, strays: stray };
   }
 
   /** So much was reserved for a lease since. */
@@ -144,12 +143,10 @@ export class Candidacy {
   #withdraw(candidate: Candidate, round: Round): void {
     const { claim, open, strays } = candidate;
     this.#later.drop(round);
-    const keys = [leaseKey(claim), waitersKey(claim), givenBackKey(claim, round.number)];
     for (const server of this.#servers.all) {
       if (!(open & server.bit)) continue;
-      const remember = strays & server.bit ? GIVEN_BACK_FOR : 0;
-      const args = [claim.holder, round.number, remember, channelOf(claim.key)];
-      server.send(new ScriptCall(scripts.release, keys, args)).catch(() => undefined);
+      const remember = (strays | round.unanswered) & server.bit ? GIVEN_BACK_FOR : 0;
+      server.send(release(claim, remember, round.number)).catch(() => undefined);
     }
   }
 }

@@ -60,7 +60,7 @@ export class Round implements LaterVote {
       givenBackKey(claim, number),
     ];
     const lease = textOf(claim, token, number);
-    const args = [holder, ttl, lease, token, lastOf(this.#proposed), mode, channelOf(key)];
+    const args = [holder, ttl, lease, token, lastOf(this.#proposed), mode === 'queue' ? channelOf(key) : ''];
     this.#call = new ScriptCall(scripts.acquire, keys, args);
   }
 

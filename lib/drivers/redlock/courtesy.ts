@@ -17,12 +17,10 @@ export class Courtesy {
     if (this.#wanted.size > REMEMBERED) this.#wanted.delete(this.#wanted.keys().next().value!);
   }
 
-  /** True where somebody waits for it. */
-  released(key: string): boolean {
-    if (!this.#wanted.delete(key)) return false;
+  released(key: string): void {
+    if (!this.#wanted.delete(key)) return;
     this.#leftUntil.set(key, performance.now() + LEAVE);
     if (this.#leftUntil.size > REMEMBERED) this.#leftUntil.delete(this.#leftUntil.keys().next().value!);
-    return true;
   }
 
   /** Milliseconds for which a key is left to others. */

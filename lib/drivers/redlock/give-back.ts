@@ -1,7 +1,7 @@
 import type { LeaseRef } from '../../core/lock-driver.js';
 import { ScriptCall } from '../redis/script-call.js';
 import { channelOf, givenBackKey, leaseKey, waitersKey } from './lease-text.js';
-import { patienceFor, poll, tooFew } from './quorum.js';
+import { firstQuorum, patienceFor } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
 import type { Servers } from './servers.js';
@@ -20,43 +20,31 @@ export interface Votes {
 }
 
 /**
- * Gives a lease back. Resolves when a quorum of servers is free for others, those counted that were never asked. What
- * is left is told with whatever is sent to it next, or a moment later, unless somebody waits: `isWanted`.
+ * Gives a lease back. Resolves when a quorum of servers is free for others, those counted that were never asked.
  *
  * True when a quorum may have been this holder's: of any quorum that answers, at least one server knew it then.
  *
  * @throws DriverUnavailableError when too few answered
  */
-export async function giveBack(servers: Servers, lease: LeaseRef, votes: Votes, isWanted: boolean): Promise<boolean> {
-  const { key, holder, ttl } = lease;
+export async function giveBack(servers: Servers, lease: LeaseRef, votes: Votes): Promise<boolean> {
   const { open, unasked, strays } = votes;
-  const keys = [leaseKey(lease), waitersKey(lease), givenBackKey(lease)];
-  const call = (remember: number): ScriptCall =>
-    new ScriptCall(scripts.release, keys, [holder, '', remember, channelOf(key)]);
-  const forget = call(0);
-  const tell = (server: Server): Promise<unknown> =>
-    server.send(strays.includes(server) ? call(Math.max(ttl, GIVEN_BACK_FOR)) : forget);
+  const call = release(lease, 0);
+  const answers = open.map((server) =>
+    server.send(strays.includes(server) ? release(lease, Math.max(lease.ttl, GIVEN_BACK_FOR)) : call),
+  );
+  const free = unasked.filter(({ isAside }) => !isAside).length;
+  return (await firstQuorum(answers, patienceFor(lease.ttl), servers.quorum - free)).includes(1);
+}
 
-  const enough = servers.quorum - unasked.filter(({ isAside }) => !isAside).length;
-  const first = isWanted || strays.length > 0 ? open : open.slice(0, enough);
-  const rest = open.slice(first.length);
-  let isLeft = true;
-  const answers = await poll({
-    first: first.map(tell),
-    rest: {
-      size: rest.length,
-      ask: () => {
-        isLeft = false;
-        return rest.map(tell);
-      },
-    },
-    patience: patienceFor(ttl),
-    decide(tally) {
-      if (tally.answers.length >= enough) return tally.answers;
-      if (tally.answers.length + tally.pending < enough) throw tooFew(tally);
-      return undefined;
-    },
-  });
-  if (isLeft) for (const server of rest) server.sendSoon(forget);
-  return answers.includes(1);
+/**
+ * The end of a holder, or of one round of it.
+ *
+ * @param remember milliseconds for which it counts as given back, so that a request that comes late gets nothing
+ */
+export function release(lease: LeaseRef, remember: number, round: number | '' = ''): ScriptCall {
+  const keys = [leaseKey(lease), waitersKey(lease)];
+  const args: (string | number)[] = [lease.holder, channelOf(lease.key)];
+  if (round !== '' || remember > 0) args.push(round, remember);
+  if (remember > 0) keys.push(givenBackKey(lease, round));
+  return new ScriptCall(scripts.release, keys, args);
 }

@@ -16,7 +16,7 @@ import { mostNamed } from './ballot.js';
 import { Candidacy, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
-import { GIVEN_BACK_FOR, giveBack } from './give-back.js';
+import { GIVEN_BACK_FOR, giveBack, release } from './give-back.js';
 import { recordOf } from '../redis/lease-format.js';
 import { channelOf, givenBackKey, leaseKey, tokenKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
@@ -88,9 +88,9 @@ export class RedlockDriver implements LockDriver {
 
   async cancel(claim: Claim): Promise<void> {
     this.#candidacy.end(claim);
-    const keys = [leaseKey(claim), waitersKey(claim), givenBackKey(claim)];
-    const args = [claim.holder, '', Math.max(claim.ttl, GIVEN_BACK_FOR), channelOf(claim.key)];
-    await firstQuorum(this.#servers.run(scripts.release, keys, args), patienceFor(claim.ttl));
+    const call = release(claim, Math.max(claim.ttl, GIVEN_BACK_FOR));
+    const answers = this.#servers.all.map((server) => server.send(call));
+    await firstQuorum(answers, patienceFor(claim.ttl));
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
@@ -114,9 +114,9 @@ export class RedlockDriver implements LockDriver {
     return outcomes;
   }
 
-  /** True when a quorum may have been this holder's. */
   release(lease: LeaseRef): Promise<boolean> {
-    return giveBack(this.#servers, lease, this.#candidacy.end(lease), this.#courtesy.released(lease.key));
+    this.#courtesy.released(lease.key);
+    return giveBack(this.#servers, lease, this.#candidacy.end(lease));
   }
 
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {

@@ -3,9 +3,6 @@ import type { RedisConnectionOptions } from '../redis/clients.js';
 import { RedisConnection } from '../redis/connection.js';
 import type { ScriptCall } from '../redis/script-call.js';
 
-/** Milliseconds. */
-const SOON = 1;
-
 export interface ServerListener {
   /** It became usable, or unusable. */
   changed(server: Server): void;
@@ -21,8 +18,6 @@ export class Server {
   /** Did not answer in time when it was asked last. */
   isLate = false;
   readonly #listener: ServerListener;
-  #soon: ScriptCall[] = [];
-  #isTimed = false;
   #identifying: Promise<void> | undefined;
   #identity: string | undefined;
   #failure: Error | undefined;
@@ -62,33 +57,10 @@ export class Server {
   }
 
   send(call: ScriptCall): Promise<unknown> {
-    if (this.#soon.length > 0) this.#sendAll();
     // Without a connection at all that one says why.
     if (this.#identity !== undefined || !(this.#failure ?? this.#identifying)) return this.connection.send(call);
     const why = `Redis at ${this.name} is not connected yet.`;
     return Promise.reject(this.#failure ?? new DriverUnavailableError(why, { sent: false }));
-  }
-
-  /** Sends a call whose answer nobody waits for: with what is sent next, in one write, or a moment later. */
-  sendSoon(call: ScriptCall): void {
-    this.#soon.push(call);
-    if (this.#isTimed) return;
-    this.#isTimed = true;
-    setTimeout(() => {
-      this.#isTimed = false;
-      this.#sendAll();
-    }, SOON).unref();
-  }
-
-  close(): void {
-    this.#sendAll();
-    this.connection.close();
-  }
-
-  #sendAll(): void {
-    const calls = this.#soon;
-    this.#soon = [];
-    for (const call of calls) this.send(call).catch(() => undefined);
   }
 
   #identify(): Promise<void> {

@@ -87,7 +87,7 @@ export class Servers {
   }
 
   close(): void {
-    for (const server of this.all) server.close();
+    for (const { connection } of this.all) connection.close();
   }
 
   #open(server: RedlockServer, index: number): Server {

@@ -3,7 +3,7 @@
 -- KEYS[3] exists while somebody waits for the lease
 -- KEYS[4], KEYS[5] exist while this holder, or this round of it, counts as given back
 -- ARGV[1] holder  ARGV[2] TTL in ms  ARGV[3] the lease with the proposed token; its tail is JSON of instance and metadata
--- ARGV[4] proposed token  ARGV[5] last token of its block  ARGV[6] 'queue' or 'try'  ARGV[7] channel of the namespace
+-- ARGV[4] proposed token  ARGV[5] last token of its block  ARGV[6] channel of the namespace, or '' to wait for nothing
 -- reply: 1 granted as proposed | token: granted with this one, and a block as large
 --        {token} is granted already | {remaining ms, lease} held by another | {} this holder was given back
 --- @include first
@@ -35,7 +35,7 @@ end
 if not lease or redis.call('EXISTS', KEYS[4], KEYS[5]) == 1 then
   return {}
 end
-if ARGV[6] == 'queue' and redis.call('SET', KEYS[3], '', 'PX', '60000', 'NX') then
-  redis.call('PUBLISH', ARGV[7], 'contended ' .. KEYS[1])
+if ARGV[6] ~= '' and redis.call('SET', KEYS[3], '', 'PX', '60000', 'NX') then
+  redis.call('PUBLISH', ARGV[6], 'contended ' .. KEYS[1])
 end
 return { redis.call('PTTL', KEYS[1]), lease }
