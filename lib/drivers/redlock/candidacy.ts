@@ -35,7 +35,7 @@ export class Candidacy {
     const candidate = this.#candidateOf(claim);
     for (let attempt = 1; ; attempt++) {
       const sentAt = performance.now();
-      const round = new Round(candidate, mode, ++this.#round);
+      const round = new Round(candidate, mode, ++this.#round, this.#servers.proposals.next());
       let result: Result;
       try {
         result = await this.#vote(candidate, round, sentAt);

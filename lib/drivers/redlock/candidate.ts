@@ -6,7 +6,7 @@ import { channelOf, givenBackKey, leaseKey, textOf, tokenKey, waitersKey } from 
 import { mayHaveBeenExecuted } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
-import { lastOf, TOKENS } from './tokens.js';
+import { lastOf } from './tokens.js';
 
 export const NOBODY: ReadonlySet<string> = new Set();
 
@@ -45,13 +45,13 @@ export class Round implements LaterVote {
   readonly #call: ScriptCall;
   readonly #proposed: TokenBlock;
 
-  constructor(candidate: Candidate, mode: AcquireMode, number: number) {
+  constructor(candidate: Candidate, mode: AcquireMode, number: number, proposed: TokenBlock) {
     const { claim } = candidate;
     const { key, holder, ttl } = claim;
     this.number = number;
     this.#candidate = candidate;
-    this.#proposed = { fencingToken: Date.now() * 1000, tokens: TOKENS };
-    const token = String(this.#proposed.fencingToken);
+    this.#proposed = proposed;
+    const token = String(proposed.fencingToken);
     const keys = [
       leaseKey(claim),
       tokenKey(claim),
@@ -60,7 +60,7 @@ export class Round implements LaterVote {
       givenBackKey(claim, number),
     ];
     const lease = textOf(claim, token, number);
-    const args = [holder, ttl, lease, token, lastOf(this.#proposed), mode === 'queue' ? channelOf(key) : ''];
+    const args = [holder, ttl, lease, token, lastOf(proposed), mode === 'queue' ? channelOf(key) : ''];
     this.#call = new ScriptCall(scripts.acquire, keys, args);
   }
 

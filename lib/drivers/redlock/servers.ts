@@ -3,6 +3,7 @@ import type { RedisClient, RedisConnectionOptions } from '../redis/clients.js';
 import { type Script, ScriptCall } from '../redis/script-call.js';
 import { firstQuorum, poll, quorumOf } from './quorum.js';
 import { Server } from './server.js';
+import { Proposals } from './tokens.js';
 
 /** A URL, ioredis options, or the user's ioredis client, which is duplicated, never used or closed. */
 export type RedlockServer = string | RedisClient | RedisConnectionOptions;
@@ -34,6 +35,7 @@ export class Servers {
   readonly size: number;
   readonly quorum: number;
   readonly all: readonly Server[];
+  readonly proposals = new Proposals();
   readonly #orders: readonly Order[];
   readonly #listener: ServersListener;
   #isUp = false;

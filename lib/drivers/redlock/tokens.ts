@@ -7,6 +7,24 @@ import type { Servers } from './servers.js';
 /** Fencing tokens that a grant reserves: fewer than microseconds in a round trip, so they stay behind the clock. */
 export const TOKENS = 64;
 
+/** Microseconds by which proposals may run ahead of the clock; servers allow for a second. */
+const AHEAD = 500_000;
+
+/**
+ * The tokens that one driver proposes: microseconds since 1970, and above all that it proposed before, so that servers can
+ * take them as they are. When there were so many that they ran ahead of the clock, servers find larger ones.
+ */
+export class Proposals {
+  #last = 0;
+
+  next(): TokenBlock {
+    const now = Date.now() * 1000;
+    const next = this.#last + TOKENS;
+    this.#last = next > now && next < now + AHEAD ? next : now;
+    return { fencingToken: this.#last, tokens: TOKENS };
+  }
+}
+
 export const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingToken + tokens - 1;
 
 /**
@@ -37,8 +55,8 @@ const smallest = (blocks: readonly TokenBlock[]): number => Math.min(...blocks.m
 /** A further block of tokens for a lease; null when it is gone. */
 export async function reserve(servers: Servers, lease: LeaseRef): Promise<TokenBlock | null> {
   const { quorum, size } = servers;
-  const proposed = Date.now() * 1000;
-  const args = [lease.holder, proposed, lastOf({ fencingToken: proposed, tokens: TOKENS })];
+  const proposed = servers.proposals.next();
+  const args = [lease.holder, proposed.fencingToken, lastOf(proposed)];
   const tokens = await poll({
     first: servers.run(scripts.reserve, [leaseKey(lease), tokenKey(lease)], args),
     patience: patienceFor(lease.ttl),
