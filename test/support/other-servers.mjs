@@ -1,0 +1,122 @@
+// Other servers than the machine's own, from Debian's mirror: fetched with the libraries they need into the cache below
+// node_modules, and started with those. Nothing is installed, and nobody has to be root. `npm run test:servers` tests with
+// all of them; run as a program (npm's pretest), this fetches what `npm test` takes a look at, where that is possible.
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gunzipSync } from 'node:zlib';
+
+const run = promisify(execFile);
+
+const MIRROR = process.env.DEBIAN_MIRROR ?? 'https://deb.debian.org/debian';
+const CACHE = fileURLToPath(new URL('../../node_modules/.cache/servers/', import.meta.url));
+
+/** Milliseconds for one download. */
+const PATIENCE = 60_000;
+
+/** What of a server's dependencies is needed to run it in the foreground. */
+const NEEDED = /^(lib|lua-|zlib)|-tools$/;
+
+/** By the name of their folder in the cache. The versions are those that each suite has today. */
+export const OTHER_SERVERS = [
+  { name: 'redis-8', suite: 'trixie', package: 'redis-server', binary: 'redis-server', isTriedByDefault: true },
+  { name: 'valkey-8', suite: 'trixie', package: 'valkey-server', binary: 'valkey-server', isTriedByDefault: true },
+  { name: 'redis-8-sid', suite: 'sid', package: 'redis-server', binary: 'redis-server' },
+  { name: 'valkey-9', suite: 'sid', package: 'valkey-server', binary: 'valkey-server' },
+  { name: 'redict-7', suite: 'sid', package: 'redict-server', binary: 'redict-server' },
+  { name: 'etcd-3.5', suite: 'trixie', package: 'etcd-server', binary: 'etcd' },
+  { name: 'redis-6.0', suite: 'bullseye', package: 'redis-server', binary: 'redis-server', isTooOld: true },
+];
+
+/** The program that starts a server of the cache; undefined where it was not fetched. */
+export function findOtherServer(name) {
+  const path = join(CACHE, name, 'start');
+  return existsSync(path) ? path : undefined;
+}
+
+/** Why nothing can be fetched on this machine. */
+export function whyNot() {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return 'only on Linux x64';
+  const folders = (process.env.PATH ?? '').split(':');
+  return folders.some((folder) => existsSync(join(folder, 'dpkg-deb'))) ? undefined : 'dpkg-deb is missing';
+}
+
+/** Resolves with the program that starts the server. */
+export async function fetchServer(server) {
+  const found = findOtherServer(server.name);
+  if (found) return found;
+  await mkdir(CACHE, { recursive: true });
+  const folder = await mkdtemp(join(CACHE, '.new-'));
+  try {
+    const index = await indexOf(server.suite);
+    for (const one of closureOf(server.package, index)) await extract(one, folder);
+    await writeFile(join(folder, 'start'), startScript(server.binary, folder), { mode: 0o755 });
+    await rename(folder, join(CACHE, server.name));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  return findOtherServer(server.name);
+}
+
+/** The server under the C library of its own suite: this machine's may be older. */
+function startScript(binary, folder) {
+  const libraries = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu'].filter((path) => existsSync(join(folder, path)));
+  const loader = libraries.find((path) => readdirSync(join(folder, path)).includes('ld-linux-x86-64.so.2'));
+  return (
+    '#!/bin/sh\nhere=${0%/*}\n' +
+    `exec "$here/${loader}/ld-linux-x86-64.so.2" ` +
+    `--library-path "${libraries.map((path) => `$here/${path}`).join(':')}" "$here/usr/bin/${binary}" "$@"\n`
+  );
+}
+
+const indices = new Map();
+
+/** The packages of a suite, by name. */
+function indexOf(suite) {
+  if (!indices.has(suite)) indices.set(suite, download(`dists/${suite}/main/binary-amd64/Packages.gz`).then(readIndex));
+  return indices.get(suite);
+}
+
+function readIndex(packed) {
+  const packages = new Map();
+  for (const text of gunzipSync(packed).toString().split('\n\n')) {
+    const field = (name) => new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1] ?? '';
+    const dependencies = [field('Pre-Depends'), field('Depends')].join(',').split(/[,|]/);
+    const names = dependencies.map((dependency) => /^\s*([^\s:(]+)/.exec(dependency)?.[1] ?? '');
+    packages.set(field('Package'), { path: field('Filename'), sha256: field('SHA256'), names });
+  }
+  return packages;
+}
+
+/** A package and all that it needs. */
+function closureOf(name, index) {
+  const names = new Set([name]);
+  for (const each of names) {
+    for (const other of index.get(each)?.names ?? []) if (NEEDED.test(other) && index.has(other)) names.add(other);
+  }
+  return [...names].map((each) => {
+    if (!index.has(each)) throw new Error(`no package ${each}`);
+    return index.get(each);
+  });
+}
+
+async function extract({ path, sha256 }, folder) {
+  const bytes = await download(path);
+  const found = createHash('sha256').update(bytes).digest('hex');
+  if (found !== sha256) throw new Error(`${path}: not what the index says`);
+  const file = join(folder, 'package.deb');
+  await writeFile(file, bytes);
+  await run('dpkg-deb', ['-x', file, folder]);
+  await rm(file);
+}
+
+async function download(path) {
+  const url = `${MIRROR}/${path}`;
+  const response = await fetch(url, { signal: AbortSignal.timeout(PATIENCE) });
+  if (!response.ok) throw new Error(`${url}: ${response.status}`);
+  return Buffer.from(await response.arrayBuffer());
+}
