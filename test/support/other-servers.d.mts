@@ -1,0 +1,19 @@
+export interface OtherServer {
+  /** Of its folder in the cache. */
+  readonly name: string;
+  /** Of Debian. */
+  readonly suite: string;
+  readonly package: string;
+  readonly binary: string;
+  readonly isInNpmTest?: boolean;
+}
+
+export const OTHER_SERVERS: readonly OtherServer[];
+
+/** The program that starts a server of the cache; undefined where it was not fetched. */
+export function findOtherServer(name: string): string | undefined;
+
+/** Resolves with the program that starts the server; rejects where it cannot be had. */
+export function fetchServer(server: OtherServer): Promise<string>;
+
+export function versionOf(program: string): Promise<string>;
