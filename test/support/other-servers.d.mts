@@ -4,7 +4,11 @@ export interface OtherServer {
   /** Of Debian. */
   readonly suite: string;
   readonly package: string;
-  readonly binary: string;
+  /** Default: named like the package. */
+  readonly binary?: string;
+  /** What of test-servers.mjs runs on it. */
+  readonly tests: string;
+  /** Whether `npm test` fetches it. */
   readonly isInNpmTest?: boolean;
 }
 

@@ -23,16 +23,16 @@ const NEEDED = /^(lib|lua-|zlib)|-tools$/;
 
 /**
  * By the name of their folder in the cache. Each suite has one version at a time, which grows. Redis 6.2 itself is in
- * none; what works on 6.0 needs nothing newer.
+ * none; what works on 6.0 needs nothing newer. `tests` is what of test-servers.mjs runs on it.
  */
 export const OTHER_SERVERS = [
-  { name: 'redis-8', suite: 'trixie', package: 'redis-server', binary: 'redis-server', isInNpmTest: true },
-  { name: 'valkey-8', suite: 'trixie', package: 'valkey-server', binary: 'valkey-server', isInNpmTest: true },
-  { name: 'redis-6.0', suite: 'bullseye', package: 'redis-server', binary: 'redis-server', isInNpmTest: true },
-  { name: 'redis-8-sid', suite: 'sid', package: 'redis-server', binary: 'redis-server' },
-  { name: 'valkey-9', suite: 'sid', package: 'valkey-server', binary: 'valkey-server' },
-  { name: 'redict-7', suite: 'sid', package: 'redict-server', binary: 'redict-server' },
-  { name: 'etcd-3.5', suite: 'trixie', package: 'etcd-server', binary: 'etcd' },
+  { name: 'redis-8', suite: 'trixie', package: 'redis-server', tests: 'redis', isInNpmTest: true },
+  { name: 'valkey-8', suite: 'trixie', package: 'valkey-server', tests: 'redis', isInNpmTest: true },
+  { name: 'redis-6.0', suite: 'bullseye', package: 'redis-server', tests: 'old', isInNpmTest: true },
+  { name: 'redis-8-sid', suite: 'sid', package: 'redis-server', tests: 'redis' },
+  { name: 'valkey-9', suite: 'sid', package: 'valkey-server', tests: 'redis' },
+  { name: 'redict-7', suite: 'sid', package: 'redict-server', tests: 'redis' },
+  { name: 'etcd-3.5', suite: 'trixie', package: 'etcd-server', binary: 'etcd', tests: 'etcd' },
 ];
 
 /** The program that starts a server of the cache; undefined where it was not fetched. */
@@ -51,7 +51,7 @@ export async function fetchServer(server) {
   try {
     const index = await indexOf(server.suite);
     for (const one of closureOf(server.package, index)) await extract(one, folder);
-    await writeFile(join(folder, 'start'), startScript(server.binary, folder), { mode: 0o755 });
+    await writeFile(join(folder, 'start'), startScript(server.binary ?? server.package, folder), { mode: 0o755 });
     await rename(folder, join(CACHE, server.name));
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -133,7 +133,7 @@ async function main() {
   try {
     for (const server of servers) {
       const program = await fetchServer(server);
-      console.log(`${server.binary} ${await versionOf(program)} (${server.name} of Debian ${server.suite})`);
+      console.log(`${server.package} ${await versionOf(program)} (Debian ${server.suite}, ${program})`);
     }
   } catch (error) {
     const reason = [error.message, error.cause?.message].filter(Boolean).join(': ');

@@ -1,11 +1,66 @@
-// `npm run test:servers`: what there is of tests for a driver and its server, on each of the other servers in turn, or on
-// those that are named: `npm run test:servers -- valkey-9`. Fails where one of them fails, or cannot be had.
+// `npm run test:servers`: the tests of a driver and its servers on each of the other servers in turn, or on those that are
+// named (`npm run test:servers -- valkey-9`). One line for each, and what failed. With IOREDIS=5, through ioredis 5.
 import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { fetchServer, OTHER_SERVERS, versionOf } from './other-servers.mjs';
 
-const REDIS = {
-  variable: 'REDIS_SERVER_BIN',
-  files: ['test/contract/', 'test/integration/red', 'test/faults/'],
-  // The files of contract and faults are about several backends.
-  tests: '^(?!.*(?:MemoryDriver|[Ee]tcd|on [1357] servers? of))',
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What runs on a server: a part of the names of the files, and how the names of the tests do not begin. */
+const TESTS = {
+  redis: {
+    variable: 'REDIS_SERVER_BIN',
+    files: [
+      'contract/drivers',
+      'contract/elections',
+      'integration/redis-',
+      'integration/redlock',
+      ...['sentinel', 'cluster', 'redlock', 'replica-acks'].map((name) => `faults/${name}`),
+    ],
+    without: ['MemoryDriver', 'EtcdDriver', 'on etcd'],
+  },
+  etcd: {
+    variable: 'ETCD_BIN',
+    files: ['contract/drivers', 'contract/elections', 'integration/etcd-', 'faults/etcd-'],
+    without: ['MemoryDriver', 'RedisDriver', 'RedlockDriver', 'with Sentinel', 'on a cluster', 'on a quorum'],
+  },
+  // It is refused, and most of what is said of servers in the other files is not true of it.
+  old: { files: ['contract/other-servers'], without: ['RedisDriver'] },
 };
+
+async function runTests(server, program) {
+  const { variable, files, without } = TESTS[server.tests];
+  const named = files.map((name) => `test/${name}`);
+  const child = spawn('npx', ['vitest', 'run', ...named, '-t', `^(?!${without.join('|')})`], {
+    cwd: ROOT,
+    env: { ...process.env, ...(variable && { [variable]: program }) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const output = await text(child.stdout);
+  // The last line is that of count-reporter.ts.
+  const [, passed, failed] = /(\d+) passed, (\d+) failed[^\n]*\s*$/.exec(output) ?? [];
+  return { output, passed: Number(passed ?? 0), failed: Number(failed ?? 1) };
+}
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !OTHER_SERVERS.some((server) => server.name === name));
+if (unknown.length > 0) throw new Error(`No such server: ${unknown.join(', ')}.`);
+
+for (const server of OTHER_SERVERS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+  const start = performance.now();
+  const say = (what) => console.log(`${server.name.padEnd(12)} ${what}`);
+  try {
+    const program = await fetchServer(server);
+    const { output, passed, failed } = await runTests(server, program);
+    if (failed > 0 || passed === 0) {
+      console.log(output);
+      process.exitCode = 1;
+    }
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
+    say(`${await versionOf(program)}: ${passed} passed, ${failed} failed, ${seconds} s`);
+  } catch (error) {
+    say(`cannot be had: ${[error.message, error.cause?.message].filter(Boolean).join(': ')}`);
+    process.exitCode = 1;
+  }
+}
