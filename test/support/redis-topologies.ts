@@ -95,6 +95,17 @@ export class SentinelSet {
     }, `${replicas} replicas follow`);
   }
 
+  /**
+   * Makes the replicas follow by way of their proxies again, for a second at least: a sentinel sends them to the master
+   * itself, sooner or later.
+   */
+  async followProxies(): Promise<void> {
+    for (const [index, { port }] of this.proxies.entries()) {
+      await ask(this.servers[index + 1]!.port, (client) => client.replicaof('127.0.0.1', port));
+    }
+    await this.attached(this.proxies.length);
+  }
+
   async #proxy(port: number): Promise<number> {
     const proxy = await TcpProxy.start(port);
     this.proxies.push(proxy);
