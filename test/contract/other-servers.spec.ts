@@ -4,64 +4,57 @@ import { driverContract } from 'nestjs-dist-lock/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findOtherServer } from '../support/other-servers.mjs';
 import { RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
 
-/** The other specs run on one server, whichever the machine has; `npm run test:servers` runs them on all of these. */
-function describeOn(name: string, specs: (binary: string) => void): void {
+/**
+ * For a few servers that are not this machine's own, where they were fetched. The other specs run on one server,
+ * whichever the machine has, and `npm run test:servers` runs them on all of these.
+ */
+function describeOn(name: string, specs: (servers: readonly RedisServer[]) => void, count = 1): void {
   const binary = findOtherServer(name);
   const reason = binary ? '' : ' (not fetched: see test/support/other-servers.mjs)';
-  describe.skipIf(!binary)(`on ${name}${reason}`, () => specs(binary ?? ''));
+  describe.skipIf(!binary)(`on ${name}${reason}`, () => {
+    const servers: RedisServer[] = [];
+    beforeAll(async () => {
+      for (let index = 0; index < count; index++) servers.push(await RedisServer.start({ binary: binary! }));
+    });
+    afterAll(async () => {
+      for (const server of servers) await server.stop();
+    });
+    specs(servers);
+  });
 }
 
-describe.each(['redis-8', 'valkey-8'])('RedisDriver', (name) => {
-  describeOn(name, (binary) => {
-    let server: RedisServer;
-    beforeAll(async () => {
-      server = await RedisServer.start({ binary });
-    });
-    afterAll(() => server.stop());
-    for (const { name: title, run } of driverContract({ create: () => new RedisDriver({ url: server.url }) })) {
-      it(title, run);
-    }
+const single = ([server]: readonly RedisServer[]): RedisDriver => new RedisDriver({ url: server!.url });
+const quorum = (servers: readonly RedisServer[]): RedlockDriver =>
+  new RedlockDriver({ servers: servers.map(({ url }) => url) });
+
+// Nobody has 6.2 ready to run. What works on 6.0 needs no command, option of a command or Lua that is newer.
+describe.each(['redis-8', 'valkey-8', 'redis-6.0-as-6.2'])('RedisDriver', (name) => {
+  describeOn(name, (servers) => {
+    for (const { name: title, run } of driverContract({ create: () => single(servers) })) it(title, run);
   });
 });
 
-// Nobody has 6.2 ready to run. What is older than that may be refused, and if it does not say how old it is, it works:
-// then no script, and no command beside them, needs anything that is newer than 6.0.
-describeOn('redis-6.0', (binary) => {
-  const servers: RedisServer[] = [];
-  const proxies: TcpProxy[] = [];
-  beforeAll(async () => {
-    for (let index = 0; index < 3; index++) {
-      const server = await RedisServer.start({ binary });
-      servers.push(server);
-      const proxy = await TcpProxy.start(server.port);
-      proxies.push(proxy);
-      proxy.rewriteReplies((reply) => reply.replace('redis_version:6.0.', 'redis_version:6.2.'));
-    }
-  });
-  afterAll(async () => {
-    for (const proxy of proxies) await proxy.close();
-    for (const server of servers) await server.stop();
-  });
+describe('RedlockDriver', () => {
+  const specs = (servers: readonly RedisServer[]): void => {
+    for (const { name, run } of driverContract({ create: () => quorum(servers) })) it(name, run);
+  };
+  describeOn('redis-6.0-as-6.2', specs, 3);
+});
 
-  it.each([
-    ['RedisDriver', () => new RedisDriver({ url: servers[0]!.url })],
-    ['RedlockDriver', () => new RedlockDriver({ servers: servers.map(({ url }) => url) })],
-  ])('%s refuses it', async (_, create) => {
-    const driver = create();
-    const listener = (): void => undefined;
-    const refusal = driver.connect(listener);
-    await expect(refusal).rejects.toThrow(/is version 6\.0\.\d+; RedisDriver needs Redis 6\.2 or later, or Valkey/);
-    await expect(refusal).rejects.toThrow(LockConfigError);
-    await driver.close(listener);
-  });
-
-  const urls = (): string[] => proxies.map(({ port }) => `redis://127.0.0.1:${port}`);
-  describe.each([
-    ['RedisDriver', () => new RedisDriver({ url: urls()[0]! })],
-    ['RedlockDriver', () => new RedlockDriver({ servers: urls() })],
-  ])('with its version hidden: %s', (_, create) => {
-    for (const { name, run } of driverContract({ create })) it(name, run);
-  });
+describe('a server before 6.2 is refused', () => {
+  const specs = (servers: readonly RedisServer[]): void => {
+    it.each([
+      ['RedisDriver', single],
+      ['RedlockDriver', quorum],
+    ])('by %s', async (_, create) => {
+      const driver = create(servers);
+      const listener = (): void => undefined;
+      const refusal = driver.connect(listener);
+      await expect(refusal).rejects.toThrow(/is version 6\.0\.\d+; RedisDriver needs Redis 6\.2 or later, or Valkey/);
+      await expect(refusal).rejects.toThrow(LockConfigError);
+      await driver.close(listener);
+    });
+  };
+  describeOn('redis-6.0', specs, 3);
 });

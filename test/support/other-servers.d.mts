@@ -6,6 +6,8 @@ export interface OtherServer {
   readonly package: string;
   /** Default: named like the package. */
   readonly binary?: string;
+  /** Text in the program, and what takes its place, of the same length. */
+  readonly says?: readonly [string, string];
   /** What of test-servers.mjs runs on it. */
   readonly tests: string;
   /** Whether `npm test` fetches it. */

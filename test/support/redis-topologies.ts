@@ -243,7 +243,7 @@ export class RedisCluster {
       const [from, to] = [Math.ceil((16384 * index) / 3), Math.ceil((16384 * (index + 1)) / 3) - 1];
       await ask(port, async (client) => {
         await client.cluster('SET-CONFIG-EPOCH', index + 1);
-        await client.call('CLUSTER', 'ADDSLOTSRANGE', from, to);
+        await client.cluster('ADDSLOTS', ...Array.from({ length: to - from + 1 }, (_, slot) => from + slot));
       });
     }
     for (const { port } of others) await ask(first.port, (client) => client.cluster('MEET', '127.0.0.1', port));
