@@ -12,6 +12,8 @@ export default defineConfig({
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   resolve: {
     alias: [
+      // IOREDIS=5: with the older of the two that are supported.
+      ...(process.env.IOREDIS === '5' ? [{ find: /^ioredis$/, replacement: 'ioredis5' }] : []),
       source('nestjs-dist-lock', 'lib/index.ts'),
       source('nestjs-dist-lock/redis', 'lib/drivers/redis/index.ts'),
       source('nestjs-dist-lock/etcd', 'lib/drivers/etcd/index.ts'),

@@ -61,9 +61,11 @@ async function killMaster(options: Partial<RedisDriverOptions>, trials: Trials):
   const keys = (kind: string): string[] => Array.from({ length: LOCKS / 2 }, (_, index) => `${kind}-${index}`);
   const held = await Promise.all(keys('held').map((key) => acquired(first, key)));
   await first.event('renewed');
-  for (const proxy of set.proxies) proxy.delayReplies(20);
-  const fresh = await Promise.all(keys('fresh').map((key) => acquired(first, key)));
   const master = await set.master();
+  await set.followProxies();
+  // Longer than it takes to kill it, and short enough for acknowledgements.
+  for (const proxy of set.proxies) proxy.delayReplies(200);
+  const fresh = await Promise.all(keys('fresh').map((key) => acquired(first, key)));
   await master.kill();
   // What was still under way to the replicas is lost with the machine.
   for (const proxy of set.proxies) proxy.refuse();

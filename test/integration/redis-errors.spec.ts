@@ -287,7 +287,7 @@ const FAILURES: Failure[] = [
     name: 'NOPERM, inside of a script',
     provoke: rules('-time'),
     meaning: 'configuration',
-    text: /user executing the script can't run this command.* — Give the Redis user the permissions/s,
+    text: /(user executing the script can't run this command|ACL failure in script).* — Give the Redis user the permissions/s,
   },
   {
     name: 'WRONGPASS',
@@ -447,11 +447,14 @@ describe('the error table', () => {
     expect(error.message).toMatch(/CROSSSLOT .* — Use the `cluster` option/s);
   });
 
-  it('a command that the server does not have', async () => {
-    const scene = await ownServer('--rename-command', 'EVALSHA', '');
+  it.each([
+    ['', 'EVALSHA'],
+    [', inside of a script', 'TIME'],
+  ])('a command that the server does not have%s', async (_, command) => {
+    const scene = await ownServer('--rename-command', command, '');
     const error = await failure(newEngine(scene));
     expect(error).toBeInstanceOf(LockConfigError);
-    expect(error.message).toMatch(/unknown command .* — Redis 6\.2 or later/s);
+    expect(error.message).toMatch(/unknown (\w+ )?command .* — Redis 6\.2 or later/is);
   });
 });
 
@@ -464,6 +467,17 @@ describe('replies that this server does not send', () => {
       '8C:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:../rec_layer_s3.c',
       'configuration',
     ],
+    [
+      "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: The user executing the script can't run this command or subcommand",
+      'configuration',
+    ],
+    [
+      "ERR ACL failure in script: User app has no permissions to run the 'time' command script: 1a2b, on @user_script:1.",
+      'configuration',
+    ],
+    ['ERR ACL failure in script: No permissions to access a key script: on @user_script:1.', 'configuration'],
+    ['ERR Unknown Redis command called from script script: 1a2b, on @user_script:1.', 'configuration'],
+    ['ERR Unknown command called from script script: on @user_script:1.', 'configuration'],
     ['something new', 'unknown'],
   ])('%s', (text, meaning) => {
     const error = classify(new Error(text), 'localhost:6379');

@@ -162,10 +162,10 @@ describe('a clock that was set between two connections', () => {
 describe('nobody gets a lock from', () => {
   it('a server before 6.2, until it was upgraded', async () => {
     const proxy = await proxied();
-    proxy.rewriteReplies((reply) => reply.replace(/redis_version:\d\.\d\.\d\d/, 'redis_version:6.0.16'));
+    proxy.rewriteReplies((reply) => reply.replace(/redis_version:\d\.\d\./, 'redis_version:6.0.'));
     const one = engine({ host: '127.0.0.1', port: proxy.port });
     await expect(one.manager.connect()).rejects.toThrow(LockConfigError);
-    await expect(one.manager.acquire(request())).rejects.toThrow(/is version 6\.0\.16; RedisDriver needs Redis 6\.2/);
+    await expect(one.manager.acquire(request())).rejects.toThrow(/is version 6\.0\.\d+; RedisDriver needs Redis 6\.2/);
     proxy.rewriteReplies(undefined);
     proxy.resetAll();
     await expect

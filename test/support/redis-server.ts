@@ -18,6 +18,8 @@ export interface RedisServerOptions {
   config?: string;
   /** The highest port that may be chosen. */
   highest?: number;
+  /** Default: the one that `findRedisServer` finds. */
+  binary?: string;
 }
 
 /**
@@ -36,6 +38,7 @@ export class RedisServer {
   readonly url: string;
   readonly #args: string[];
   readonly #env: NodeJS.ProcessEnv;
+  readonly #binary: string | undefined;
   readonly #guard;
   #process?: ChildProcess;
 
@@ -48,6 +51,7 @@ export class RedisServer {
       ? [options.config, '--sentinel', ...common]
       : ['--save', '', '--appendonly', 'no', ...common, '--loglevel', 'notice', ...(options.args ?? [])];
     this.#env = { ...process.env, ...options.env };
+    this.#binary = options.binary;
     this.#guard = spawn('sh', ['-c', GUARD, 'guard', temporary], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
@@ -108,7 +112,7 @@ export class RedisServer {
 
   /** Resolves when the server accepts connections. */
   #launch(): Promise<void> {
-    const binary = findRedisServer();
+    const binary = this.#binary ?? findRedisServer();
     if (!binary) throw new Error('redis-server not found: run node test/support/find-servers.mjs');
     const child = spawn(binary, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], env: this.#env });
     this.#process = child;

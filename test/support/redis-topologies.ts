@@ -95,6 +95,17 @@ export class SentinelSet {
     }, `${replicas} replicas follow`);
   }
 
+  /**
+   * Makes the replicas follow by way of their proxies again, for a second at least: a sentinel sends them to the master
+   * itself, sooner or later.
+   */
+  async followProxies(): Promise<void> {
+    for (const [index, { port }] of this.proxies.entries()) {
+      await ask(this.servers[index + 1]!.port, (client) => client.replicaof('127.0.0.1', port));
+    }
+    await this.attached(this.proxies.length);
+  }
+
   async #proxy(port: number): Promise<number> {
     const proxy = await TcpProxy.start(port);
     this.proxies.push(proxy);
@@ -232,7 +243,7 @@ export class RedisCluster {
       const [from, to] = [Math.ceil((16384 * index) / 3), Math.ceil((16384 * (index + 1)) / 3) - 1];
       await ask(port, async (client) => {
         await client.cluster('SET-CONFIG-EPOCH', index + 1);
-        await client.call('CLUSTER', 'ADDSLOTSRANGE', from, to);
+        await client.cluster('ADDSLOTS', ...Array.from({ length: to - from + 1 }, (_, slot) => from + slot));
       });
     }
     for (const { port } of others) await ask(first.port, (client) => client.cluster('MEET', '127.0.0.1', port));

@@ -1,6 +1,8 @@
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { classify } from './reply-errors.js';
 
+const TELLS_NOTHING = /isn't writeable|Connection is closed|None of startup nodes|max retries per request/;
+
 /** Why a server is not connected, as far as its client told. */
 export class LastError {
   readonly #server: string;
@@ -10,9 +12,9 @@ export class LastError {
     this.#server = server;
   }
 
-  /** What ioredis says of commands that it could not send tells nothing. */
+  /** What ioredis says of commands that it could not send, or whose answer did not come, tells nothing. */
   note(error: Error): void {
-    if (!/isn't writeable|Connection is closed|None of startup nodes/.test(error.message)) this.#error = error;
+    if (!TELLS_NOTHING.test(error.message)) this.#error = error;
   }
 
   forget(): void {

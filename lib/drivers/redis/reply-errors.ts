@@ -49,8 +49,8 @@ const rules: readonly Rule[] = [
   { pattern: /max retries per request/, meaning: 'unknown', repair: 'The connection broke before the answer came.' },
   { pattern: /timed out/i, meaning: 'unknown', repair: 'The server or the network is slow, or does not answer.' },
   {
-    // Inside of a script the refusal has no code.
-    pattern: /(?:^|[-\s])NOPERM\b|user executing the script can't/,
+    // Inside of a script the refusal has no code: the last is that of Redis 7.2 and of Valkey.
+    pattern: /(?:^|[-\s])NOPERM\b|user executing the script can't|ACL failure in script/,
     meaning: 'configuration',
     repair: 'Give the Redis user the permissions that the README lists under "Redis permissions".',
   },
@@ -61,7 +61,12 @@ const rules: readonly Rule[] = [
     repair: 'Something else uses this key: change `namespace`.',
   },
   { pattern: reply('CROSSSLOT'), meaning: 'configuration', repair: 'Use the `cluster` option of RedisDriver.' },
-  { pattern: /unknown command/i, meaning: 'configuration', repair: 'Redis 6.2 or later with scripting is needed.' },
+  {
+    // Of a script's command the name of the server stands in between.
+    pattern: /unknown (?:\w+ )?command/i,
+    meaning: 'configuration',
+    repair: 'Redis 6.2 or later with scripting is needed.',
+  },
   {
     pattern: /self.signed certificate|unable to (?:verify the first|get (?:local )?issuer) certificate/,
     meaning: 'configuration',
