@@ -14,12 +14,12 @@ export function keysOf({ key, holder }: LeaseRef): string[] {
 /** What the store keeps of a claim for people and for other instances. */
 export function tailOf({ instance, metadata }: Claim): string {
   if (metadata !== NO_METADATA) return JSON.stringify({ instance, metadata });
-  if (plainTail.instance !== instance) plainTail = { instance, text: JSON.stringify({ instance, metadata }) };
+  if (plainTail?.instance !== instance) plainTail = { instance, text: JSON.stringify({ instance, metadata }) };
   return plainTail.text;
 }
 
 /** Of the instance that asked last: almost always the only one, and without metadata. */
-let plainTail = { instance: '', text: '' };
+let plainTail: { readonly instance: string; readonly text: string } | undefined;
 
 export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
   return lease === undefined ? null : recordOf(remaining, lease, waiters);
