@@ -46,7 +46,7 @@ export class Deadlines<Item extends Timed<Item>> {
     this.#timerAt = Infinity;
     const now = this.#clock.now();
     for (const item of this.#waiting.items()) {
-      if (item.deadline > now) continue;
+      if (item.deadline > now || !this.#waiting.has(item)) continue;
       this.#waiting.remove(item);
       this.#expire(item);
     }

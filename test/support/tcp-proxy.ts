@@ -76,6 +76,11 @@ export class TcpProxy {
     for (const link of this.#links) link.held ??= [];
   }
 
+  /** Whether it keeps something back. */
+  get holds(): boolean {
+    return [...this.#links].some(({ held = [] }) => held.length > 0);
+  }
+
   /** Resolves when the server has begun to answer, or has closed, every connection that got late requests. */
   async releaseRequests(): Promise<void> {
     await Promise.all(

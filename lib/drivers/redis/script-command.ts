@@ -51,7 +51,12 @@ export class AnswerTimeout {
   send(client: Redis, call: ScriptCall): Promise<unknown> {
     const now = this.#clock.now();
     const command = new ScriptCommand(call, this.#unanswered, now + this.#limit);
-    this.#unanswered.add(command, now);
-    return client.sendCommand(command) as Promise<unknown>;
+    try {
+      const answer = client.sendCommand(command) as Promise<unknown>;
+      this.#unanswered.add(command, now);
+      return answer;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 }

@@ -1,18 +1,18 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
 import { count, type Result } from './ballot.js';
-import { Candidate, NOBODY, Round } from './candidate.js';
-import { GIVEN_BACK_FOR, release, type Votes } from './give-back.js';
+import { ScriptCall } from '../redis/script-call.js';
+import { Candidate, NOBODY, Renewal, Round } from './candidate.js';
+import { release, type Votes } from './give-back.js';
 import { LaterVotes } from './later-votes.js';
-import { textOf } from './lease-text.js';
+import { givenBackKey, leaseKey, textOf, tokenKey, waitersKey } from './lease-text.js';
 import { HEDGE, patienceFor, poll } from './quorum.js';
-import type { Server } from './server.js';
+import { scripts } from './scripts/scripts.generated.js';
 import type { Servers } from './servers.js';
 import { agreed, lastOf, raise } from './tokens.js';
 
 /** How often one who is ahead in a split vote asks again for the votes that the others give back. */
 const ROUNDS = 8;
-const NONE: readonly Server[] = [];
 /** What a split vote is worth waiting for, in milliseconds, before it is asked again: so much at first, then twice. */
 const SPLIT = 10;
 
@@ -67,25 +67,37 @@ export class Candidacy {
 
   /** Where a lease may be; from now on no more servers are asked for it. */
   end(lease: LeaseRef): Votes {
-    const { won, strays = 0 } = this.#candidates.get(lease) ?? {};
-    // Not all that is sent on one connection is executed in this order: a server may have to be sent a script first.
-    const late = strays | (won?.unanswered ?? 0);
-    const stray = late === 0 ? NONE : this.#servers.all.filter(({ bit }) => late & bit);
-    if (won && this.#later.drop(won)) return { open: won.asked, unasked: won.unasked, strays: stray };
-    return { open: this.#servers.all, unasked: NONE, strays: stray };
+    const { all } = this.#servers;
+    const candidate = this.#candidates.get(lease);
+    if (!candidate) {
+      this.#later.dropHolder(lease.holder);
+      return { open: all, unasked: [], late: 0 };
+    }
+    const { won, late } = candidate;
+    if (won && this.#later.drop(won)) return { open: won.asked, unasked: won.unasked, late };
+    return { open: all, unasked: [], late };
+  }
+
+  /** Asks all servers to re-arm the TTL of leases; those that are free give them their vote, where we know the grant. */
+  renew(leases: readonly LeaseRef[]): Promise<number[]>[] {
+    const candidates: Candidate[] = [];
+    const grants = leases.map((lease) => {
+      const candidate = this.#candidates.get(lease);
+      if (!candidate?.won) return ['', 0] as const;
+      this.#later.drop(candidate.won);
+      candidates.push(candidate);
+      return [textOf(candidate.claim, String(candidate.token), candidate.won.number), candidate.lastToken] as const;
+    });
+    const keys = leases.flatMap((lease) => [leaseKey(lease), waitersKey(lease), tokenKey(lease), givenBackKey(lease)]);
+    const args = leases.flatMap((lease, index) => [lease.holder, lease.ttl, ...grants[index]!]);
+    const renewal = new Renewal(candidates, new ScriptCall(scripts.renew, keys, args));
+    return this.#servers.all.map((server) => renewal.ask(server));
   }
 
   /** So much was reserved for a lease since. */
   reserved(lease: LeaseRef, block: TokenBlock): void {
     const candidate = this.#candidates.get(lease);
     if (candidate) candidate.lastToken = lastOf(block);
-  }
-
-  /** What a server needs to know of a lease to give it its vote, where we know it. */
-  grantOf(lease: LeaseRef): readonly [lease: string, last: number] {
-    const candidate = this.#candidates.get(lease);
-    if (!candidate?.won) return ['', 0];
-    return [textOf(candidate.claim, String(candidate.token), candidate.won.number), candidate.lastToken];
   }
 
   #candidateOf(claim: Claim): Candidate {
@@ -141,12 +153,11 @@ export class Candidacy {
 
   /** Gives back what this round got, or may get yet, without waiting for it: a later request comes after it anyway. */
   #withdraw(candidate: Candidate, round: Round): void {
-    const { claim, open, strays } = candidate;
+    const { claim, open, late } = candidate;
     this.#later.drop(round);
     for (const server of this.#servers.all) {
       if (!(open & server.bit)) continue;
-      const remember = (strays | round.unanswered) & server.bit ? GIVEN_BACK_FOR : 0;
-      server.send(release(claim, remember, round.number)).catch(() => undefined);
+      server.send(release(claim, (late & server.bit) !== 0, round.number)).catch(() => undefined);
     }
   }
 }

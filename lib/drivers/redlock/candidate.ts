@@ -1,7 +1,7 @@
 import type { AcquireMode, Claim, TokenBlock } from '../../core/lock-driver.js';
+import type { Linked } from '../../core/linked-list.js';
 import { ScriptCall } from '../redis/script-call.js';
 import { type Reply, toVote, type Vote } from './ballot.js';
-import type { LaterVote } from './later-votes.js';
 import { channelOf, givenBackKey, leaseKey, textOf, tokenKey, waitersKey } from './lease-text.js';
 import { mayHaveBeenExecuted } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
@@ -10,13 +10,16 @@ import { lastOf } from './tokens.js';
 
 export const NOBODY: ReadonlySet<string> = new Set();
 
-/** What is known of a claim from its requests so far. Sets of servers are the bits of a number. */
+/** Something that was sent to servers. Sets of servers are the bits of a number. */
+interface Request {
+  readonly unanswered: number;
+}
+
+/** What is known of a claim from its requests so far. */
 export class Candidate {
   readonly claim: Claim;
   /** Servers that may have given it their vote. */
   open = 0;
-  /** Servers on which an earlier request may yet be executed. */
-  strays = 0;
   /** Rivals in a split vote that were let pass. */
   letPass = NOBODY;
   splits = 0;
@@ -25,23 +28,48 @@ export class Candidate {
   /** The token it was granted with, and the largest that was reserved for it since. */
   token = 0;
   lastToken = 0;
+  #latest: Request | undefined;
+  #strays = 0;
 
   constructor(claim: Claim) {
     this.claim = claim;
   }
+
+  /**
+   * Servers on which a request may yet be executed, also after what is sent to them now: a server may have to be sent a
+   * script first, or read an old connection last.
+   */
+  get late(): number {
+    return this.#strays | (this.#latest?.unanswered ?? 0);
+  }
+
+  begin(request: Request): void {
+    this.#strays = this.late;
+    this.#latest = request;
+  }
+
+  /** A request failed at a server, and may have been executed there, or be executed yet. */
+  failed(bit: number): void {
+    this.#strays |= bit;
+  }
+
+  /** A server has given it no vote, as far as the latest request tells. */
+  close(bit: number): void {
+    if (!(this.#strays & bit)) this.open &= ~bit;
+  }
 }
 
 /** One request of a candidate for the votes of the servers. */
-export class Round implements LaterVote {
-  before: LaterVote | undefined;
-  after: LaterVote | undefined;
+export class Round implements Linked<Round> {
+  before: Round | undefined;
+  after: Round | undefined;
   /** Those that sufficed, and those that were not needed. */
   asked: readonly Server[] = [];
   unasked: readonly Server[] = [];
   readonly number: number;
   /** Servers that have not answered. */
   unanswered = 0;
-  readonly #candidate: Candidate;
+  readonly candidate: Candidate;
   readonly #call: ScriptCall;
   readonly #proposed: TokenBlock;
 
@@ -49,16 +77,11 @@ export class Round implements LaterVote {
     const { claim } = candidate;
     const { key, holder, ttl } = claim;
     this.number = number;
-    this.#candidate = candidate;
+    this.candidate = candidate;
+    candidate.begin(this);
     this.#proposed = proposed;
     const token = String(proposed.fencingToken);
-    const keys = [
-      leaseKey(claim),
-      tokenKey(claim),
-      waitersKey(claim),
-      givenBackKey(claim),
-      givenBackKey(claim, number),
-    ];
+    const keys = [leaseKey(claim), tokenKey(claim), waitersKey(claim), givenBackKey(claim)];
     const lease = textOf(claim, token, number);
     const args = [holder, ttl, lease, token, lastOf(proposed), mode === 'queue' ? channelOf(key) : ''];
     this.#call = new ScriptCall(scripts.acquire, keys, args);
@@ -67,7 +90,7 @@ export class Round implements LaterVote {
   // Not an async function: each promise costs, and there are many.
   ask(server: Server): Promise<Vote> {
     const { bit } = server;
-    const candidate = this.#candidate;
+    const { candidate } = this;
     candidate.open |= bit;
     this.unanswered |= bit;
     return server.send(this.#call).then(
@@ -75,13 +98,43 @@ export class Round implements LaterVote {
         this.unanswered &= ~bit;
         server.isLate = false;
         const vote = toVote(reply as Reply, this.#proposed);
-        if ('record' in vote) candidate.open &= ~bit;
+        if ('record' in vote) candidate.close(bit);
+        else candidate.open |= bit;
         return vote;
       },
       (error: unknown) => {
         this.unanswered &= ~bit;
-        if (mayHaveBeenExecuted(error)) candidate.strays |= bit;
-        else candidate.open &= ~bit;
+        if (mayHaveBeenExecuted(error)) candidate.failed(bit);
+        else candidate.close(bit);
+        throw error;
+      },
+    );
+  }
+}
+
+/** One renewal of many leases. A server that is free gives them its vote. */
+export class Renewal {
+  unanswered = 0;
+  readonly #candidates: readonly Candidate[];
+  readonly #call: ScriptCall;
+
+  constructor(candidates: readonly Candidate[], call: ScriptCall) {
+    this.#candidates = candidates;
+    this.#call = call;
+    for (const candidate of candidates) candidate.begin(this);
+  }
+
+  ask(server: Server): Promise<number[]> {
+    const { bit } = server;
+    this.unanswered |= bit;
+    return server.send(this.#call).then(
+      (reply) => {
+        this.unanswered &= ~bit;
+        return reply as number[];
+      },
+      (error: unknown) => {
+        this.unanswered &= ~bit;
+        if (mayHaveBeenExecuted(error)) for (const candidate of this.#candidates) candidate.failed(bit);
         throw error;
       },
     );

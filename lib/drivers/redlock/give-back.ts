@@ -6,8 +6,8 @@ import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
 import type { Servers } from './servers.js';
 
-/** A holder that was given back is remembered for its TTL, and at least this long, in milliseconds. */
-export const GIVEN_BACK_FOR = 60_000;
+/** So long a holder that was given back is remembered at least, in milliseconds, and for its TTL. */
+const REMEMBERED = 60_000;
 
 /** Where a lease may be. */
 export interface Votes {
@@ -15,8 +15,8 @@ export interface Votes {
   readonly open: readonly Server[];
   /** Servers that were not asked for it, and will not be. */
   readonly unasked: readonly Server[];
-  /** Servers on which a request for it may yet be executed. */
-  readonly strays: readonly Server[];
+  /** The bits of the servers on which a request for it may yet be executed. */
+  readonly late: number;
 }
 
 /**
@@ -27,24 +27,25 @@ export interface Votes {
  * @throws DriverUnavailableError when too few answered
  */
 export async function giveBack(servers: Servers, lease: LeaseRef, votes: Votes): Promise<boolean> {
-  const { open, unasked, strays } = votes;
-  const call = release(lease, 0);
-  const answers = open.map((server) =>
-    server.send(strays.includes(server) ? release(lease, Math.max(lease.ttl, GIVEN_BACK_FOR)) : call),
-  );
+  const { open, unasked, late } = votes;
+  const call = release(lease, false);
+  const answers = open.map((server) => server.send(late & server.bit ? release(lease, true) : call));
   const free = unasked.filter(({ isAside }) => !isAside).length;
   return (await firstQuorum(answers, patienceFor(lease.ttl), servers.quorum - free)).includes(1);
 }
 
 /**
- * The end of a holder, or of one round of it.
+ * The end of a holder, or of its rounds up to one.
  *
- * @param remember milliseconds for which it counts as given back, so that a request that comes late gets nothing
+ * @param isRemembered so that a request which comes late gets nothing
  */
-export function release(lease: LeaseRef, remember: number, round: number | '' = ''): ScriptCall {
+export function release(lease: LeaseRef, isRemembered: boolean, round: number | '' = ''): ScriptCall {
   const keys = [leaseKey(lease), waitersKey(lease)];
   const args: (string | number)[] = [lease.holder, channelOf(lease.key)];
-  if (round !== '' || remember > 0) args.push(round, remember);
-  if (remember > 0) keys.push(givenBackKey(lease, round));
+  if (round !== '' || isRemembered) args.push(round);
+  if (isRemembered) {
+    keys.push(givenBackKey(lease));
+    args.push(Math.max(lease.ttl, REMEMBERED));
+  }
   return new ScriptCall(scripts.release, keys, args);
 }

@@ -1,39 +1,39 @@
-import { type Linked, LinkedList } from '../../core/linked-list.js';
-import type { Server } from './server.js';
+import { detached } from '../../core/call-chain.js';
+import { LinkedList } from '../../core/linked-list.js';
+import type { Round } from './candidate.js';
 
 /** Milliseconds: most locks are held for longer, and those that are not cost the other servers nothing. */
 const LATER = 5;
 
-/** Servers that were not needed for a grant. */
-export interface LaterVote extends Linked<LaterVote> {
-  readonly unasked: readonly Server[];
-  ask(server: Server): Promise<unknown>;
-}
-
-/** They are asked for their vote a moment later, many in one go. */
+/** Servers that were not needed for a grant: they are asked for their vote a moment later, many in one go. */
 export class LaterVotes {
-  readonly #unasked = new LinkedList<LaterVote>();
+  readonly #rounds = new LinkedList<Round>();
   #isTimed = false;
 
-  add(vote: LaterVote): void {
-    this.#unasked.append(vote);
+  add(round: Round): void {
+    this.#rounds.append(round);
     if (this.#isTimed) return;
     this.#isTimed = true;
-    setTimeout(() => this.#askAll(), LATER).unref();
+    detached(() => setTimeout(() => this.#askAll(), LATER).unref());
   }
 
   /** They will not be asked. False when they were. */
-  drop(vote: LaterVote): boolean {
-    const isUnasked = this.#unasked.has(vote);
-    this.#unasked.remove(vote);
+  drop(round: Round): boolean {
+    const isUnasked = this.#rounds.has(round);
+    this.#rounds.remove(round);
     return isUnasked;
+  }
+
+  /** The same for a lease of which no more is known than its holder. */
+  dropHolder(holder: string): void {
+    for (const round of this.#rounds.items()) if (round.candidate.claim.holder === holder) this.#rounds.remove(round);
   }
 
   #askAll(): void {
     this.#isTimed = false;
-    for (const vote of this.#unasked.items()) {
-      this.#unasked.remove(vote);
-      for (const server of vote.unasked) vote.ask(server).catch(() => undefined);
+    for (const round of this.#rounds.items()) {
+      this.#rounds.remove(round);
+      for (const server of round.unasked) round.ask(server).catch(() => undefined);
     }
   }
 }

@@ -7,9 +7,8 @@ export const leaseKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}`;
 export const tokenKey = ({ key }: LeaseRef): string => `{${key}}:t`;
 export const waitersKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}:w`;
 
-/** Exists while a holder, or one round of it, counts as given back. */
-export const givenBackKey = ({ key, holder }: LeaseRef, round: number | '' = ''): string =>
-  round === '' ? `{${key}}:x:${holder}` : `{${key}}:x:${holder}:${round}`;
+/** Which rounds of a holder count as given back. */
+export const givenBackKey = ({ key, holder }: LeaseRef): string => `{${key}}:x:${holder}`;
 
 /** Where releases in a namespace are told, as far as somebody waits. Beside the inboxes, for the same permission. */
 export function channelOf(key: string): string {

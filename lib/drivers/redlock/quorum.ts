@@ -87,7 +87,7 @@ class Poll<T, V> implements Tally<T>, Expiring {
     if (rest && !this.#isHedged) {
       this.#isHedged = true;
       this.#expireIn(patience);
-      if (this.#unasked > 0) this.#askRest();
+      if (this.#unasked > 0) this.#attempt(() => this.#askRest());
       return;
     }
     while (this.#answered < this.#asked) {
@@ -123,7 +123,7 @@ class Poll<T, V> implements Tally<T>, Expiring {
   }
 
   #conclude(): void {
-    try {
+    this.#attempt(() => {
       const verdict = this.#question.decide(this);
       if (verdict !== undefined) {
         this.#close();
@@ -131,6 +131,12 @@ class Poll<T, V> implements Tally<T>, Expiring {
       } else if (this.#unasked > 0 && (this.#answered === this.#asked || this.failures.length > 0)) {
         this.#askRest();
       }
+    });
+  }
+
+  #attempt(step: () => void): void {
+    try {
+      step();
     } catch (error) {
       this.#close();
       this.#reject(error);
@@ -154,20 +160,20 @@ export function firstQuorum<T>(
     patience,
     decide(tally) {
       if (tally.answers.length >= enough) return tally.answers;
-      if (tally.answers.length + tally.pending < enough) throw tooFew(tally);
+      if (tally.answers.length + tally.pending < enough) throw tooFew(tally, enough);
       return undefined;
     },
   });
 }
 
 /** Why a question has no answer: a mistake in the configuration only where it is the only reason. */
-export function tooFew({ answers, failures, pending }: Tally<unknown>): Error {
+export function tooFew({ answers, failures, pending }: Tally<unknown>, needed?: number): Error {
   const [first] = failures;
   if (first instanceof LockConfigError && failures.every((failure) => failure instanceof LockConfigError)) return first;
   const size = answers.length + failures.length + pending;
   const reasons = new Set(failures.map((failure) => (failure instanceof Error ? failure.message : String(failure))));
   return new DriverUnavailableError(
-    `Redlock: ${failures.length} of ${size} servers did not answer, ${quorumOf(size)} are needed: ${[...reasons].join('; ')}`,
+    `Redlock: ${failures.length} of ${size} servers did not answer, ${needed ?? quorumOf(size)} must: ${[...reasons].join('; ')}`,
     { cause: first, sent: failures.some(mayHaveBeenExecuted) || answers.length > 0 },
   );
 }

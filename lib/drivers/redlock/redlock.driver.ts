@@ -16,9 +16,9 @@ import { mostNamed } from './ballot.js';
 import { Candidacy, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
-import { GIVEN_BACK_FOR, giveBack, release } from './give-back.js';
+import { giveBack, release } from './give-back.js';
 import { recordOf } from '../redis/lease-format.js';
-import { channelOf, givenBackKey, leaseKey, tokenKey, waitersKey } from './lease-text.js';
+import { channelOf, leaseKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockRegistry } from './redlock-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
@@ -88,17 +88,15 @@ export class RedlockDriver implements LockDriver {
 
   async cancel(claim: Claim): Promise<void> {
     this.#candidacy.end(claim);
-    const call = release(claim, Math.max(claim.ttl, GIVEN_BACK_FOR));
+    const call = release(claim, true);
     const answers = this.#servers.all.map((server) => server.send(call));
     await firstQuorum(answers, patienceFor(claim.ttl));
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     if (leases.length === 0) return [];
-    const keys = leases.flatMap((lease) => [leaseKey(lease), waitersKey(lease), tokenKey(lease), givenBackKey(lease)]);
-    const args = leases.flatMap((lease) => [lease.holder, lease.ttl, ...this.#candidacy.grantOf(lease)]);
     const patience = patienceFor(Math.min(...leases.map(({ ttl }) => ttl)));
-    const replies = this.#servers.run(scripts.renew, keys, args) as Promise<number[]>[];
+    const replies = this.#candidacy.renew(leases);
     const outcomes = await poll({
       first: replies,
       patience,

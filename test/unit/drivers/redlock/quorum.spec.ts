@@ -31,7 +31,7 @@ describe('poll()', () => {
     );
     expect(error).toBeInstanceOf(DriverUnavailableError);
     expect(error).toMatchObject({ sent: true });
-    expect(String(error)).toContain('2 of 3 servers did not answer, 2 are needed: down; no answer within 20 ms');
+    expect(String(error)).toContain('2 of 3 servers did not answer, 2 must: down; no answer within 20 ms');
   });
 
   it('says that nothing was sent where that is so, and names a configuration that is the only reason', async () => {
