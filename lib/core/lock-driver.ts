@@ -54,7 +54,11 @@ export interface DriverCapabilities {
   readonly push: boolean;
   /** The smallest TTL it accepts, in milliseconds. */
   readonly minTtl: number;
+  /** The largest TTL for which it keeps what it promises, in milliseconds; a larger one is refused before it is asked. Default: none. */
+  readonly maxTtl?: number | undefined;
 }
+
+export type TtlRange = Pick<DriverCapabilities, 'minTtl' | 'maxTtl'>;
 
 export type AcquireMode = 'try' | 'queue';
 
