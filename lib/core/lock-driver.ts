@@ -54,7 +54,7 @@ export interface DriverCapabilities {
   readonly push: boolean;
   /** The smallest TTL it accepts, in milliseconds. */
   readonly minTtl: number;
-  /** The largest TTL for which it keeps what it promises, in milliseconds; a larger one is refused before it is asked. Default: none. */
+  /** The largest TTL for which it keeps its promises, in milliseconds; it is not asked for larger ones. Default: no limit. */
   readonly maxTtl?: number | undefined;
 }
 

@@ -31,8 +31,8 @@ interface Reign {
  * slot of its key is, and may move.
  *
  * Not covered: a master that goes on granting after another one took over (`min-replicas-to-write` ends that); slots that
- * leave a master in its quarantine, or a dead one, for another master, whose reign is old; and a step of a server's clock,
- * by which the dates are, that ends a quarantine early. Servers whose replication id changes without need cost one more.
+ * leave a master in its quarantine, or a dead one, for another master, whose reign is old. The dates are by the servers'
+ * clocks, and one that steps forward ends a quarantine early. A replication id that changes without need costs one more.
  */
 export class FailoverQuarantine {
   /** Milliseconds. */
@@ -64,7 +64,7 @@ export class FailoverQuarantine {
     return rules.inReign !== undefined;
   }
 
-  /** @throws DriverUnavailableError while the server at the other end, which is named, may not grant leases, or keeps changing */
+  /** @throws DriverUnavailableError while the server at the other end, which is named, may not grant leases */
   async grant(call: ScriptCall, sender: ScriptSender, server: string, asking = false): Promise<unknown> {
     const { client } = sender;
     const { keys, args, rules } = call;
