@@ -1,5 +1,6 @@
 import type { AcquireRequest } from './lock-manager.js';
-import { type Duration, LONGEST_DURATION } from './duration.js';
+import type { Duration } from './duration.js';
+import type { TtlRange } from './lock-driver.js';
 import { OptionsCheck } from './options-check.js';
 
 export interface TryOptions {
@@ -33,16 +34,17 @@ export type CheckedOptions = Pick<AcquireRequest, 'metadata' | 'signal' | 'reent
 
 const KNOWN = ['ttl', 'metadata', 'reentrant', 'wait', 'signal', 'attempts', 'retryDelay'] as const;
 const RETRY_DELAY = 200;
+const ANY_TTL: TtlRange = { minTtl: 0 };
 
 /** @throws LockConfigError that names every wrong option and its repair */
-export function checkAcquireOptions(options: AcquireOptions, where: string, minTtl = 0): CheckedOptions {
+export function checkAcquireOptions(options: AcquireOptions, where: string, range: TtlRange = ANY_TTL): CheckedOptions {
   const check = new OptionsCheck(where);
   const { ttl, metadata, reentrant, signal, ...rest } = check.object(options, '', KNOWN);
   check.stringRecord(metadata, 'metadata');
   check.ofType(reentrant, 'reentrant', 'boolean');
   if (signal !== undefined && !(signal instanceof AbortSignal)) check.problem('signal: expected an AbortSignal.');
   const checked = {
-    ttl: ttl === undefined ? undefined : check.duration(ttl, 'ttl', LONGEST_DURATION, minTtl),
+    ttl: ttl === undefined ? undefined : check.ttl(ttl, 'ttl', range.minTtl, range),
     metadata,
     reentrant,
     signal,

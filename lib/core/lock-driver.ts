@@ -54,7 +54,11 @@ export interface DriverCapabilities {
   readonly push: boolean;
   /** The smallest TTL it accepts, in milliseconds. */
   readonly minTtl: number;
+  /** The largest TTL for which it keeps its promises, in milliseconds; it is not asked for larger ones. Default: no limit. */
+  readonly maxTtl?: number | undefined;
 }
+
+export type TtlRange = Pick<DriverCapabilities, 'minTtl' | 'maxTtl'>;
 
 export type AcquireMode = 'try' | 'queue';
 

@@ -1,5 +1,6 @@
 import { type Duration, toMilliseconds } from './duration.js';
 import { LockConfigError } from './errors.js';
+import type { TtlRange } from './lock-driver.js';
 
 /** Checks the options of one call or registration and reports all that is wrong in one error. */
 export class OptionsCheck {
@@ -30,16 +31,27 @@ export class OptionsCheck {
   }
 
   /** Milliseconds, or `fallback` where the option is absent or wrong. */
-  duration(value: Duration | undefined, path: string, fallback: number, minimum = 0): number {
+  duration(value: Duration | undefined, path: string, fallback: number): number {
     if (value === undefined) return fallback;
     try {
-      const milliseconds = toMilliseconds(value, path);
-      if (milliseconds < minimum) this.problem(`${path}: ${milliseconds} ms is under the minimum of ${minimum} ms.`);
-      return milliseconds;
+      return toMilliseconds(value, path);
     } catch (error) {
       this.problem((error as Error).message);
       return fallback;
     }
+  }
+
+  /** As `duration`; what the driver does not accept is wrong also where it is the fallback. */
+  ttl(value: Duration | undefined, path: string, fallback: number, { minTtl, maxTtl = Infinity }: TtlRange): number {
+    const ttl = this.duration(value, path, fallback);
+    if (ttl < minTtl) this.problem(`${path}: ${ttl} ms is under the minimum of ${minTtl} ms.`);
+    if (ttl > maxTtl) {
+      this.problem(
+        `${path}: ${ttl} ms is over the maximum of ${maxTtl} ms, which the driver sets. Set a shorter one, or raise ` +
+          'the maximum (of RedisDriver: failoverQuarantine).',
+      );
+    }
+    return ttl;
   }
 
   ofType(value: unknown, path: string, type: 'boolean' | 'string' | 'function'): void {

@@ -1,4 +1,5 @@
 import type { Duration } from '../core/duration.js';
+import type { TtlRange } from '../core/lock-driver.js';
 import type { OptionsCheck } from '../core/options-check.js';
 import { electionName, membersScope, NAMESPACE } from '../core/store-key.js';
 import { driftMargin } from '../core/tenure.js';
@@ -31,7 +32,7 @@ export interface ElectionOptions {
 /** What the elections of a registration have in common. Durations are milliseconds. */
 export interface ElectionDefaults {
   readonly namespace: string;
-  readonly minTtl: number;
+  readonly ttlRange: TtlRange;
   readonly grace: number;
 }
 
@@ -59,7 +60,7 @@ export function resolveElection(
   check: OptionsCheck,
   given: ElectionOptions,
   path: string,
-  { namespace: common, minTtl, grace }: ElectionDefaults,
+  { namespace: common, ttlRange, grace }: ElectionDefaults,
 ): ElectionSettings {
   const at = (option: string): string => (path ? `${path}.${option}` : option);
   const options = check.object(given, path, [
@@ -82,7 +83,7 @@ export function resolveElection(
   const { priority = 0 } = options;
   if (!Number.isSafeInteger(priority)) check.problem(`${at('priority')}: expected an integer.`);
 
-  const leaseDuration = check.duration(options.leaseDuration, at('leaseDuration'), 15 * SECOND, minTtl);
+  const leaseDuration = check.ttl(options.leaseDuration, at('leaseDuration'), 15 * SECOND, ttlRange);
   const deadline = Math.floor((leaseDuration * 2) / 3);
   const renewDeadline = check.duration(options.renewDeadline, at('renewDeadline'), deadline);
   const retryPeriod = check.duration(options.retryPeriod, at('retryPeriod'), Math.floor(renewDeadline / 5));

@@ -6,6 +6,7 @@ import {
   type TryOptions,
 } from '../core/acquire-options.js';
 import type { LockEvent } from '../core/events.js';
+import type { TtlRange } from '../core/lock-driver.js';
 import type { AcquireRequest, LockManager } from '../core/lock-manager.js';
 import type { Lock } from '../core/lock.js';
 import { promiseTry } from '../core/promise-try.js';
@@ -31,7 +32,8 @@ export interface LockSettings {
   readonly ttl: number;
   /** Milliseconds; Infinity for ever. */
   readonly wait: number;
-  readonly minTtl: number;
+  /** What the driver accepts. */
+  readonly ttlRange: TtlRange;
 }
 
 const DEFAULTS: AcquireOptions = Object.freeze({});
@@ -100,7 +102,7 @@ export class LockService {
   }
 
   #check(key: string, options: AcquireOptions): CheckedOptions {
-    const checked = checkAcquireOptions(options, `Lock "${key}"`, this.#settings.minTtl);
+    const checked = checkAcquireOptions(options, `Lock "${key}"`, this.#settings.ttlRange);
     if (Object.isFrozen(options)) this.#checked.set(options, checked);
     return checked;
   }

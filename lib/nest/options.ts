@@ -76,7 +76,7 @@ export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions 
   const shutdown = check.object(known.shutdown, 'shutdown', ['grace']);
   const grace = check.duration(shutdown.grace, 'shutdown.grace', 10 * SECOND);
   const driver = resolveDriver(check, known);
-  const minTtl = driver.capabilities.minTtl;
+  const ttlRange = driver.capabilities;
   const lock = check.object(known.lock, 'lock', ['ttl', 'wait']);
   const resolved = {
     driver,
@@ -84,11 +84,11 @@ export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions 
     instance: resolveInstance(check, known.instance),
     lock: {
       namespace,
-      minTtl,
-      ttl: check.duration(lock.ttl, 'lock.ttl', 30 * SECOND, minTtl),
+      ttlRange,
+      ttl: check.ttl(lock.ttl, 'lock.ttl', 30 * SECOND, ttlRange),
       wait: lock.wait === undefined ? 10 * SECOND : checkWait(check, lock.wait, 'lock.wait'),
     },
-    elections: resolveElections(check, known.elections, { namespace, minTtl, grace }),
+    elections: resolveElections(check, known.elections, { namespace, ttlRange, grace }),
     grace,
   };
   check.done();

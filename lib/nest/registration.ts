@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { Subject } from 'rxjs';
 import { SystemClock } from '../core/clock.js';
 import type { LockEvent } from '../core/events.js';
+import type { TtlRange } from '../core/lock-driver.js';
 import { LockManager } from '../core/lock-manager.js';
 import { firesScope } from '../core/store-key.js';
 import { Election } from '../leader/election.js';
@@ -24,8 +25,8 @@ export class Registration {
   /** For elections that are created at run time. */
   readonly leaderElections: LeaderElections;
   readonly logger: Logger;
-  /** The shortest TTL that the driver accepts, in milliseconds. */
-  readonly minTtl: number;
+  /** The TTLs that the driver accepts. */
+  readonly ttlRange: TtlRange;
   readonly #options: ResolvedOptions;
   readonly #manager: LockManager;
   readonly #events = new Subject<LockEvent>();
@@ -37,7 +38,7 @@ export class Registration {
   constructor(name: string, options: ResolvedOptions) {
     this.name = name;
     this.logger = new Logger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
-    this.minTtl = options.lock.minTtl;
+    this.ttlRange = options.lock.ttlRange;
     this.#options = options;
     this.#manager = new LockManager({
       driver: options.driver,
@@ -71,8 +72,8 @@ export class Registration {
     });
     this.configured = options.elections.map(({ election }) => election);
     for (const settings of options.elections) this.elections.add(settings, LeaderService);
-    const { namespace, minTtl } = options.lock;
-    this.leaderElections = new LeaderElections(this.elections, { namespace, minTtl, grace: options.grace });
+    const { namespace, ttlRange } = options.lock;
+    this.leaderElections = new LeaderElections(this.elections, { namespace, ttlRange, grace: options.grace });
   }
 
   /** @throws DriverUnavailableError with `failFast`, when the store cannot be reached */

@@ -23,7 +23,7 @@ import type { Registration } from './registration.js';
  * Finds decorators that cannot do what they say.
  *
  * @throws LockConfigError for `@LeaderOnly()` on a class in which it has no effect, for a scheduled or event method
- *   that it does not reach, for `redirect` and `forward` where there is no route, and for a `@WithLock` whose TTL is too short for the driver
+ *   that it does not reach, for `redirect` and `forward` where there is no route, and for a `@WithLock` whose TTL the driver does not accept
  */
 export function checkDecoratedClasses(discovery: DiscoveryService, registration: Registration): void {
   const jobs = new Map<string, string>();
@@ -110,12 +110,12 @@ function checkOncePerTick(
   jobs.set(job, label);
 }
 
-function checkLockedMethod(label: string, method: object, { name, logger, minTtl }: Registration): void {
+function checkLockedMethod(label: string, method: object, { name, logger, ttlRange }: Registration): void {
   for (const { decorator, options } of wrappingsOf(method)) {
     const withLock: WithLockOptions | undefined = decorator === 'WithLock' ? options : undefined;
     if (!withLock || (withLock.name ?? DEFAULT_REGISTRATION) !== name) continue;
     const check = new OptionsCheck(`@WithLock on ${label}`);
-    check.duration(withLock.ttl, 'ttl', minTtl, minTtl);
+    check.ttl(withLock.ttl, 'ttl', ttlRange.minTtl, ttlRange);
     check.done();
     const waits = (withLock.onContention ?? 'wait') === 'wait';
     if (waits && isScheduled(method) && !isLeaderOnly(method)) warnOfWaitingJob(label, logger);

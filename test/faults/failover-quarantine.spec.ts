@@ -62,7 +62,6 @@ async function restore(master: RedisServer): Promise<void> {
 /** The mistake of thinking that another master comes with another connection. */
 function trustConnections(): void {
   const trusted = new WeakSet<object>();
-  // eslint-disable-next-line @typescript-eslint/unbound-method
   const { grant } = FailoverQuarantine.prototype;
   const spy = vi.spyOn(FailoverQuarantine.prototype, 'grant').mockImplementation(async function (
     this: FailoverQuarantine,
@@ -218,7 +217,7 @@ describe('on a cluster', () => {
       await client.readonly();
       return client.llen(`{${name(keys[0]!)}}:q`);
     };
-    await expect.poll(() => ask(cluster.servers[3]!, queue)).toBe(1);
+    await expect.poll(() => ask(cluster.servers[3]!, queue), { timeout: 5000 }).toBe(1);
     const { grantedAt } = await failBack(() => Promise.resolve(held));
     await held.release();
     await (await waiting).release();

@@ -135,15 +135,15 @@ describe('failoverQuarantine', () => {
     const later = engine(quarantined, own.url);
     await (await later.manager.acquire(request({ ttl: 1000, limit: once }))).release();
 
+    const lostAfter = performance.now();
     await own.restart();
     await one.store('up');
-    const asked = performance.now();
     const refused = one.manager.acquire(request({ ttl: 1000, limit: once }));
     await expect(refused).rejects.toThrow(/has a new master: no lock is granted for \d+ ms \(failoverQuarantine\)/);
     const fresh = engine(quarantined, own.url);
     await expect(fresh.manager.acquire(request({ ttl: 1000, limit: once }))).rejects.toThrow(/new master/);
     const lock = await one.manager.acquire(request({ ttl: 1000 }));
-    expect(performance.now() - asked).toBeGreaterThan(QUARANTINE - 250);
+    expect(performance.now() - lostAfter).toBeGreaterThanOrEqual(QUARANTINE);
     expect(lock.held).toBe(true);
 
     const control = engine({}, own.url);
@@ -182,14 +182,7 @@ describe('failoverQuarantine', () => {
     const admin = new Redis(own.url);
     redis.closing.push(() => admin.disconnect());
     const [, reign] = /master_replid:(\w+)/.exec(await admin.info('replication'))!;
-    await expect.poll(() => admin.keys('*')).toEqual([`{test:q:}${reign}`]);
-  });
-
-  it('outlives every TTL: a longer one is refused, and both are named', async () => {
-    const one = engine({ failoverQuarantine: '1500ms' });
-    const refused = one.manager.acquire(request({ ttl: 1501, limit: once }));
-    await expect(refused).rejects.toThrow(LockConfigError);
-    await expect(refused).rejects.toThrow(/a TTL of 1501 ms is longer than failoverQuarantine \(1500 ms\)/);
+    await expect.poll(() => admin.keys('*'), { timeout: 5000 }).toEqual([`{test:q:}${reign}`]);
   });
 
   it('does not deliver what a server granted by itself before it was looked at', async () => {

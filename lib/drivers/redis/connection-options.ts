@@ -1,6 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Duration } from '../../core/duration.js';
-import { LockConfigError } from '../../core/errors.js';
 import { OptionsCheck } from '../../core/options-check.js';
 import { opener, type RedisConnectionOptions, timeouts } from './clients.js';
 import type { AckRule } from './replica-acks.js';
@@ -62,13 +61,4 @@ export function planConnection(options: RedisConnectionOptions & FailoverOptions
     commandTimeout,
     socketTimeout,
   };
-}
-
-/** @throws LockConfigError for a TTL that may outlive the quarantine */
-export function checkTtl(ttl: number, quarantine: number): void {
-  if (ttl <= quarantine) return;
-  throw new LockConfigError(
-    `RedisDriver: a TTL of ${ttl} ms is longer than failoverQuarantine (${quarantine} ms), so that a new master could ` +
-      'grant a lock which is still held. Use a shorter ttl or leaseDuration, or a longer failoverQuarantine.',
-  );
 }

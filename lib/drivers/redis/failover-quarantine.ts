@@ -30,8 +30,9 @@ interface Reign {
  * can be lost, and then the waiting begins anew, but is never that of another reign; so it is kept once, wherever the
  * slot of its key is, and may move.
  *
- * Not covered: a master that goes on granting after another one took over (`min-replicas-to-write` ends that), and slots
- * that leave a master in its quarantine. Servers whose replication id changes without need cost a quarantine more.
+ * Not covered: a master that goes on granting after another one took over (`min-replicas-to-write` ends that); slots that
+ * leave a master in its quarantine, or a dead one, for another master, whose reign is old. The dates are by the servers'
+ * clocks, and one that steps forward ends a quarantine early. A replication id that changes without need costs one more.
  */
 export class FailoverQuarantine {
   /** Milliseconds. */
@@ -68,15 +69,19 @@ export class FailoverQuarantine {
     const { client } = sender;
     const { keys, args, rules } = call;
     this.#key = keys[0]!;
-    for (;;) {
+    for (let others = 0; others < 3; others++) {
       const reign = this.#reigns.get(client);
       if (reign) await this.#outlast(reign, server);
       const reply = await sender.run(new ScriptCall(rules.inReign!, keys, [...args, reign?.id ?? ''], rules), asking);
       if (!isOtherReign(reply)) return reply;
       const isNews = reign !== undefined && reign === this.#reigns.get(client);
       this.#reignOf(client, reply[1], server);
-      if (isNews) this.#listener.replaced();
+      // In its own time: what a listener throws says nothing about the grant.
+      if (isNews) queueMicrotask(() => this.#listener.replaced());
     }
+    throw new DriverUnavailableError(`Redis at ${server} has another replication id each time (failoverQuarantine).`, {
+      sent: false,
+    });
   }
 
   async #outlast(reign: Reign, server: string): Promise<void> {

@@ -17,7 +17,7 @@ import type {
 import type { Registry } from '../../core/registry.js';
 import { namespaceOf } from '../../core/store-key.js';
 import type { RedisConnectionOptions } from './clients.js';
-import { checkTtl, type FailoverOptions } from './connection-options.js';
+import type { FailoverOptions } from './connection-options.js';
 import { RedisConnection } from './connection.js';
 import { type HeldReply, keysOf, leaseKey, queueKey, tailOf, toEvent, toRecord } from './lease-format.js';
 import { RedisRegistry } from './redis-registry.js';
@@ -46,8 +46,7 @@ export type RedisDriverOptions = RedisConnectionOptions & FailoverOptions;
  */
 export class RedisDriver implements LockDriver {
   readonly name = 'redis';
-  readonly capabilities: DriverCapabilities = { scope: 'server', queue: true, push: true, minTtl: 100 };
-
+  readonly capabilities: DriverCapabilities;
   readonly registry: Registry;
 
   readonly #connection: RedisConnection;
@@ -72,6 +71,8 @@ export class RedisDriver implements LockDriver {
         else registry.heard(channel);
       },
     });
+    const maxTtl = this.#connection.quarantine;
+    this.capabilities = { scope: 'server', queue: true, push: true, minTtl: 100, maxTtl };
     const registry = new RedisRegistry(this.#connection);
     this.registry = registry;
   }
@@ -84,7 +85,6 @@ export class RedisDriver implements LockDriver {
 
   async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
     const { key, holder, ttl } = claim;
-    if (this.#connection.quarantine !== undefined) checkTtl(ttl, this.#connection.quarantine);
     const inbox = this.#inboxFor(key);
     if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox);
     const args = [holder, ttl, inbox, tailOf(claim), mode];

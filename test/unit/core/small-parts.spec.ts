@@ -76,6 +76,7 @@ describe('options of a call', () => {
   it.each([
     [{ ttl: '5x' }, /ttl: "5x" is not a duration/],
     [{ ttl: 50 }, /ttl: 50 ms is under the minimum of 100 ms/],
+    [{ ttl: 1001 }, /ttl: 1001 ms is over the maximum of 1000 ms, .* Set a shorter one/],
     [{ wait: 0 }, /wait: 0 is no time to wait; use tryAcquire\(\)/],
     [{ wait: -1 }, /wait: -1 is out of range/],
     [{ wait: '1s', attempts: 3 }, /wait and attempts: give one of them/],
@@ -88,7 +89,7 @@ describe('options of a call', () => {
     [{ metadata: { a: 1 } }, /metadata: expected an object whose values are strings/],
     [{ signal: {} }, /signal: expected an AbortSignal/],
   ])('%j is refused', (options, message) => {
-    const check = (): unknown => checkAcquireOptions(options as never, 'Lock "k"', 100);
+    const check = (): unknown => checkAcquireOptions(options as never, 'Lock "k"', { minTtl: 100, maxTtl: 1000 });
     expect(check).toThrow(LockConfigError);
     expect(check).toThrow(/^Lock "k": /);
     expect(check).toThrow(message);

@@ -1,5 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { DistLockModule, type DistLockModuleOptions, LockConfigError, LockService, WithLock } from 'nestjs-dist-lock';
+import {
+  DistLockModule,
+  type DistLockModuleOptions,
+  type DriverCapabilities,
+  LeaderElections,
+  LockConfigError,
+  LockService,
+  WithLock,
+} from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -136,6 +144,55 @@ describe('an option of forRoot() is refused at start', () => {
     expect(await startError(compile({ providers: [Jobs] }))).toEqual(
       new LockConfigError('@WithLock on Jobs.run: ttl: 19 ms is under the minimum of 20 ms.'),
     );
+  });
+
+  describe('when it is over the maximum TTL of the driver', () => {
+    const driver = new RedisDriver({ url: 'redis://127.0.0.1:1', failoverQuarantine: '10s' });
+    const over = (ttl: number): string =>
+      `${ttl} ms is over the maximum of 10000 ms, which the driver sets. Set a shorter one, or raise the maximum ` +
+      '(of RedisDriver: failoverQuarantine).';
+
+    class Limited extends MemoryDriver {
+      override readonly capabilities: DriverCapabilities = { ...new MemoryDriver().capabilities, maxTtl: 10_000 };
+    }
+
+    it.each<[DistLockModuleOptions, string]>([
+      [{ elections: [] }, `lock.ttl: ${over(30_000)}`],
+      [{ lock: { ttl: 10_001 }, elections: [] }, `lock.ttl: ${over(10_001)}`],
+      [{ lock: { ttl: '10s' } }, `elections[0].leaseDuration: ${over(15_000)}`],
+      [{ lock: { ttl: '10s' }, elections: [{ leaseDuration: 10_001 }] }, `elections[0].leaseDuration: ${over(10_001)}`],
+    ])('%o', async (options, text) => {
+      expect(await problemOf({ driver, ...options })).toBe(`DistLockModule.forRoot(): ${text}`);
+    });
+
+    const fitting = (): DistLockModuleOptions => ({
+      driver: new Limited(),
+      lock: { ttl: '10s' },
+      elections: [{ leaseDuration: '10s' }],
+    });
+
+    it('as that of a call, or of an election that is created', async () => {
+      const app = await start({ locks: fitting() });
+      const locks = app.get(LockService);
+      await (await locks.acquire('k', { ttl: '10s' })).release();
+      await expect(locks.acquire('k', { ttl: 10_001 })).rejects.toThrow(
+        new LockConfigError(`Lock "k": ttl: ${over(10_001)}`),
+      );
+      expect(() => app.get(LeaderElections).create({ name: 'tenant-5' })).toThrow(
+        new LockConfigError(`LeaderElections.create(): leaseDuration: ${over(15_000)}`),
+      );
+    });
+
+    it('as that of a @WithLock', async () => {
+      @Injectable()
+      class Jobs {
+        @WithLock('k', { ttl: '11s' })
+        async run(): Promise<void> {}
+      }
+      expect(await startError(compile({ locks: fitting(), providers: [Jobs] }))).toEqual(
+        new LockConfigError(`@WithLock on Jobs.run: ttl: ${over(11_000)}`),
+      );
+    });
   });
 
   it('but valid ones are not', async () => {
