@@ -19,7 +19,7 @@ export const OTHER_SERVERS: readonly OtherServer[];
 /** The program that starts a server of the cache; undefined where it was not fetched. */
 export function findOtherServer(name: string): string | undefined;
 
-/** Resolves with the program that starts the server; rejects where it cannot be had. */
-export function fetchServer(server: OtherServer): Promise<string>;
+/** Resolves with the program that starts the server; rejects where it cannot be had, by default after 90 s at the latest. */
+export function fetchServer(server: OtherServer, signal?: AbortSignal): Promise<string>;
 
 export function versionOf(program: string): Promise<string>;

@@ -4,8 +4,8 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
@@ -15,8 +15,13 @@ const run = promisify(execFile);
 const MIRROR = process.env.DEBIAN_MIRROR ?? 'https://deb.debian.org/debian';
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache/servers/', import.meta.url));
 
-/** Milliseconds for one download. */
-const PATIENCE = 60_000;
+/** Milliseconds for all the downloads of a run, for the first answer of the mirror and for a server that tells its version. */
+const PATIENCE = 90_000;
+const FIRST_ANSWER = 10_000;
+const VERSION = 10_000;
+
+/** Milliseconds after which a folder that is not finished is no longer at work. */
+const LEFTOVER = 600_000;
 
 /** What of a server's dependencies is needed to run it in the foreground. */
 const NEEDED = /^(lib|lua-|zlib)|-tools$/;
@@ -51,27 +56,48 @@ export function findOtherServer(name) {
 }
 
 /** Resolves with the program that starts the server; rejects where it cannot be had. */
-export async function fetchServer(server) {
+export async function fetchServer(server, signal = AbortSignal.timeout(PATIENCE)) {
   const found = findOtherServer(server.name);
   if (found) return found;
-  if (process.platform !== 'linux' || process.arch !== 'x64') throw new Error('they are for Linux on x64');
+  await (conditions ??= checkConditions());
   await mkdir(CACHE, { recursive: true });
   const folder = await mkdtemp(join(CACHE, '.new-'));
   try {
-    const index = await indexOf(server.suite);
-    for (const one of closureOf(server.package, index)) await extract(one, folder);
+    const index = await indexOf(server.suite, signal);
+    for (const one of closureOf(server.package, index)) await extract(one, folder, signal);
     const binary = server.binary ?? server.package;
-    if (server.says) await replaceText(join(folder, 'usr/bin', binary), ...server.says);
+    if (server.says) await replaceText(folder, join('usr/bin', binary), ...server.says);
     await writeFile(join(folder, 'start'), startScript(binary, folder), { mode: 0o755 });
-    await rename(folder, join(CACHE, server.name));
+    await versionOf(join(folder, 'start'));
+    await rename(folder, join(CACHE, server.name)).catch((error) => {
+      // Another run may have been faster.
+      if (!findOtherServer(server.name)) throw error;
+    });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
   return findOtherServer(server.name);
 }
 
-async function replaceText(path, text, other) {
-  const file = await realpath(path);
+let conditions;
+
+/** Rejects where nothing can be fetched. What the mirror sends is only as good as the way to it. */
+async function checkConditions() {
+  if (process.platform !== 'linux' || process.arch !== 'x64') throw new Error('they are for Linux on x64');
+  if (MIRROR === '') throw new Error('DEBIAN_MIRROR is empty');
+  const { protocol, hostname } = URL.canParse(MIRROR) ? new URL(MIRROR) : {};
+  const isLocal = protocol === 'http:' && /^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);
+  if (protocol !== 'https:' && !isLocal) throw new Error(`DEBIAN_MIRROR has to begin with https://, not ${MIRROR}`);
+  await run('dpkg-deb', ['--version']);
+  const options = { method: 'HEAD', redirect: 'manual', signal: AbortSignal.timeout(FIRST_ANSWER) };
+  await fetch(`${MIRROR}/`, options).catch((error) => {
+    throw new Error(`${MIRROR} does not answer`, { cause: error.cause ?? error });
+  });
+}
+
+async function replaceText(folder, path, text, other) {
+  const file = await realpath(join(folder, path));
+  if (!file.startsWith((await realpath(folder)) + sep)) throw new Error(`${path} leads out of its package`);
   const program = await readFile(file, 'latin1');
   await writeFile(file, program.replaceAll(text, other), 'latin1');
 }
@@ -94,8 +120,9 @@ exec "$here/${loader}/ld-linux-x86-64.so.2" --library-path "${path}" "$here/usr/
 const indices = new Map();
 
 /** The packages of a suite, by name. */
-function indexOf(suite) {
-  if (!indices.has(suite)) indices.set(suite, download(`dists/${suite}/main/binary-amd64/Packages.gz`).then(readIndex));
+function indexOf(suite, signal) {
+  const path = `dists/${suite}/main/binary-amd64/Packages.gz`;
+  if (!indices.has(suite)) indices.set(suite, download(path, signal).then(readIndex));
   return indices.get(suite);
 }
 
@@ -122,40 +149,54 @@ function closureOf(name, index) {
   });
 }
 
-async function extract({ path, sha256 }, folder) {
-  const bytes = await download(path);
+async function extract({ path, sha256 }, folder, signal) {
+  const bytes = await download(path, signal);
   const found = createHash('sha256').update(bytes).digest('hex');
   if (found !== sha256) throw new Error(`${path}: not what the index says`);
   const file = join(folder, 'package.deb');
   await writeFile(file, bytes);
-  await run('dpkg-deb', ['-x', file, folder]);
+  await run('dpkg-deb', ['-x', file, folder], { signal });
   await rm(file);
 }
 
-async function download(path) {
+async function download(path, signal) {
   const url = `${MIRROR}/${path}`;
-  const response = await fetch(url, { signal: AbortSignal.timeout(PATIENCE) });
+  const response = await fetch(url, { redirect: 'error', signal });
   if (!response.ok) throw new Error(`${url}: ${response.status}`);
   return Buffer.from(await response.arrayBuffer());
 }
 
 export async function versionOf(program) {
-  const { stdout } = await run(program, ['--version']);
+  const { stdout } = await run(program, ['--version'], { timeout: VERSION });
   return /(?:v=|Version: )(\S+)/.exec(stdout)?.[1] ?? 'of unknown version';
 }
 
-/** Fetches nothing twice, and gives up at the first failure: without a network each attempt would take its time. */
-async function main() {
-  const servers = OTHER_SERVERS.filter((server) => server.isInNpmTest);
-  try {
-    for (const server of servers) {
-      const program = await fetchServer(server);
-      console.log(`${server.package} ${await versionOf(program)} (Debian ${server.suite}, ${program})`);
-    }
-  } catch (error) {
-    const reason = [error.message, error.cause?.message].filter(Boolean).join(': ');
-    console.log(`Other servers are not tested (${reason}). npm test goes on without them.`);
+/** Removes what runs that were stopped have left, and what does not run. */
+async function tidy() {
+  for (const name of await readdir(CACHE)) {
+    const folder = join(CACHE, name);
+    const remove = () => rm(folder, { recursive: true, force: true });
+    if (!name.startsWith('.new-')) await versionOf(join(folder, 'start')).catch(remove);
+    // The time of the last change to the folder itself: packages set the other one.
+    else if ((await stat(folder)).ctimeMs < Date.now() - LEFTOVER) await remove();
   }
+}
+
+/** npm test goes on without what cannot be fetched. */
+async function main() {
+  const signal = AbortSignal.timeout(PATIENCE);
+  const missing = new Map();
+  await tidy().catch(() => undefined);
+  for (const server of OTHER_SERVERS.filter(({ isInNpmTest }) => isInNpmTest)) {
+    try {
+      const program = await fetchServer(server, signal);
+      console.log(`${server.package} ${await versionOf(program)} (Debian ${server.suite}, ${program})`);
+    } catch (error) {
+      const reason = [error.message, error.cause?.message].filter(Boolean).join(': ');
+      missing.set(reason, [...(missing.get(reason) ?? []), server.name]);
+    }
+  }
+  for (const [reason, names] of missing) console.log(`npm test goes on without ${names.join(', ')} (${reason}).`);
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) await main();

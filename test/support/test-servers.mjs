@@ -9,7 +9,9 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const VITEST = 'node_modules/vitest/vitest.mjs';
 
 const CONTRACT = ['contract/drivers', 'contract/elections'];
-const REDIS_FAULTS = ['sentinel', 'cluster', 'redlock', 'replica-acks'].map((name) => `faults/${name}`);
+const REDIS_FAULTS = ['sentinel', 'cluster', 'failover-quarantine', 'redlock', 'replica-acks'].map(
+  (name) => `faults/${name}`,
+);
 const OTHER_BACKENDS = ['MemoryDriver', 'EtcdDriver', 'on etcd'];
 
 /** What runs on a server: a part of the names of the files, and how the names of the tests do not begin. */
@@ -24,7 +26,9 @@ const TESTS = {
     variable: 'REDIS_SERVER_BIN',
     files: [
       ...CONTRACT,
-      ...['cluster', 'connection', 'failover', 'queue', 'registry', 'tls'].map((name) => `integration/redis-${name}`),
+      ...['cluster', 'connection', 'failover', 'queue', 'registry', 'reigns', 'tls'].map(
+        (name) => `integration/redis-${name}`,
+      ),
       'integration/redlock',
       ...REDIS_FAULTS,
     ],
