@@ -1,9 +1,12 @@
 import { Redis } from 'ioredis';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { request } from '../support/engine.js';
 import { Load, type LoadReport } from '../support/load.js';
 import { RedisServer } from '../support/redis-server.js';
 import { SentinelSet } from '../support/redis-topologies.js';
+import { RealEngine } from '../support/real-engine.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 
 const none = { duplicateTokens: [], overlaps: [], tokenOrderViolations: [], staleWrites: [] };
 
@@ -66,3 +69,28 @@ describe('a master under load that Sentinel replaces', () => {
     expect(report.violations.staleWrites).toEqual([]);
   }, 60_000);
 });
+
+// ioredis gives up for good then, if nobody tells it to go on: answers that take their time make that likely.
+it('clients that hear of the fail-over while they look for the new master find it', async () => {
+  const set = await SentinelSet.start();
+  onTestFinished(() => set.stop());
+  const proxies = await Promise.all(set.sentinels.map(({ port }) => TcpProxy.start(port)));
+  onTestFinished(async () => void (await Promise.all(proxies.map((proxy) => proxy.close()))));
+  const sentinels = proxies.map(({ port }) => ({ host: '127.0.0.1', port }));
+  const engines = Array.from({ length: 6 }, (_, index) => {
+    const engine = new RealEngine(new RedisDriver({ sentinels, name: set.name, updateSentinels: false }), `i${index}`);
+    onTestFinished(() => engine.manager.close(0));
+    return engine;
+  });
+  await Promise.all(engines.map(({ manager }) => manager.connect()));
+  for (const proxy of proxies) proxy.delayReplies(300);
+  const master = await set.master();
+  await master.kill();
+  await set.successorOf(master);
+  for (const [index, { manager }] of engines.entries()) {
+    const lock = await manager.acquire(
+      request({ key: `k${index}`, name: `test:l:k${index}`, limit: { wait: 30_000 } }),
+    );
+    await lock.release();
+  }
+}, 60_000);

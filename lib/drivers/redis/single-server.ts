@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { detached } from '../../core/call-chain.js';
 import { type DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { connect, isReadOnly } from './clients.js';
 import type { ConnectionPlan } from './connection-options.js';
@@ -12,6 +13,9 @@ import { ScriptSender } from './script-sender.js';
 import { parseInfo } from './server-info.js';
 import type { Servers, ServersListener } from './servers.js';
 
+/** Milliseconds. */
+const REVIVE = 100;
+
 /** One Redis server, or the master that Sentinel names. */
 export class SingleServer implements Servers {
   readonly name: string;
@@ -20,6 +24,7 @@ export class SingleServer implements Servers {
   readonly #sender: ScriptSender;
   readonly #quarantine: FailoverQuarantine | undefined;
   readonly #lastError: LastError;
+  #isClosed = false;
 
   readonly #fail = (error: unknown): never => {
     // The client hangs up after this one: see clients.ts.
@@ -44,6 +49,7 @@ export class SingleServer implements Servers {
       listener.changed();
     });
     client.on('close', () => listener.changed());
+    client.on('end', () => this.#revive());
   }
 
   get isUp(): boolean {
@@ -87,7 +93,17 @@ export class SingleServer implements Servers {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#client.disconnect();
+  }
+
+  /** ioredis gives up for good when a sentinel tells of a fail-over while it is looking for the new master. */
+  #revive(): void {
+    if (this.#isClosed) return;
+    const again = (): void => {
+      if (!this.#isClosed && this.#client.status === 'end') this.#client.connect().catch(() => undefined);
+    };
+    detached(() => setTimeout(again, REVIVE).unref());
   }
 }
 
