@@ -138,11 +138,14 @@ export const factsCases: RegistryCases = {
 async function settled(from: Registry, to: Registry, long: number): Promise<void> {
   const marker = newScope();
   const watcher = new Watcher(to, marker);
-  await watcher.listens(long);
+  // Of another scope: what it writes to find out may arrive late, and is no marker.
+  const later = new Watcher(to, newScope());
+  await later.listens(long);
   const before = watcher.calls;
   await from.put(marker, 'marker', randomUUID(), long);
   await until(() => watcher.calls > before, 2000, 'a marker arrives');
   watcher.end();
+  later.end();
 }
 
 const sorted = (facts: ReadonlyMap<string, string>): [string, string][] =>

@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
@@ -163,7 +165,8 @@ async function download(path, signal) {
   const url = `${MIRROR}/${path}`;
   const response = await fetch(url, { redirect: 'error', signal });
   if (!response.ok) throw new Error(`${url}: ${response.status}`);
-  return Buffer.from(await response.arrayBuffer());
+  // fetch() may forget its signal once the head of an answer is there.
+  return buffer(Readable.fromWeb(response.body, { signal }));
 }
 
 export async function versionOf(program) {

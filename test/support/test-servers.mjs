@@ -21,7 +21,8 @@ const TESTS = {
     files: [...CONTRACT, 'integration/redis-', 'integration/redlock', ...REDIS_FAULTS],
     without: OTHER_BACKENDS,
   },
-  // All but what is about permissions on channels, which are new in 6.2, and about the texts of later errors.
+  // Without the specs of permissions, errors and checks at start: they use permissions on channels, which are new in 6.2,
+  // and expect the texts of later errors.
   old: {
     variable: 'REDIS_SERVER_BIN',
     files: [
