@@ -11,8 +11,8 @@ export interface Clock {
   now(): number;
   /** Milliseconds since 1970, for people and for other machines; never part of a deadline. */
   wall(): number;
-  /** Runs `task` once, outside every async call chain, without keeping the process alive. */
-  after(milliseconds: number, task: () => void): Timer;
+  /** Runs `task` once, outside every async call chain. `keepAlive`: until then the process does not end by itself. */
+  after(milliseconds: number, task: () => void, keepAlive?: boolean): Timer;
 }
 
 export interface Timer {
@@ -46,9 +46,10 @@ export class SystemClock implements Clock {
     return this.#wall();
   }
 
-  after(milliseconds: number, task: () => void): Timer {
+  after(milliseconds: number, task: () => void, keepAlive = false): Timer {
     const delay = Math.min(Math.max(1, Math.ceil(milliseconds)), LONGEST_DURATION);
-    const timeout = detached(() => setTimeout(task, delay).unref());
+    const timeout = detached(() => setTimeout(task, delay));
+    if (!keepAlive) timeout.unref();
     return { cancel: () => clearTimeout(timeout) };
   }
 }
