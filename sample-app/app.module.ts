@@ -33,7 +33,8 @@ export class AppModule implements OnApplicationShutdown {
         DistLockModule.forRoot({
           driver,
           namespace: 'sample',
-          instance: { id: replica.name, url },
+          // All replicas run on this machine, on ports of their own.
+          instance: { id: replica.name, url, allowedUrls: ['http://localhost:*'] },
           // Shorter than the defaults, so that a fail-over is fun to watch.
           elections: [{ leaseDuration: '5s', renewDeadline: '3s', retryPeriod: '500ms' }],
           shutdown: { grace: '5s' },

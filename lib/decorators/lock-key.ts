@@ -1,4 +1,5 @@
 import { LockKeyError } from '../core/errors.js';
+import { LONGEST_KEY } from '../core/store-key.js';
 
 /** A function of the method's arguments that builds the key; `this` is the instance. */
 export type KeyFunction = (...args: never[]) => string;
@@ -84,6 +85,8 @@ function valueOf(
  */
 function encode(value: unknown): string | undefined {
   if (typeof value === 'string') {
+    // Not worth the work: such a key is refused.
+    if (value.length > LONGEST_KEY) return value;
     return value !== '' && value.isWellFormed() ? value.replace(/[%:{}\s]/gu, encodeURIComponent) : undefined;
   }
   const fits =

@@ -17,6 +17,7 @@ import {
   toMember,
 } from './leadership.js';
 import { Membership } from './membership.js';
+import { PeerRecords } from './peer-records.js';
 
 /** How long leaving waits until the store has forgotten the member, in milliseconds. */
 const FORGOTTEN_WITHIN = 1000;
@@ -61,8 +62,9 @@ export class Election {
     const self = toMember(info, 'leader', since);
     this.#member = self;
     this.#state = { election: settings.election, role: 'follower', leader: null, term: null, since };
-    this.#view = new LeaderView(manager, settings, (leader) => this.#sawLeader(leader));
-    this.#membership = new Membership(manager, settings, () => this.self, listener);
+    const peers = new PeerRecords(info, (message) => listener.problem(message));
+    this.#view = new LeaderView(manager, settings, peers, (leader) => this.#sawLeader(leader));
+    this.#membership = new Membership(manager, settings, () => this.self, peers, listener);
     this.#leading = new Leading({
       manager,
       settings,

@@ -54,7 +54,7 @@ export class FireRecords {
   async look(job: string, instant?: number): Promise<{ run?: string | undefined; last?: LastFire | undefined }> {
     const facts = await this.#registry.list(this.#scope);
     const text = facts.get(lastOf(job));
-    const last = text === undefined ? undefined : (JSON.parse(text) as LastFire);
+    const last = text === undefined ? undefined : parseLast(text);
     const which = instant ?? last?.instant;
     return { last, run: which === undefined ? undefined : facts.get(runOf(job, which)) };
   }
@@ -62,3 +62,14 @@ export class FireRecords {
 
 const runOf = (job: string, instant: number): string => `run ${instant} ${job}`;
 const lastOf = (job: string): string => `last ${job}`;
+
+/** Undefined for what is no such record: whoever can write to the store can write anything. */
+function parseLast(text: string): LastFire | undefined {
+  try {
+    const { instant, by, done } = JSON.parse(text) as Partial<Record<keyof LastFire, unknown>>;
+    const isRecord = Number.isSafeInteger(instant) && typeof by === 'string' && typeof done === 'boolean';
+    return isRecord ? { instant: Number(instant), by, done } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,5 +1,5 @@
 import { MemberNotFoundError } from '../core/errors.js';
-import type { Candidacy } from './membership.js';
+import type { Candidacy } from './peer-records.js';
 
 /** Who is to lead next: the one of the highest priority, or undefined where the order of the queue decides. */
 export function preferredOf(members: readonly Candidacy[], self: string): string | undefined {

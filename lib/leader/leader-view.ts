@@ -2,7 +2,8 @@ import type { Timer } from '../core/clock.js';
 import type { LockRecord } from '../core/lock-driver.js';
 import type { LockManager } from '../core/lock-manager.js';
 import { coalesced } from './background.js';
-import { type Member, toLeader } from './leadership.js';
+import type { Member } from './leadership.js';
+import type { PeerRecords } from './peer-records.js';
 
 /**
  * Which other instance leads, as far as this one knows. A hint that may be late; forgotten when the store did not
@@ -13,6 +14,7 @@ export class LeaderView {
   readonly look: () => void;
   readonly #manager: LockManager;
   readonly #settings: { readonly name: string; readonly leaseDuration: number };
+  readonly #peers: PeerRecords;
   readonly #changed: (leader: Member | null) => void;
   #timer: Timer | undefined;
   #seenAt = 0;
@@ -20,10 +22,12 @@ export class LeaderView {
   constructor(
     manager: LockManager,
     settings: { readonly name: string; readonly leaseDuration: number },
+    peers: PeerRecords,
     changed: (leader: Member | null) => void,
   ) {
     this.#manager = manager;
     this.#settings = settings;
+    this.#peers = peers;
     this.#changed = changed;
     this.look = coalesced(async () => {
       const record = await manager.inspect(settings.name).catch(() => undefined);
@@ -47,7 +51,7 @@ export class LeaderView {
 
   /** The lease may be what an earlier process with the same id left behind, or our own, which nobody leads with now. */
   #leaderOf(record: LockRecord | null): Member | null {
-    return record && record.instance !== this.#manager.instance ? toLeader(record) : null;
+    return record && record.instance !== this.#manager.instance ? this.#peers.leader(record) : null;
   }
 
   #expireAfter(milliseconds: number): void {

@@ -1,4 +1,4 @@
-import type { LockRecord } from '../core/lock-driver.js';
+import type { AcceptsUrl } from './accepted-urls.js';
 
 /** What an instance is in an election. */
 export type Role = 'follower' | 'candidate' | 'leader' | 'stepping-down' | 'stopped';
@@ -55,6 +55,8 @@ export interface InstanceInfo {
   readonly id: string;
   readonly url?: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Where requests may be sent. Default: to URLs of the same scheme and port as this instance's own. */
+  readonly acceptsUrl?: AcceptsUrl;
 }
 
 export function toMember({ id, url, metadata }: InstanceInfo, role: Role, joinedAt: number): Member {
@@ -69,18 +71,4 @@ export function isSameMember(a: Member | null, b: Member | null): boolean {
 /** What the store keeps beside a leader's lease. */
 export function toLeaseMetadata({ url, metadata, joinedAt }: Member): Record<string, string> {
   return { ...(url === undefined ? {} : { url }), joinedAt: String(joinedAt), metadata: JSON.stringify(metadata) };
-}
-
-export function toLeader({ instance, metadata }: Pick<LockRecord, 'instance' | 'metadata'>): Member {
-  const { url, joinedAt = '0', metadata: own = '{}' } = metadata;
-  return toMember({ id: instance, url, metadata: parsed(own) }, 'leader', Number(joinedAt));
-}
-
-/** Another version may write something else. */
-function parsed(text: string): Record<string, string> {
-  try {
-    return JSON.parse(text) as Record<string, string>;
-  } catch {
-    return {};
-  }
 }

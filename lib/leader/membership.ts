@@ -5,15 +5,8 @@ import type { LockManager } from '../core/lock-manager.js';
 import type { Timer } from '../core/clock.js';
 import { coalesced } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
-import { type InstanceInfo, type Member, type Role, toMember } from './leadership.js';
-
-/** A member with what only other instances need to know. */
-export interface Candidacy {
-  readonly member: Member;
-  readonly priority: number;
-  /** Tells two processes with the same instance id apart. */
-  readonly process: string;
-}
+import type { Member } from './leadership.js';
+import type { Candidacy, PeerRecords } from './peer-records.js';
 
 /** How often an instance looks, after it joined, whether another one uses its id. */
 const TWIN_CHECKS = 3;
@@ -28,6 +21,7 @@ export class Membership {
   readonly #manager: LockManager;
   readonly #settings: ElectionSettings;
   readonly #self: () => Member;
+  readonly #peers: PeerRecords;
   readonly #listener: ElectionListener;
   readonly #process = newHolder();
   /** What the store was last told, where it is known. */
@@ -39,7 +33,14 @@ export class Membership {
   #refresh: Timer | undefined;
   #left = false;
 
-  constructor(manager: LockManager, settings: ElectionSettings, self: () => Member, listener: ElectionListener) {
+  constructor(
+    manager: LockManager,
+    settings: ElectionSettings,
+    self: () => Member,
+    peers: PeerRecords,
+    listener: ElectionListener,
+  ) {
+    this.#peers = peers;
     this.#manager = manager;
     this.#settings = settings;
     this.#self = self;
@@ -68,7 +69,7 @@ export class Membership {
     const isWritten = this.#written !== undefined;
     const self = this.#self();
     const facts = await this.#manager.registry!.list(this.#settings.membersScope);
-    const members = [...facts].flatMap(([id, fact]) => parse(id, fact) ?? []);
+    const members = [...facts].flatMap(([id, fact]) => this.#peers.candidacy(id, fact) ?? []);
     const own = members.findIndex(({ member }) => member.id === self.id);
     // Whoever wrote it did so after us, and so is alive.
     if (isWritten && !this.#left && own >= 0 && members[own]!.process !== this.#process) this.#foundTwin();
@@ -140,16 +141,5 @@ export class Membership {
   #fact(): string {
     const { member, priority, process } = this.#candidacy();
     return JSON.stringify({ ...member, id: undefined, priority, process });
-  }
-}
-
-/** Undefined for what another version of this package may have written. */
-function parse(id: string, fact: string): Candidacy | undefined {
-  try {
-    const { role, joinedAt, priority, process, ...info } = JSON.parse(fact) as Omit<InstanceInfo, 'id'> &
-      Omit<Candidacy, 'member'> & { readonly role: Role; readonly joinedAt: number };
-    return { member: toMember({ id, url: info.url, metadata: info.metadata }, role, joinedAt), priority, process };
-  } catch {
-    return undefined;
   }
 }

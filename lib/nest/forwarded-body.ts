@@ -50,8 +50,15 @@ function written(contentType: string, body: unknown, headers: OutgoingHttpHeader
         'written anew. Create the application with { rawBody: true }, or read such a body in the handler or an interceptor.',
     );
   }
-  headers['content-type'] = contentType.replace(/charset\s*=\s*[^;]+/i, 'charset=utf-8');
+  headers['content-type'] = inUtf8(contentType);
   return Buffer.from(text);
+}
+
+/** Whatever charset the content type names, if it names one. */
+function inUtf8(contentType: string): string {
+  const isCharset = (parameter: string): boolean => parameter.split('=', 1)[0]!.trim().toLowerCase() === 'charset';
+  const parameters = contentType.split(';');
+  return parameters.map((parameter) => (isCharset(parameter) ? ' charset=utf-8' : parameter)).join(';');
 }
 
 function asText(type: string, body: unknown): string | undefined {

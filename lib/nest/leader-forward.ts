@@ -1,15 +1,13 @@
 import { type IncomingMessage, type OutgoingHttpHeaders, request, type ServerResponse } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { pipeline } from 'node:stream';
+import { endToEnd } from './end-to-end-headers.js';
 import { forwardedBody, type ParsedRequest } from './forwarded-body.js';
 import type { LeaderTarget } from './leader-url.js';
 
 /** Marks a request that another instance has forwarded; its value is the election of which this one was the leader. */
 export const FORWARDED = 'x-dist-lock-forwarded';
 
-/** Headers of one connection (RFC 9110 §7.6.1). */
-const HOP_BY_HOP = ['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection'];
-HOP_BY_HOP.push('te', 'trailer', 'transfer-encoding', 'upgrade');
 /** Headers that are decided anew by whoever sends the request. */
 const OF_THE_SENDER = ['host', 'expect', 'http2-settings'];
 /** How soon it is noticed that a leader has vanished while it was answering, in milliseconds. */
@@ -79,19 +77,6 @@ export function relay(answer: IncomingMessage, outgoing: ServerResponse): void {
   // At once: the first event of a stream may be long in coming.
   outgoing.flushHeaders();
   pipeline(answer, outgoing, () => undefined);
-}
-
-/** The headers that are meant for the other end; those that came more than once as lists. */
-function endToEnd({ headersDistinct }: IncomingMessage): OutgoingHttpHeaders {
-  const ofConnection = (headersDistinct['connection'] ?? []).flatMap((value) => value.toLowerCase().split(/\s*,\s*/));
-  const dropped = new Set([...HOP_BY_HOP, ...ofConnection]);
-  const headers: OutgoingHttpHeaders = {};
-  for (const [name, values = []] of Object.entries(headersDistinct)) {
-    // HTTP/2 has the parts of the request line among its headers.
-    if (dropped.has(name) || name.startsWith(':')) continue;
-    headers[name] = values.length === 1 ? values[0] : values;
-  }
-  return headers;
 }
 
 /** Who sent the request and to whom, as proxies tell; what a proxy before us has told is kept. */

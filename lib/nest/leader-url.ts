@@ -18,7 +18,7 @@ export function leaderTarget(leaderUrl: string | undefined, requestUrl: string):
   if (leaderUrl === undefined || !URL.canParse(leaderUrl)) return null;
   const { protocol, origin, pathname } = new URL(leaderUrl);
   if (protocol !== 'http:' && protocol !== 'https:') return null;
-  return { base: new URL(origin), path: pathname.replace(/\/+$/, '') + pathOf(requestUrl) };
+  return { base: new URL(origin), path: withoutSlashes(pathname) + pathOf(requestUrl) };
 }
 
 /** A client may also send the whole URL (`GET http://host/path`), or `*`. */
@@ -27,4 +27,11 @@ function pathOf(requestUrl: string): string {
   if (!URL.canParse(requestUrl)) return '/';
   const { pathname, search } = new URL(requestUrl);
   return pathname.startsWith('/') ? pathname + search : '/';
+}
+
+/** Without those at the end. */
+function withoutSlashes(path: string): string {
+  let { length } = path;
+  while (path[length - 1] === '/') length--;
+  return path.slice(0, length);
 }

@@ -6,7 +6,9 @@ import { OptionsCheck } from '../core/options-check.js';
 import { NAMESPACE } from '../core/store-key.js';
 import { MemoryDriver } from '../drivers/memory/memory.driver.js';
 import type { ElectionSettings } from '../leader/election-settings.js';
+import { acceptedUrls, type Origin, originPattern } from '../leader/accepted-urls.js';
 import type { InstanceInfo } from '../leader/leadership.js';
+import { VISIBLE } from '../leader/peer-records.js';
 import { type ElectionOptions, resolveElections } from './election-options.js';
 import type { LockSettings } from './lock.service.js';
 
@@ -22,8 +24,14 @@ export interface DistLockModuleOptions {
   instance?: {
     /** Default: host name, process id and a random part. */
     id?: string;
-    /** Where other instances and clients reach this one, told to them while it leads. */
+    /** Where other instances and clients reach this one, told to them while it leads. No user name, no password. */
     url?: string;
+    /**
+     * Where requests may be sent beside URLs of the same scheme and port as `url`, when the leader has registered such a
+     * URL: `'http://localhost:*'`, `'https://*.example.com:8443'`. Default: nowhere else, since whoever can write to
+     * the store could collect the cookies of your users.
+     */
+    allowedUrls?: readonly string[];
     metadata?: Record<string, string>;
   };
   /** Defaults for locks. */
@@ -52,7 +60,6 @@ export interface ResolvedOptions {
 }
 
 const SECOND = 1000;
-const VISIBLE = /^[\x21-\x7e]+$/;
 
 /** @throws LockConfigError that names every wrong option and its repair */
 export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions {
@@ -114,13 +121,38 @@ function resolveDriver(
 }
 
 function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['instance']): InstanceInfo {
-  const { id = newInstanceId(), url, metadata = {} } = check.object(options, 'instance', ['id', 'url', 'metadata']);
+  const known = ['id', 'url', 'allowedUrls', 'metadata'] as const;
+  const { id = newInstanceId(), url, allowedUrls = [], metadata = {} } = check.object(options, 'instance', known);
   check.ofType(id, 'instance.id', 'string');
   check.ofType(url, 'instance.url', 'string');
   for (const [option, value] of Object.entries({ id, url })) {
     if (typeof value !== 'string' || VISIBLE.test(value)) continue;
     check.problem(`instance.${option}: must be visible ASCII characters, since it is sent in the X-Leader header.`);
   }
+  if (typeof url === 'string' && hasCredentials(url)) {
+    check.problem('instance.url: must hold no user name or password, since it is told to clients.');
+  }
   check.stringRecord(metadata, 'instance.metadata');
-  return { id, url, metadata };
+  return { id, url, metadata, acceptsUrl: acceptedUrls(url, resolveAllowedUrls(check, allowedUrls)) };
+}
+
+function resolveAllowedUrls(check: OptionsCheck, allowedUrls: unknown): Origin[] {
+  if (!Array.isArray(allowedUrls)) {
+    check.problem("instance.allowedUrls: expected a list such as ['http://localhost:*'].");
+    return [];
+  }
+  return allowedUrls.flatMap((text: unknown, index) => {
+    const origin = typeof text === 'string' ? originPattern(text) : undefined;
+    if (origin) return [origin];
+    check.problem(
+      `instance.allowedUrls[${index}]: expected scheme, host and port, such as 'http://10.0.0.1:3000', ` +
+        "'https://*.example.com:8443' or 'http://localhost:*'.",
+    );
+    return [];
+  });
+}
+
+function hasCredentials(url: string): boolean {
+  const { username, password } = URL.canParse(url) ? new URL(url) : { username: '', password: '' };
+  return username !== '' || password !== '';
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -186,25 +186,27 @@ const using = (...specifiers: string[]): string =>
     '',
   ].join('\n');
 
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'dist-lock-imports-'));
+  await copyFile(join(ROOT, '.oxlintrc.json'), join(folder, '.oxlintrc.json'));
+  // The configuration has a plugin.
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+});
+
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function write(file: string, text: string): Promise<void> {
+  const path = join(folder, file);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, text);
+}
+
 describe('the direction of imports', () => {
-  let folder: string;
-
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'dist-lock-imports-'));
-    await copyFile(join(ROOT, '.oxlintrc.json'), join(folder, '.oxlintrc.json'));
-  });
-
-  afterEach(() => rm(folder, { recursive: true, force: true }));
-
-  async function write(file: string, text: string): Promise<void> {
-    const path = join(folder, file);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, text);
-  }
-
   it.each(RULES)('$file: $message', async ({ file, refuses, message }) => {
     await write(file, using(...refuses));
-    const { failed, diagnostics } = await oxlint(folder);
+    const { failed, diagnostics } = await oxlint(folder, 'lib');
     expect(failed).toBe(true);
     expect(diagnostics.map(({ code, filename, help, labels }) => [code, filename, help, labels[0]?.span.line])).toEqual(
       refuses.map((_, index) => [RULE, file, message, index + 1]),
@@ -219,18 +221,30 @@ describe('the direction of imports', () => {
     ['a dynamic import', "export const load = () => import('../nest/module.js');\n"],
   ])('catches %s as well', async (_form, text) => {
     await write('lib/core/file.ts', text);
-    const { failed, diagnostics } = await oxlint(folder);
+    const { failed, diagnostics } = await oxlint(folder, 'lib');
     expect(failed).toBe(true);
     expect(diagnostics.map(({ code }) => code)).toContain(RULE);
   });
 
   it('lets well-behaved files pass', async () => {
     await Promise.all(WELL_BEHAVED.map(({ file, imports }) => write(file, using(...imports))));
-    expect(await oxlint(folder)).toMatchObject({ failed: false, diagnostics: [] });
+    expect(await oxlint(folder, 'lib')).toMatchObject({ failed: false, diagnostics: [] });
   });
 
   it('holds in lib', async () => {
     const { diagnostics } = await oxlint(ROOT, 'lib');
     expect(diagnostics.filter(({ code }) => code === RULE || code.includes('no-cycle'))).toEqual([]);
+  });
+});
+
+describe('a regular expression that takes more than linear time', () => {
+  it.each([
+    ['moves its start over what it has matched', String.raw`/\s*,\s*/`, 'regexp(no-super-linear-move)'],
+    ['takes the end of a path off', String.raw`/\/+$/`, 'regexp(no-super-linear-move)'],
+    ['tries each way to share what it matches', String.raw`/^(?:a+)+$/`, 'regexp(no-super-linear-backtracking)'],
+  ])('is refused in lib when it %s', async (_why, pattern, code) => {
+    await write('lib/core/file.ts', `export const parts = (text: string) => text.split(${pattern});\n`);
+    const { failed, diagnostics } = await oxlint(folder, 'lib');
+    expect([failed, diagnostics.map((finding) => finding.code)]).toEqual([true, [code]]);
   });
 });

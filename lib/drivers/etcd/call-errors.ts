@@ -59,8 +59,7 @@ export function classify(
   server: string,
 ): DriverUnavailableError | LockConfigError | LeaseGoneError | TokenRefusedError {
   const cause = error as Partial<ServiceError> & Error;
-  // What grpc-js adds about name resolution is empty but for its time.
-  const details = (cause.details ?? cause.message).replace(/\s*(\([\dTZ:.-]+\)\. )?Resolution note:\s*$/, '');
+  const details = withoutEmptyNote(cause.details ?? cause.message);
   const rule = rules.find(({ pattern }) => pattern.test(details));
   const message = [`etcd at ${server}: ${details}`, rule?.repair].filter(Boolean).join(' — ');
   if (rule?.meaning === 'lease-gone') return new LeaseGoneError(message, { cause });
@@ -70,4 +69,13 @@ export function classify(
     return new LockConfigError(`${message} — etcd 3.4 or later is needed.`, { cause });
   }
   return new DriverUnavailableError(message, { cause, sent: rule?.meaning !== 'retryable' });
+}
+
+/** What grpc-js adds about name resolution is empty but for its time: `… (2025-01-01T00:00:00.000Z). Resolution note: `. */
+function withoutEmptyNote(details: string): string {
+  const text = details.trimEnd();
+  if (!text.endsWith('Resolution note:')) return details;
+  const before = text.slice(0, -'Resolution note:'.length).trimEnd();
+  const time = before.lastIndexOf('(');
+  return /^\([\dTZ:.-]+\)\.$/.test(before.slice(time)) ? before.slice(0, time).trimEnd() : before;
 }

@@ -21,6 +21,8 @@ import { type HttpApp, knownLeader, leading, serve, startLeader } from '../../su
 
 const FORWARDED = 'x-dist-lock-forwarded';
 const UPLOAD = 'application/x-upload';
+/** Of a follower on the machine of the leader. */
+const BESIDE = { allowedUrls: ['http://127.0.0.1:*'] };
 
 let driver: MemoryDriver;
 /** What the handlers of the leader were given. */
@@ -113,7 +115,7 @@ describe.each<[string, () => AbstractHttpAdapter]>([
     const instance = { id: 'the-leader', url: `http://127.0.0.1:${port}` };
     const leader = await serve({ controllers, adapter: adapter(), port, locks: { driver, instance } }, prepare);
     await leading(leader.app);
-    const follower = await serve({ controllers, adapter: adapter(), locks: { driver } }, prepare);
+    const follower = await serve({ controllers, adapter: adapter(), locks: { driver, instance: BESIDE } }, prepare);
     await knownLeader(follower.app);
     return { leader, url: follower.url };
   }
@@ -121,7 +123,7 @@ describe.each<[string, () => AbstractHttpAdapter]>([
   /** A follower of a leader whose address is answered by something else. */
   async function followerOf(leaderUrl: string | undefined): Promise<string> {
     await startLeader(driver, leaderUrl === undefined ? {} : { url: leaderUrl });
-    const { app, url } = await serve({ controllers, adapter: adapter(), locks: { driver } });
+    const { app, url } = await serve({ controllers, adapter: adapter(), locks: { driver, instance: BESIDE } });
     await knownLeader(app);
     return url;
   }
@@ -201,7 +203,7 @@ describe.each<[string, () => AbstractHttpAdapter]>([
         serve({ controllers, adapter: adapter(), rawBody: true, ...rest });
       const leader = await raw({ port, locks: { driver, instance } });
       await leading(leader.app);
-      const { app, url } = await raw({ locks: { driver } });
+      const { app, url } = await raw({ locks: { driver, instance: BESIDE } });
       await knownLeader(app);
       const headers = { 'content-type': 'application/json' };
       expect(await json(`${url}/forward/body`, { method: 'POST', body, headers })).toMatchObject({ raw: body });
@@ -253,7 +255,7 @@ describe.each<[string, () => AbstractHttpAdapter]>([
       const port = await freePort();
       const url = await followerOf(`http://127.0.0.1:${port}`);
       // The address that the leader registered is that of another follower.
-      const other = await serve({ controllers, adapter: adapter(), port, locks: { driver } });
+      const other = await serve({ controllers, adapter: adapter(), port, locks: { driver, instance: BESIDE } });
       await knownLeader(other.app);
       const refused = await fetch(`${url}/forward/cookies`);
       expect([refused.status, refused.headers.get('x-leader')]).toEqual([503, `http://127.0.0.1:${port}`]);
@@ -271,7 +273,8 @@ describe.each<[string, () => AbstractHttpAdapter]>([
         async get(): Promise<void> {}
       }
       await startLeader(driver, { url: answers ? await leaderThat(answers) : `http://127.0.0.1:${await freePort()}` });
-      const { app, url } = await serve({ controllers: [Impatient], adapter: adapter(), locks: { driver } });
+      const locks = { driver, instance: BESIDE };
+      const { app, url } = await serve({ controllers: [Impatient], adapter: adapter(), locks });
       await knownLeader(app);
       const response = await fetch(url);
       expect([response.status, response.headers.has('retry-after')]).toEqual([status, status === 503]);

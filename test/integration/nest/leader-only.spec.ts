@@ -185,7 +185,8 @@ describe.each<[string, () => AbstractHttpAdapter]>([
   it('name the address of the leader, where it has one, and how soon to ask again', async () => {
     await startLeader(driver, { url: 'http://10.0.0.1:3000' });
     const elections = [{ leaseDuration: '4.2s' }];
-    const { app, url } = await serve({ controllers, adapter: adapter(), locks: { driver, elections } });
+    const instance = { url: 'http://10.0.0.2:3000' };
+    const { app, url } = await serve({ controllers, adapter: adapter(), locks: { driver, elections, instance } });
     await knownLeader(app);
     const { headers } = await fetch(`${url}/admin/sync/7`);
     expect([headers.get('x-leader'), headers.get('retry-after')]).toEqual(['http://10.0.0.1:3000', '5']);

@@ -2,7 +2,7 @@ import { DriverUnavailableError, LockConfigError, MemberNotFoundError, NotLeader
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
 import { preferredOf } from '../../../lib/leader/hand-over.js';
-import type { Candidacy } from '../../../lib/leader/membership.js';
+import type { Candidacy } from '../../../lib/leader/peer-records.js';
 import { Candidate } from '../../support/candidate.js';
 import { Engine, outcome } from '../../support/engine.js';
 
