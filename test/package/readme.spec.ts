@@ -99,6 +99,7 @@ describe('the README', () => {
       allowMemoryInProduction: false,
       failFast,
       namespace: lock.namespace,
+      'instance.allowedUrls': [],
       'instance.metadata': instance.metadata,
       'lock.ttl': lock.ttl,
       'lock.wait': lock.wait,
