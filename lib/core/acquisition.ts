@@ -7,6 +7,7 @@ import type { Holdings } from './holdings.js';
 import { Lease } from './lease.js';
 import { type Claim, type Granted, heartbeat, type LockDriver, type LockRecord, NO_METADATA } from './lock-driver.js';
 import { type Patience, timeUp } from './patience.js';
+import { believable } from './pushed-grant.js';
 import { Tenure } from './tenure.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
@@ -177,9 +178,9 @@ export class Acquisition {
   #takePushed(): Tenure | undefined {
     const pushed = this.#seat?.takePushed(this.#claim.holder);
     if (!pushed || this.#queuedAt === undefined || !this.#record) return undefined;
-    if (pushed.fencingToken <= this.#record.fencingToken) return undefined;
-    const tenure = this.#tenure(pushed, this.#queuedAt);
-    return isFresh(tenure, pushed.ttl) ? tenure : undefined;
+    const granted = believable(pushed, this.#claim, this.#record.fencingToken);
+    const tenure = granted && this.#tenure(granted, this.#queuedAt);
+    return tenure && isFresh(tenure, granted.ttl) ? tenure : undefined;
   }
 
   #tenure(granted: Granted, anchor: number): Tenure {

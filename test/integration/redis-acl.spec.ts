@@ -17,6 +17,8 @@ import { filter, firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { firesScope, membersScope } from '../../lib/core/store-key.js';
 import { readmeUser } from '../package/readme.js';
+import { request } from '../support/engine.js';
+import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
 
 // The user that the README tells people to create, word for word.
@@ -51,8 +53,6 @@ const NEEDED: { permission: string; removal: string[]; operation: Operation }[] 
   { permission: '+llen', removal: ['-llen'], operation: 'refusal' },
   { permission: '+hset', removal: ['-hset'], operation: 'queue' },
   { permission: '+rpush', removal: ['-rpush'], operation: 'queue' },
-  { permission: '+publish', removal: ['-publish'], operation: 'queue' },
-  { permission: `&${namespace}:i:*`, removal: ['resetchannels', '&another:i:*'], operation: 'queue' },
   { permission: '+pexpire', removal: ['-pexpire'], operation: 'renew' },
   { permission: '+hdel', removal: ['-hdel'], operation: 'cancel' },
   { permission: '+lrem', removal: ['-lrem'], operation: 'cancel' },
@@ -63,6 +63,13 @@ const NEEDED: { permission: string; removal: string[]; operation: Operation }[] 
   { permission: '+lpush', removal: ['-lpush'], operation: 'prefer' },
   { permission: '+hgetall', removal: ['-hgetall'], operation: 'list' },
   { permission: `~{${namespace}:*`, removal: ['resetkeys', '~{another:*'], operation: 'acquire' },
+];
+
+/** What makes waiting shorter: nothing is refused without. */
+const HINTS: { permission: string; removal: string[]; told: boolean; listens: boolean }[] = [
+  { permission: '+publish', removal: ['-publish'], told: false, listens: true },
+  { permission: `&${namespace}:i:*`, removal: ['resetchannels', '&another:i:*'], told: false, listens: false },
+  { permission: '+pubsub|numsub', removal: ['-pubsub'], told: true, listens: true },
 ];
 
 let server: RedisServer;
@@ -223,7 +230,7 @@ describe('a Redis user with the permissions of the README', () => {
   });
 
   it('is described completely below', () => {
-    const known = NEEDED.map(({ permission }) => permission);
+    const known = [...NEEDED, ...HINTS].map(({ permission }) => permission);
     const inReadme = rules.filter((rule) => /^[~&+]/.test(rule));
     expect([...known, '+subscribe', '+unsubscribe', '+info'].sort()).toEqual([...inReadme].sort());
   });
@@ -236,6 +243,49 @@ describe('a Redis user without', () => {
     expect(refused).toContain(operation);
     expect(await refusals()).not.toEqual([]);
   });
+
+  it.each(HINTS)('$permission gets its locks, whether waiters are told or not', async ({ removal, told, listens }) => {
+    await allow(...removal);
+    expect(await tryEverything()).toEqual({ refused: [], told, watched: listens });
+    expect(await refusals()).not.toEqual([]);
+  });
+
+  it.each(HINTS)(
+    '$permission waits in line, and is warned once, by that name',
+    async ({ permission, removal, listens }) => {
+      await allow(...removal);
+      const engines = ['a', 'b', 'c'].map((id) => new RealEngine(newDriver(), id));
+      for (const { manager } of engines) onTestFinished(() => manager.close(0));
+      const wish = request({ name: `${namespace}:l:k`, ttl: 3000 });
+      const order: string[] = [];
+      let inside = 0;
+      const take = async ({ manager }: RealEngine): Promise<void> => {
+        await using lock = await manager.acquire(wish);
+        expect(++inside).toBe(1);
+        order.push(manager.instance);
+        await sleep(20);
+        expect(lock.held).toBe(true);
+        inside--;
+      };
+      const [first, ...others] = engines as [RealEngine, ...RealEngine[]];
+      const held = await first.manager.acquire(wish);
+      const waiting: Promise<void>[] = [];
+      for (const [index, engine] of others.entries()) {
+        waiting.push(take(engine));
+        await expect.poll(async () => (await first.manager.inspect(wish.name))!.waiters).toBe(index + 1);
+      }
+      await held.release();
+      await Promise.all(waiting);
+      // One that does not listen is passed by, and asks again.
+      expect(listens ? order : order.toSorted()).toEqual(['b', 'c']);
+      expect(await admin.exists(`{${wish.name}}`, `{${wish.name}}:q`, `{${wish.name}}:w`)).toBe(0);
+      for (const engine of engines) {
+        const warning = await engine.warning(/lacks permissions/);
+        expect(warning.split(/[ ,]+/)).toContain(permission);
+        expect(engine.warnings.filter((other) => other.includes('lacks permissions'))).toEqual([warning]);
+      }
+    },
+  );
 
   it('+subscribe gets its locks, but no waiter is told of a release, and no watcher of a change', async () => {
     await allow('-subscribe');

@@ -118,6 +118,12 @@ export class ClusterServers implements Servers {
       .on('error', () => undefined);
   }
 
+  /** Nodes tell each other what is published; one that left the cluster is told no more, and keeps its connections. */
+  async hasSubscriber(client: Redis): Promise<boolean> {
+    await this.#nodes.refresh();
+    return !this.isUp || this.#nodes.at(addressOf(client)) !== undefined;
+  }
+
   close(): void {
     this.#cluster.disconnect();
   }

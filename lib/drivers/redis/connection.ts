@@ -41,11 +41,19 @@ export class RedisConnection {
         hearAllErrors(client);
         this.checks.watch(client, server);
       },
-      changed: () => this.#announce(),
-      replaced: () => this.#mayHaveMissed(),
+      changed: () => {
+        this.#announce();
+        if (this.#isUp) void this.#subscriber.followCommands();
+      },
+      replaced: () => {
+        this.#mayHaveMissed();
+        void this.#subscriber.followCommands();
+      },
     });
     this.#subscriber = new Subscriber({
       open: () => this.#servers.openSubscriber(),
+      isInPlace: (client, channel) => this.#servers.hasSubscriber(client, channel),
+      strayed: () => this.checks.subscriberStrayed(this.server),
       checkEvery: this.#plan.socketTimeout,
       message: (channel, message) => listener.message(channel, message),
       resubscribed: () => this.#mayHaveMissed(),
@@ -123,8 +131,8 @@ export class RedisConnection {
     return this.#subscriber.listensTo(channel);
   }
 
-  subscribe(channel: string): Promise<boolean> {
-    return this.#subscriber.subscribe(channel);
+  subscribe(channel: string, isShared = false): Promise<boolean> {
+    return this.#subscriber.subscribe(channel, isShared);
   }
 
   unsubscribe(channel: string): void {

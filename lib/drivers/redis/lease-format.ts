@@ -37,8 +37,10 @@ export function toEvent(message: string): DriverEvent | undefined {
   const contended = /^contended \{(.*)\}$/s.exec(message);
   if (contended) return { type: 'contended', key: contended[1]! };
   const granted = /^granted (\S+) (\d+) (\d+) (\d+) (\d+) \{(.*)\}$/s.exec(message);
-  if (!granted) return undefined;
-  const [fencingToken, tokens, ttl, waiters] = granted.slice(2, 6).map(Number) as [number, number, number, number];
+  const numbers = granted?.slice(2, 6).map(Number) ?? [];
+  if (!granted || !numbers.every((number) => Number.isSafeInteger(number))) return undefined;
+  const [fencingToken, tokens, ttl, waiters] = numbers as [number, number, number, number];
+  if (fencingToken === 0 || tokens === 0 || ttl === 0) return undefined;
   return {
     type: 'granted',
     status: 'granted',

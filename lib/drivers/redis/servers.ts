@@ -17,6 +17,11 @@ export interface Servers {
   identity(): Promise<string>;
   /** A connection of its own, not yet connected, to a server that hears what is published; none while none is known. */
   openSubscriber(): Redis | undefined;
+  /**
+   * Whether it is connected to where commands go, so that scripts see it and all that they publish reaches it. `channel`
+   * is one that nobody else subscribes to. True as well where that cannot be told.
+   */
+  hasSubscriber(client: Redis, channel: string): Promise<boolean>;
   close(): void;
 }
 

@@ -92,6 +92,15 @@ export class SingleServer implements Servers {
     return client;
   }
 
+  async hasSubscriber(_: Redis, channel: string): Promise<boolean> {
+    try {
+      const [, subscribers] = await this.#client.pubsub('NUMSUB', channel);
+      return subscribers !== 0;
+    } catch {
+      return true;
+    }
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#client.disconnect();

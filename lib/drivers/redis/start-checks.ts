@@ -71,6 +71,13 @@ export class StartChecks {
     this.#say(`${reason.message} It lacks +subscribe or its channels: a waiter finds out late that a lock is free.`);
   }
 
+  subscriberStrayed(server: string): void {
+    this.#say(
+      `Redis at ${server}: this address leads to several servers, and the connection that listens gets to another one ` +
+        'than commands do. A waiter finds out late that a lock is free. Let the address lead to the primary only.',
+    );
+  }
+
   async #look(client: Redis, server: string, step: ClockStep, unselected: () => LockConfigError | undefined) {
     const sentAt = this.#clock.now();
     const info = await client.info().then(parseInfo, () => undefined);

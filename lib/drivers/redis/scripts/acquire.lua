@@ -32,7 +32,7 @@ if ARGV[5] == 'queue' then
     redis.call('PEXPIRE', QUEUE, 86400000)
     redis.call('PEXPIRE', SEEN, 86400000)
     if lease and length == 1 then
-      redis.call('PUBLISH', string.match(lease, '^%S+ %d+ (%S+)'), 'contended ' .. LEASE)
+      redis.pcall('PUBLISH', string.match(lease, '^%S+ %d+ (%S+)'), 'contended ' .. LEASE)
     end
   end
 end

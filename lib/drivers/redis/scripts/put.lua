@@ -6,7 +6,7 @@
 local id, value, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local before = valueOf(redis.call('HGET', FACTS, id))
 if before ~= value then
-  redis.call('PUBLISH', ARGV[4], 'changed')
+  redis.pcall('PUBLISH', ARGV[4], 'changed')
 end
 if not before then
   prune()

@@ -37,6 +37,6 @@ if not lease or isGivenBack(KEYS[4], ARGV[3]) then
   return {}
 end
 if ARGV[6] ~= '' and redis.call('SET', KEYS[3], '', 'PX', '60000', 'NX') then
-  redis.call('PUBLISH', ARGV[6], 'contended ' .. KEYS[1])
+  redis.pcall('PUBLISH', ARGV[6], 'contended ' .. KEYS[1])
 end
 return { redis.call('PTTL', KEYS[1]), lease }

@@ -23,6 +23,6 @@ if round ~= '' then
   end
   redis.call('DEL', KEYS[1])
 elseif redis.call('DEL', KEYS[1], KEYS[2]) == 2 then
-  redis.call('PUBLISH', ARGV[2], 'freed ' .. ARGV[1] .. ' ' .. KEYS[1])
+  redis.pcall('PUBLISH', ARGV[2], 'freed ' .. ARGV[1] .. ' ' .. KEYS[1])
 end
 return 1
