@@ -128,12 +128,13 @@ export class Acquisition {
 
   /** One request to the store, and as many more as a slow grant needs for its confirmation. */
   async #ask(): Promise<Tenure | undefined> {
-    const { clock, driver } = this.#context;
+    const { clock, driver, room } = this.#context;
     for (let confirming = false; ;) {
       const anchor = clock.now();
       this.#open = true;
       try {
-        const answer = await this.#patience.bound(driver.acquire(this.#claim, this.#seat ? 'queue' : 'try'));
+        const tokens = room.tokensFor(this.#claim.key);
+        const answer = await this.#patience.bound(driver.acquire(this.#claim, this.#seat ? 'queue' : 'try', tokens));
         this.#failure = undefined;
         this.#failures = 0;
         if (answer.status !== 'granted') {

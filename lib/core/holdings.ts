@@ -113,7 +113,8 @@ export class Holdings implements LeaseOwner {
   }
 
   async #reserveToken(tenure: Tenure): Promise<number | undefined> {
-    const block = await this.#driver.reserve?.(tenure.claim).catch(() => null);
+    const { claim } = tenure;
+    const block = await this.#driver.reserve?.(claim, this.#room.tokensFor(claim.key)).catch(() => null);
     if (block) tenure.addTokens(block);
     return tenure.takeToken();
   }

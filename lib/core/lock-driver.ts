@@ -21,8 +21,11 @@ export interface LockDriver {
    * driver goes on trying by itself and says `up` once it succeeds. Several listeners may share one driver.
    */
   connect(listener: DriverListener): Promise<void>;
-  /** `queue`: the caller will wait, so queue it, or tell it (`freed`) when the key is worth asking for again. */
-  acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued>;
+  /**
+   * `queue`: the caller will wait, so queue it, or tell it (`freed`) when the key is worth asking for again. `tokens`:
+   * so many can be used at once; a driver may reserve more, or fewer.
+   */
+  acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued>;
   /** Leaves the queue, or gives back what was granted in the meantime. */
   cancel(claim: Claim): Promise<void>;
   /** Re-arms the whole TTL of each lease; the answers come in the order of the leases. */
@@ -38,7 +41,7 @@ export interface LockDriver {
    */
   release(lease: LeaseRef, to?: string): Promise<boolean>;
   /** Reserves a further block of tokens for a lease; null when it is gone. Needed to pass a lease on locally. */
-  reserve?(lease: LeaseRef): Promise<TokenBlock | null>;
+  reserve?(lease: LeaseRef, tokens?: number): Promise<TokenBlock | null>;
   inspect(key: string): Promise<LockRecord | null>;
   readonly registry?: Registry;
   /** Ends the delivery to `listener`; the last one closes what the driver opened itself. */
@@ -112,6 +115,8 @@ export interface LockRecord {
   readonly holder: string;
   readonly instance: string;
   readonly fencingToken: number;
+  /** When this tenure began, in milliseconds since 1970, by the clock of the store, or of the holder where it has none. */
+  readonly since: number;
   /** Milliseconds until the lease runs out, by the store's clock. A hint. */
   readonly remaining: number;
   readonly metadata: Readonly<Record<string, string>>;

@@ -4,6 +4,9 @@ import { type Linked, LinkedList } from './linked-list.js';
 import { type DriverEvent, NO_METADATA } from './lock-driver.js';
 import type { Tenure } from './tenure.js';
 
+/** What one request reserves at most, so that tokens stay in step with the clock. */
+const MOST_TOKENS = 64;
+
 type Pushed = Extract<DriverEvent, { type: 'granted' }>;
 
 /** What a caller asks for, as far as it decides whether a lease can be passed on to it. */
@@ -59,6 +62,13 @@ export class WaitingRoom {
   /** The caller that comes next. */
   first(key: string): Seat | undefined {
     return this.#lines.get(key)?.first;
+  }
+
+  /** Fencing tokens that callers of a key could use: whoever asks, and those who wait here. */
+  tokensFor(key: string): number {
+    let callers = 0;
+    for (let seat = this.first(key); seat && callers < MOST_TOKENS; seat = seat.after) callers++;
+    return Math.max(1, callers);
   }
 
   /** The key may be free, or was granted to a claim of the first in its line. */

@@ -19,6 +19,8 @@ export interface LockDescription {
   /** Id of the instance that holds it. */
   readonly instance: string;
   readonly fencingToken: number;
+  /** When the instance got it, in milliseconds since 1970, by the store's clock; on etcd by the instance's. */
+  readonly since: number;
   /** Milliseconds until the lease runs out unless it is renewed, by the store's clock. */
   readonly remaining: number;
   /** Instances that wait to be told of the release, as far as the driver knows. */

@@ -120,7 +120,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
 
     const answer = await second.driver.acquire(bench.claim(second), 'try');
     assert.ok(answer.status === 'refused' && answer.record, 'a refusal tells who holds the key');
-    const { remaining, waiters, ...record } = answer.record;
+    const { remaining, waiters, since, ...record } = answer.record;
     assert.deepEqual(record, {
       holder: claim.holder,
       instance: first.id,
@@ -129,6 +129,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     });
     assert.ok(remaining > 0 && remaining <= claim.ttl, `the remaining time is plausible, not ${remaining}`);
     assert.ok(waiters >= 0);
+    assert.ok(Number.isSafeInteger(since), `${since} is when it began, in ms`);
   },
 
   async 'grants a key to exactly one of many that ask at once'(bench) {
@@ -150,6 +151,31 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     assert.equal(again.fencingToken, first.fencingToken);
     const record = await instance.driver.inspect(claim.key);
     assert.ok(record!.remaining > bench.longTtl / 2, 'the TTL runs anew');
+  },
+
+  async 'tells since when a key is held, by one clock, however often the lease is renewed'(bench) {
+    const [first, second] = [await bench.instance(), await bench.instance()];
+    const sinceOf = async (claim: Claim): Promise<number> => {
+      const record = await second.driver.inspect(claim.key);
+      assert.equal(record?.holder, claim.holder);
+      return record.since;
+    };
+    const one = bench.claim(first);
+    await grant(first, one);
+    const since = await sinceOf(one);
+    const year = 365 * 86_400_000;
+    assert.ok(Math.abs(since - Date.now()) < year, `${since} are milliseconds since 1970`);
+    await sleep(30);
+    await grant(first, one);
+    await first.driver.renew([one]);
+    assert.equal(await sinceOf(one), since, 'a tenure begins once');
+    const next = bench.claim(second);
+    if (second.driver.capabilities.queue) await queue(second, next);
+    await first.driver.release(one);
+    if (second.driver.capabilities.queue) await second.granted(next);
+    else await grant(second, next);
+    const later = await sinceOf(next);
+    assert.ok(later >= since + 30, `the next tenure begins later: ${since}, then ${later}`);
   },
 
   async 'releases for the holder only, and once'(bench) {

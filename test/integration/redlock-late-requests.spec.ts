@@ -6,6 +6,7 @@ import { RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { newHolder } from '../../lib/core/holder.js';
 import { release } from '../../lib/drivers/redlock/give-back.js';
+import { givenBackKey, leaseKey, marksKey, waitersKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
 import { RedisServer } from '../support/redis-server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
@@ -115,10 +116,9 @@ it('rounds up to the one that was given back get nothing, later ones do, until a
   const [admin] = admins as [Redis];
   const mine = claim();
   const ask = (round: number): Promise<unknown> => {
-    const text = `${mine.holder} ${Date.now() * 1000} ${round} {}`;
-    const keys = ['', ':t', ':w', `:x:${mine.holder}`].map((end) => `{${mine.key}}${end}`);
+    const keys = [leaseKey(mine), marksKey(mine), waitersKey(mine), givenBackKey(mine)];
     const token = Date.now() * 1000;
-    return admin.eval(scripts.acquire.lua, 4, ...keys, mine.holder, mine.ttl, text, token, token + 63, '');
+    return admin.eval(scripts.acquire.lua, 4, ...keys, mine.holder, mine.ttl, round, '{}', 1, token, token + 63, '');
   };
   const giveBack = (round?: number): Promise<unknown> => {
     const { script, keys, args } = release(mine, true, round);

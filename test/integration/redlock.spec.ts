@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import { newHolder } from '../../lib/core/holder.js';
 import { LockManager } from '../../lib/core/lock-manager.js';
 import { SystemClock } from '../../lib/core/clock.js';
+import { bucketOf, marksKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
 import { readmeUser } from '../package/readme.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -63,6 +64,9 @@ async function granted(driver: RedlockDriver, wish = claim()): Promise<{ claim: 
   expect(answer.status).toBe('granted');
   return { claim: wish, token: answer.status === 'granted' ? answer.fencingToken : Number.NaN };
 }
+
+const setMark = (admin: Redis, key: string, token: number): Promise<unknown> =>
+  admin.hset(marksKey({ key }), String(bucketOf({ key })), String(token));
 
 const votes = async (key = KEY): Promise<(string | undefined)[]> =>
   Promise.all(admins.map(async (admin) => (await admin.get(`{${key}}`))?.split(' ')[0]));
@@ -241,7 +245,9 @@ describe('a grant by a quorum', () => {
       });
     }
     expect((await driver.acquire(claim(), 'try')).status).toBe('refused');
-    const records = await Promise.all(admins.map((admin) => admin.get(`{${KEY}}:t`)));
+    const records = await Promise.all(
+      admins.map((admin) => admin.hget(marksKey({ key: KEY }), String(bucketOf({ key: KEY })))),
+    );
     expect(records).toEqual(Array(5).fill(String(token + 63)));
     await driver.release(mine);
     await until(async () => expect(await votes()).toEqual(Array(5).fill(undefined)));
@@ -387,12 +393,14 @@ describe('the fencing token', () => {
   it('is above those that only some servers know', async () => {
     const driver = await open();
     const ahead = (Date.now() + 800) * 1000;
-    for (const [index, admin] of admins.entries()) await admin.set(`{${KEY}}:t`, String(ahead + index * 100));
+    for (const [index, admin] of admins.entries()) await setMark(admin, KEY, ahead + index * 100);
     const { token } = await granted(driver);
     // Of three servers, so at least one of the three largest.
     expect(token).toBeGreaterThan(ahead + 200);
     await until(async () => {
-      const records = await Promise.all(admins.map((admin) => admin.get(`{${KEY}}:t`)));
+      const records = await Promise.all(
+        admins.map((admin) => admin.hget(marksKey({ key: KEY }), String(bucketOf({ key: KEY })))),
+      );
       expect(records.filter((record) => Number(record) >= token + 63).length).toBeGreaterThanOrEqual(3);
     });
   });
@@ -469,7 +477,7 @@ it('a user with the permissions of the README does it all', async () => {
   const choice = servers.map(({ port }) => ({ host: '127.0.0.1', port, username: user.name, password: user.password }));
   const [driver, waiter] = [await open(choice), await open(choice)];
   const key = `${user.namespace}:l:k`;
-  const records = admins.map((admin, index) => admin.set(`{${key}}:t`, String((Date.now() + index) * 1000)));
+  const records = admins.map((admin, index) => setMark(admin, key, (Date.now() + index) * 1000));
   await Promise.all(records);
   const { claim: mine } = await granted(driver, claim({ key }));
   await waiter.acquire(claim({ key }), 'queue');

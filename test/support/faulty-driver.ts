@@ -92,8 +92,8 @@ export class FaultyDriver implements LockDriver {
     return this.#store.close(this.#listeners.get(listener)!);
   }
 
-  acquire(claim: Claim, mode: AcquireMode): ReturnType<LockDriver['acquire']> {
-    return this.#run('acquire', [claim], () => this.#store.acquire(claim, mode));
+  acquire(claim: Claim, mode: AcquireMode, tokens?: number): ReturnType<LockDriver['acquire']> {
+    return this.#run('acquire', [claim], () => this.#store.acquire(claim, mode, tokens));
   }
 
   cancel(claim: Claim): Promise<void> {
@@ -108,8 +108,8 @@ export class FaultyDriver implements LockDriver {
     return this.#run('release', [lease], () => this.#store.release(lease, to));
   }
 
-  reserve(lease: LeaseRef): ReturnType<NonNullable<LockDriver['reserve']>> {
-    return this.#run('reserve', [lease], () => this.#store.reserve!(lease));
+  reserve(lease: LeaseRef, tokens?: number): ReturnType<NonNullable<LockDriver['reserve']>> {
+    return this.#run('reserve', [lease], () => this.#store.reserve!(lease, tokens));
   }
 
   async inspect(key: string): ReturnType<LockDriver['inspect']> {

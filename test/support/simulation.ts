@@ -112,8 +112,8 @@ class Network implements LockDriver {
     });
   }
 
-  acquire(claim: Claim, mode: AcquireMode): ReturnType<LockDriver['acquire']> {
-    return this.#call(() => this.store.acquire(claim, mode));
+  acquire(claim: Claim, mode: AcquireMode, tokens?: number): ReturnType<LockDriver['acquire']> {
+    return this.#call(() => this.store.acquire(claim, mode, tokens));
   }
 
   cancel(claim: Claim): Promise<void> {
@@ -128,8 +128,8 @@ class Network implements LockDriver {
     return this.#call(() => this.store.release(lease));
   }
 
-  reserve(lease: LeaseRef): ReturnType<NonNullable<LockDriver['reserve']>> {
-    return this.#call(() => this.store.reserve!(lease));
+  reserve(lease: LeaseRef, tokens?: number): ReturnType<NonNullable<LockDriver['reserve']>> {
+    return this.#call(() => this.store.reserve!(lease, tokens));
   }
 
   inspect(key: string): ReturnType<LockDriver['inspect']> {

@@ -92,11 +92,11 @@ export class Lines {
 
   /**
    * After a wait: one linearizable step checks that place and lease exist and that nobody is in front, and mints the
-   * token. Written when somebody is, it changes nothing.
+   * token. Written when somebody is, it changes nothing that counts.
    */
   async confirm(place: Place, timeout: number): Promise<Outcome> {
     const { claim, key, lease } = place;
-    const put: RequestOp = { requestPut: { key, ignoreValue: true, ignoreLease: true } };
+    const put: RequestOp = { requestPut: { key, value: place.value(this.#inbox), lease: lease.id } };
     const success = [put, oldest(claim.key, true)];
     // A place of our own besides one that we were given would be in the way of others.
     if (key !== place.ownKey) success.unshift({ requestDeleteRange: { key: place.ownKey } });

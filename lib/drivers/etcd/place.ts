@@ -7,6 +7,8 @@ import { placeKey } from './names.js';
 interface PlaceValue extends Pick<Claim, 'holder' | 'instance' | 'metadata' | 'ttl'> {
   /** Where notes to its instance go. */
   readonly inbox: string;
+  /** When it asked for the write that made it the holder, in milliseconds since 1970. */
+  readonly since: number;
   /** Where it is not the revision in which the key was written last. */
   readonly token?: number | undefined;
 }
@@ -25,6 +27,8 @@ export class Place {
   status: 'new' | 'waiting' | 'held' | 'refused' | 'lost' | 'over' = 'new';
   /** Once it is held. */
   token = 0;
+  /** When it asked last to become the holder. */
+  since = 0;
   /** Others behind it, when we looked last. */
   waiters = 0;
   /** An attempt to take it has an unknown outcome, and may be executed for as long as the lease exists. */
@@ -64,10 +68,13 @@ export class Place {
     return [{ key, result: 'EQUAL', target: 'CREATE', createRevision }, attached];
   }
 
+  /** Of a tenure that begins with this write, unless it is held already. */
   value(inbox: string, ttl = this.claim.ttl): string {
+    if (this.status !== 'held') this.since = Date.now();
+    const { since } = this;
     const { holder, instance, metadata } = this.claim;
     const token = this.token || undefined;
-    return JSON.stringify({ holder, instance, metadata, ttl, inbox, token } satisfies PlaceValue);
+    return JSON.stringify({ holder, instance, metadata, ttl, inbox, since, token } satisfies PlaceValue);
   }
 
   stopWatching(): void {
@@ -88,6 +95,7 @@ export function readPlace({ value }: KeyValue): PlaceValue {
 
 /** What the holder's place says of it. Its TTL stands for the time that is left, which only the lease knows. */
 export function toRecord(place: KeyValue, count: number): LockRecord {
-  const { holder, instance, metadata, ttl, token } = readPlace(place);
-  return { holder, instance, metadata, fencingToken: token ?? place.modRevision, remaining: ttl, waiters: count - 1 };
+  const { holder, instance, metadata, since, ttl, token } = readPlace(place);
+  const fencingToken = token ?? place.modRevision;
+  return { holder, instance, metadata, fencingToken, since, remaining: ttl, waiters: count - 1 };
 }

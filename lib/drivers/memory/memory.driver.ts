@@ -22,6 +22,8 @@ import { MemoryRegistry } from './memory-registry.js';
 interface Holding {
   readonly claim: Claim;
   readonly fencingToken: number;
+  /** Milliseconds since 1970. */
+  readonly since: number;
   until: number;
 }
 
@@ -37,9 +39,12 @@ interface Entry {
   readonly queue: Map<string, Waiter>;
 }
 
-/** How long a cancelled holder is remembered, at least; a call within one process cannot be late for longer. */
+/** Milliseconds for which a cancelled holder is remembered; a call within one process cannot be late for longer. */
 const CANCELLED_FOR = 60_000;
-const TOKENS = 64;
+/** How often keys whose lease ran out are looked for, in milliseconds. */
+const SWEEP = 60_000;
+/** Tokens of a hand-over: as many as an instance uses in a row while others wait. */
+const IN_A_ROW = 16;
 
 /**
  * Leases in the memory of one process: for tests, development, and applications of one replica. Several applications
@@ -52,10 +57,11 @@ export class MemoryDriver implements LockDriver {
 
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
-  /** Holders that were cancelled, oldest first, with the time until which they are remembered. */
+  /** Holders that were cancelled, with the time until which they are remembered. */
   readonly #cancelled = new Map<string, number>();
   readonly #listeners = new Set<DriverListener>();
   #lastToken = 0;
+  #isSweeping = false;
 
   /** @param options.clock for tests with a manual clock; default: the system's */
   constructor(options: { readonly clock?: Clock } = {}) {
@@ -67,18 +73,18 @@ export class MemoryDriver implements LockDriver {
     this.#listeners.add(listener);
   }
 
-  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
+  async acquire(claim: Claim, mode: AcquireMode, tokens = 1): Promise<Granted | Refused | Queued> {
     this.#assertOpen();
     const entry = this.#entry(claim.key);
     if (entry.holding?.claim.holder === claim.holder) return this.#rearm(entry, entry.holding, claim.ttl);
     if (this.#isCancelled(claim.holder)) return { status: 'refused', record: null };
-    if (!entry.holding && entry.queue.size === 0) return this.#grant(entry, claim, claim.ttl);
+    if (!entry.holding && entry.queue.size === 0) return this.#grant(entry, claim, claim.ttl, tokens);
 
     if (mode === 'queue') this.#enqueue(entry, claim);
     if (!entry.holding) {
       // It ran out while others waited: they come first.
       const holding = this.#handOver(entry);
-      if (!holding) return this.#grant(entry, claim, claim.ttl);
+      if (!holding) return this.#grant(entry, claim, claim.ttl, tokens);
       if (holding.claim.holder === claim.holder) return this.#rearm(entry, holding, claim.ttl);
     }
     return { status: mode === 'queue' ? 'queued' : 'refused', record: this.#record(entry) };
@@ -86,7 +92,8 @@ export class MemoryDriver implements LockDriver {
 
   async cancel(claim: Claim): Promise<void> {
     this.#assertOpen();
-    this.#cancelled.set(claim.holder, this.#clock.now() + Math.max(claim.ttl, CANCELLED_FOR));
+    this.#cancelled.set(claim.holder, this.#clock.now() + CANCELLED_FOR);
+    this.#sweepLater();
     this.#entry(claim.key).queue.delete(claim.holder);
     this.#free(claim);
   }
@@ -106,9 +113,9 @@ export class MemoryDriver implements LockDriver {
     return this.#free(lease, to);
   }
 
-  async reserve({ key, holder }: LeaseRef): Promise<TokenBlock | null> {
+  async reserve({ key, holder }: LeaseRef, tokens = 1): Promise<TokenBlock | null> {
     this.#assertOpen();
-    return this.#entry(key).holding?.claim.holder === holder ? this.#mint() : null;
+    return this.#entry(key).holding?.claim.holder === holder ? this.#mint(tokens) : null;
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
@@ -131,10 +138,12 @@ export class MemoryDriver implements LockDriver {
     return entry;
   }
 
-  #grant(entry: Entry, claim: Claim, ttl: number): Granted {
-    const block = this.#mint();
-    entry.holding = { claim, fencingToken: block.fencingToken, until: this.#clock.now() + ttl };
+  #grant(entry: Entry, claim: Claim, ttl: number, tokens: number): Granted {
+    const block = this.#mint(tokens);
+    const { fencingToken } = block;
+    entry.holding = { claim, fencingToken, since: this.#clock.wall(), until: this.#clock.now() + ttl };
     this.#entries.set(claim.key, entry);
+    this.#sweepLater();
     return { status: 'granted', ...block, ttl, waiters: entry.queue.size };
   }
 
@@ -171,7 +180,7 @@ export class MemoryDriver implements LockDriver {
   /** Armed for a few heartbeats only: the new holder renews early. */
   #pass(entry: Entry, { claim }: Waiter): Holding | undefined {
     entry.queue.delete(claim.holder);
-    const granted = this.#grant(entry, claim, 4 * heartbeat(claim.ttl));
+    const granted = this.#grant(entry, claim, 4 * heartbeat(claim.ttl), IN_A_ROW);
     this.#tell({ ...granted, type: 'granted', key: claim.key, holder: claim.holder });
     return entry.holding;
   }
@@ -188,26 +197,41 @@ export class MemoryDriver implements LockDriver {
   }
 
   /** In step with the wall clock, so that a restarted process continues above the tokens that were stored elsewhere. */
-  #mint(): TokenBlock {
+  #mint(tokens: number): TokenBlock {
     const fencingToken = Math.max(this.#lastToken + 1, Math.floor(this.#clock.wall() * 1000));
-    this.#lastToken = fencingToken + TOKENS - 1;
-    return { fencingToken, tokens: TOKENS };
+    this.#lastToken = fencingToken + tokens - 1;
+    return { fencingToken, tokens };
   }
 
   #record({ holding, queue }: Entry): LockRecord | null {
     if (!holding) return null;
-    const { claim, fencingToken, until } = holding;
+    const { claim, fencingToken, since, until } = holding;
     const { holder, instance, metadata } = claim;
-    return { holder, instance, metadata, fencingToken, remaining: until - this.#clock.now(), waiters: queue.size };
+    const remaining = until - this.#clock.now();
+    return { holder, instance, metadata, fencingToken, since, remaining, waiters: queue.size };
   }
 
   #isCancelled(holder: string): boolean {
+    const until = this.#cancelled.get(holder);
+    return until !== undefined && until > this.#clock.now();
+  }
+
+  #sweepLater(): void {
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    this.#clock.after(SWEEP, () => this.#sweep());
+  }
+
+  /** Nobody may ask for a key again whose lease, and those who waited for it, have ended without a word. */
+  #sweep(): void {
+    this.#isSweeping = false;
     const now = this.#clock.now();
-    for (const [oldest, until] of this.#cancelled) {
-      if (until > now) break;
-      this.#cancelled.delete(oldest);
+    for (const [holder, until] of this.#cancelled) if (until <= now) this.#cancelled.delete(holder);
+    for (const [key, { holding, queue }] of this.#entries) {
+      const isHeld = holding !== undefined && holding.until > now;
+      if (!isHeld && ![...queue.values()].some((waiter) => this.#isAlive(waiter))) this.#entries.delete(key);
     }
-    return this.#cancelled.has(holder);
+    if (this.#entries.size + this.#cancelled.size > 0) this.#sweepLater();
   }
 
   #tell(event: DriverEvent): void {

@@ -1,4 +1,5 @@
 import { type Claim, type DriverEvent, type LeaseRef, type LockRecord, NO_METADATA } from '../../core/lock-driver.js';
+import type { Marks } from './marks.js';
 
 export type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
 
@@ -7,8 +8,8 @@ export const leaseKey = (key: string): string => `{${key}}`;
 export const queueKey = (key: string): string => `{${key}}:q`;
 
 /** In the order in which the scripts expect them. */
-export function keysOf({ key, holder }: LeaseRef): string[] {
-  return [leaseKey(key), `{${key}}:t`, queueKey(key), `{${key}}:w`, `{${key}}:x:${holder}`];
+export function keysOf({ key, holder }: LeaseRef, marks: Marks): string[] {
+  return [leaseKey(key), marks.keyFor(key), queueKey(key), `{${key}}:w`, `{${key}}:x:${holder}`];
 }
 
 /** What the store keeps of a claim for people and for other instances. */
@@ -25,11 +26,19 @@ export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): Lock
   return lease === undefined ? null : recordOf(remaining, lease, waiters);
 }
 
-/** @param lease 'holder token …', and last the tail; what stands between is for the scripts */
+/** @param lease 'holder token … since tail'; what stands between is for the scripts, and `since` is in µs */
 export function recordOf(remaining: number, lease: string, waiters: number): LockRecord {
-  const [, holder, token, tail] = /^(\S+) (\d+) \S+ (.*)$/s.exec(lease)!;
+  const [, holder, token, since, tail] = /^(\S+) (\d+) \S+ (\d+) (.*)$/s.exec(lease)!;
   const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
-  return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
+  return {
+    holder: holder!,
+    instance,
+    metadata,
+    fencingToken: Number(token),
+    since: Math.floor(Number(since) / 1000),
+    remaining,
+    waiters,
+  };
 }
 
 /** Anybody may publish: what is not a message of our scripts is ignored. */

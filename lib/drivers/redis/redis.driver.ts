@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { LockConfigError } from '../../core/errors.js';
 import type {
   AcquireMode,
   Claim,
@@ -20,11 +21,16 @@ import type { RedisConnectionOptions } from './clients.js';
 import type { FailoverOptions } from './connection-options.js';
 import { RedisConnection } from './connection.js';
 import { type HeldReply, keysOf, leaseKey, queueKey, tailOf, toEvent, toRecord } from './lease-format.js';
+import { type Marks, oneMark, SlotMarks } from './marks.js';
 import { RedisRegistry } from './redis-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { slotOf } from './slots.js';
 
-/** A cancelled holder is remembered for its TTL, and at least this long. */
+/**
+ * For so long, in milliseconds, a cancelled holder is remembered, whatever its TTL. A request of it that comes later than
+ * the cancel left over a connection that was given up since; a network that is mended delivers what such a connection has
+ * sent, or never: Linux repeats it at most 51 s after the time before, for less than two minutes in all.
+ */
 const CANCELLED_FOR = 60_000;
 /** The end of an inbox to which a server publishes whose own clients need not listen to it: see scripts/include/queue.lua. */
 const ANYWHERE = ':cluster';
@@ -50,6 +56,7 @@ export class RedisDriver implements LockDriver {
   readonly registry: Registry;
 
   readonly #connection: RedisConnection;
+  #marks: Marks;
   readonly #listeners = new Set<DriverListener>();
   readonly #inbox = randomUUID();
   /** The channel of the inbox, by namespace. */
@@ -71,6 +78,7 @@ export class RedisDriver implements LockDriver {
         else registry.heard(channel);
       },
     });
+    this.#marks = this.#connection.isCluster ? new SlotMarks() : oneMark;
     const maxTtl = this.#connection.quarantine;
     this.capabilities = { scope: 'server', queue: true, push: true, minTtl: 100, maxTtl };
     const registry = new RedisRegistry(this.#connection);
@@ -83,18 +91,27 @@ export class RedisDriver implements LockDriver {
     return this.#connecting;
   }
 
-  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
+  async acquire(claim: Claim, mode: AcquireMode, tokens = 1): Promise<Granted | Refused | Queued> {
     const { key, holder, ttl } = claim;
     const inbox = this.#inboxFor(key);
     if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox);
-    const args = [holder, ttl, inbox, tailOf(claim), mode];
-    const reply = (await this.#connection.run('acquire', keysOf(claim), args, GRANT)) as GrantedReply | HeldReply;
+    const args = [holder, ttl, inbox, tailOf(claim), mode, tokens];
+    const keys = keysOf(claim, this.#marks);
+    let reply: GrantedReply | HeldReply;
+    try {
+      reply = (await this.#connection.run('acquire', keys, args, GRANT)) as GrantedReply | HeldReply;
+    } catch (error) {
+      if (this.#marks !== oneMark || !isCrossSlot(error)) throw error;
+      // One node of a cluster, or a proxy in front of many.
+      this.#marks = new SlotMarks();
+      return this.acquire(claim, mode, tokens);
+    }
     if (typeof reply === 'string') {
-      const [token, tokens, waiters] = reply.split(' ');
+      const [token, reserved, waiters] = reply.split(' ');
       return {
         status: 'granted',
         fencingToken: Number(token),
-        tokens: Number(tokens),
+        tokens: Number(reserved),
         ttl,
         waiters: Number(waiters),
       };
@@ -105,7 +122,7 @@ export class RedisDriver implements LockDriver {
   async cancel(claim: Claim): Promise<void> {
     const { key, holder, ttl } = claim;
     const entry = `${holder} ${this.#inboxFor(key)} ${ttl} ${tailOf(claim)}`;
-    await this.#connection.run('cancel', keysOf(claim), [holder, entry, Math.max(ttl, CANCELLED_FOR)]);
+    await this.#connection.run('cancel', keysOf(claim, this.#marks), [holder, entry, CANCELLED_FOR]);
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
@@ -132,13 +149,14 @@ export class RedisDriver implements LockDriver {
 
   async release(lease: LeaseRef, to?: string): Promise<boolean> {
     const args = to === undefined ? [lease.holder] : [lease.holder, to];
-    return (await this.#connection.run('release', keysOf(lease), args)) === 1;
+    return (await this.#connection.run('release', keysOf(lease, this.#marks), args)) === 1;
   }
 
-  async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
-    const reply = (await this.#connection.run('reserve', keysOf(lease), [lease.holder], BLOCK)) as [string?, number?];
-    const [token, tokens = 0] = reply;
-    return token === undefined ? null : { fencingToken: Number(token), tokens };
+  async reserve(lease: LeaseRef, tokens = 1): Promise<TokenBlock | null> {
+    const args = [lease.holder, tokens];
+    const reply = await this.#connection.run('reserve', keysOf(lease, this.#marks), args, BLOCK);
+    const [token, reserved] = reply as [token?: string, reserved?: string];
+    return token === undefined ? null : { fencingToken: Number(token), tokens: Number(reserved) };
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
@@ -177,4 +195,8 @@ export class RedisDriver implements LockDriver {
   #tell(event: DriverEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
+}
+
+function isCrossSlot(error: unknown): boolean {
+  return error instanceof LockConfigError && /\bCROSSSLOT\b/.test(error.message);
 }

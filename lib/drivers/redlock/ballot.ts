@@ -65,7 +65,10 @@ export function mostNamed(
     if (!entry) named.set(record.holder, { record, times: 1 });
     else {
       entry.times++;
-      if (record.remaining > entry.record.remaining) entry.record = record;
+      // A server that gave its vote later does not know since when.
+      const since = Math.min(record.since, entry.record.since);
+      const longest = record.remaining > entry.record.remaining ? record : entry.record;
+      entry.record = { ...longest, since };
     }
   }
   return [...named.values()].sort((a, b) => b.times - a.times || (a.record.holder < b.record.holder ? -1 : 1))[0];

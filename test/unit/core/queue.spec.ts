@@ -201,9 +201,9 @@ describe('a lease that an instance passes on to itself', () => {
     return tokens;
   }
 
-  it('costs two requests for all its callers while nobody else waits', async () => {
+  it('costs three requests for all its callers while nobody else waits', async () => {
     expect(await take(engine, 50)).toHaveLength(50);
-    expect(engine.driver.calls.map(({ call }) => call)).toEqual(['acquire', 'release']);
+    expect(engine.driver.calls.map(({ call }) => call)).toEqual(['acquire', 'reserve', 'release']);
   });
 
   it('has a larger token for each of them, beyond the block that was reserved at first', async () => {

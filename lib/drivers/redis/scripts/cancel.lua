@@ -1,6 +1,6 @@
 -- Ends a claim, whatever became of it: takes it out of the queue, gives a granted lease back, and makes sure that a
 -- request of this holder which arrives later is refused.
--- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] record of the tokens granted
+-- KEYS[1] lease: 'holder token inbox since tail'     KEYS[2] mark: the next free token of the namespace
 -- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
 -- KEYS[5] exists while this holder counts as cancelled
 -- ARGV[1] holder  ARGV[2] entry in the queue  ARGV[3] ms for which the holder counts as cancelled

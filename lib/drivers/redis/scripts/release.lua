@@ -1,5 +1,5 @@
 -- Gives a lease back if this holder has it, by passing it to the next waiter if there is one.
--- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] record of the tokens granted
+-- KEYS[1] lease: 'holder token inbox since tail'     KEYS[2] mark: the next free token of the namespace
 -- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
 -- KEYS[5] exists while this holder counts as cancelled
 -- ARGV[1] holder  ARGV[2] (may be missing) instance whose waiter comes first

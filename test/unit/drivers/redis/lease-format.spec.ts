@@ -8,7 +8,15 @@ describe('what the store keeps of a claim', () => {
     for (const instance of instances) {
       for (const metadata of [NO_METADATA, { by: 'me' }]) {
         const tail = tailOf({ key: 'test:l:k', holder: 'h', ttl: 1000, instance, metadata });
-        expect(recordOf(1000, `h 7 inbox ${tail}`, 0)).toMatchObject({ holder: 'h', instance, metadata });
+        expect(recordOf(1000, `h 7 inbox 1700000000123456 ${tail}`, 0)).toEqual({
+          holder: 'h',
+          instance,
+          metadata,
+          fencingToken: 7,
+          since: 1_700_000_000_123,
+          remaining: 1000,
+          waiters: 0,
+        });
       }
     }
   });

@@ -11,6 +11,7 @@ const record = (holder: string, remaining = 1000): LockRecord => ({
   holder,
   instance: `instance of ${holder}`,
   fencingToken: 7,
+  since: 1,
   remaining,
   metadata: {},
   waiters: 0,
