@@ -9,6 +9,8 @@ import type {
   LeaseRef,
   LockDriver,
   LockRecord,
+  PlaceOutcome,
+  PlaceRef,
   Queued,
   Refused,
   RenewOutcome,
@@ -19,10 +21,21 @@ import { namespaceOf } from '../../core/store-key.js';
 import type { RedisConnectionOptions } from './clients.js';
 import type { FailoverOptions } from './connection-options.js';
 import { RedisConnection } from './connection.js';
-import { type HeldReply, keysOf, leaseKey, queueKey, tailOf, toEvent, toRecord } from './lease-format.js';
+import {
+  type HeldReply,
+  keysOf,
+  leaseKey,
+  placeKeysOf,
+  type PlaceReply,
+  queueKey,
+  tailOf,
+  toEvent,
+  toPlace,
+  toRecord,
+} from './lease-format.js';
 import { RedisRegistry } from './redis-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
-import { slotOf } from './slots.js';
+import { askEach, slotOf } from './slots.js';
 
 /** A cancelled holder is remembered for its TTL, and at least this long. */
 const CANCELLED_FOR = 60_000;
@@ -108,21 +121,20 @@ export class RedisDriver implements LockDriver {
     await this.#connection.run('cancel', keysOf(claim), [holder, entry, Math.max(ttl, CANCELLED_FOR)]);
   }
 
-  async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
-    const slots = new Map<number, LeaseRef[]>();
-    for (const lease of leases) {
-      const slot = this.renewalGroup(lease.key);
-      const group = slots.get(slot);
-      if (group) group.push(lease);
-      else slots.set(slot, [lease]);
-    }
-    const outcomes = new Map<LeaseRef, RenewOutcome>();
-    const renewSlot = async (group: LeaseRef[]): Promise<void> => {
-      const replies = await this.#renewTogether(group);
-      group.forEach((lease, index) => outcomes.set(lease, replies[index]!));
-    };
-    await Promise.all([...slots.values()].map(renewSlot));
-    return leases.map((lease) => outcomes.get(lease)!);
+  renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    return askEach(
+      leases,
+      (key) => this.renewalGroup(key),
+      (group) => this.#renewTogether(group),
+    );
+  }
+
+  keepPlaces(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    return askEach(
+      places,
+      (key) => this.renewalGroup(key),
+      (group) => this.#keepTogether(group),
+    );
   }
 
   /** One script can reach one slot of a cluster. */
@@ -148,6 +160,15 @@ export class RedisDriver implements LockDriver {
   async close(listener: DriverListener): Promise<void> {
     this.#listeners.delete(listener);
     if (this.#listeners.size === 0) this.#connection.close();
+  }
+
+  async #keepTogether(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    for (const inbox of new Set(places.map(({ key }) => this.#inboxFor(key)))) {
+      if (!this.#connection.listensTo(inbox)) void this.#connection.subscribe(inbox);
+    }
+    const args = places.flatMap(({ holder, behind }) => [holder, behind]);
+    const replies = await this.#connection.run('heartbeat', places.flatMap(placeKeysOf), args);
+    return (replies as PlaceReply[]).map(toPlace);
   }
 
   async #renewTogether(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {

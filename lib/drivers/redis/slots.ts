@@ -5,6 +5,27 @@ export function slotOf(key: string): number {
   return new Command('get', [key]).getSlot();
 }
 
+/** Asks once for each group of keys; the answers come in the order of `refs`. */
+export async function askEach<Ref extends { readonly key: string }, Answer>(
+  refs: readonly Ref[],
+  groupOf: (key: string) => number,
+  ask: (group: readonly Ref[]) => Promise<readonly Answer[]>,
+): Promise<readonly Answer[]> {
+  const groups = new Map<number, Ref[]>();
+  for (const ref of refs) {
+    const members = groups.get(groupOf(ref.key));
+    if (members) members.push(ref);
+    else groups.set(groupOf(ref.key), [ref]);
+  }
+  const answers = new Map<Ref, Answer>();
+  const askGroup = async (group: readonly Ref[]): Promise<void> => {
+    const replies = await ask(group);
+    group.forEach((ref, index) => answers.set(ref, replies[index]!));
+  };
+  await Promise.all([...groups.values()].map(askGroup));
+  return refs.map((ref) => answers.get(ref)!);
+}
+
 /** Where a reply sends a command to; `again`: to nowhere else, but a little later. */
 export type Redirect =
   { readonly to: string | undefined; readonly slot: number; readonly asking: boolean } | 'again' | undefined;
