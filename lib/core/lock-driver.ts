@@ -122,8 +122,11 @@ export interface PlaceRef extends LeaseRef {
  */
 export type PlaceOutcome = { readonly remaining: number; readonly record?: LockRecord } | 'ask';
 
-/** The number of those who wait for a lease that is still held; `unknown`: this one may be held and re-armed, or not. */
-export type RenewOutcome = { readonly waiters: number } | 'gone' | 'unknown';
+/**
+ * The number of those who wait for a lease that is still held; `held`: the store could not tell how many do; `unknown`:
+ * this one may be held and re-armed, or not.
+ */
+export type RenewOutcome = { readonly waiters: number } | 'held' | 'gone' | 'unknown';
 
 /** What the store knows of a held key. */
 export interface LockRecord {

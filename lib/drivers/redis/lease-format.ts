@@ -14,11 +14,12 @@ export type PlaceReply = number | [remaining: number, lease: string, waiters: nu
 
 // One hash tag per lock, so that all its keys share a slot.
 export const leaseKey = (key: string): string => `{${key}}`;
+export const cancelledKey = ({ key, holder }: Pick<LeaseRef, 'key' | 'holder'>): string => `{${key}}:x:${holder}`;
 export const queueKey = (key: string): string => `{${key}}:q`;
 
 /** In the order in which the scripts expect them. */
 export function keysOf({ key, holder }: LeaseRef): string[] {
-  return [leaseKey(key), `{${key}}:t`, queueKey(key), `{${key}}:w`, `{${key}}:x:${holder}`];
+  return [leaseKey(key), `{${key}}:t`, queueKey(key), `{${key}}:w`, cancelledKey({ key, holder })];
 }
 
 /** What the store keeps of a claim for people and for other instances. */

@@ -36,6 +36,7 @@ import {
 import { RedisRegistry } from './redis-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { askEach, slotOf } from './slots.js';
+import { bar, drop, orWhenSplit, rearm } from './split-slot.js';
 
 /** A cancelled holder is remembered for its TTL, and at least this long. */
 const CANCELLED_FOR = 60_000;
@@ -46,7 +47,11 @@ type GrantedReply = string;
 
 const GRANT = { inReign: scripts.reign, needsReplicas: (reply: unknown): boolean => typeof reply === 'string' };
 const BLOCK = { needsReplicas: (reply: unknown): boolean => (reply as unknown[]).length > 0 };
-const RENEWAL = { needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0) };
+const DETOUR = { hasDetour: true };
+const RENEWAL = {
+  ...DETOUR,
+  needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0),
+};
 
 export type RedisDriverOptions = RedisConnectionOptions & FailoverOptions;
 
@@ -118,7 +123,9 @@ export class RedisDriver implements LockDriver {
   async cancel(claim: Claim): Promise<void> {
     const { key, holder, ttl } = claim;
     const entry = `${holder} ${this.#inboxFor(key)} ${ttl} ${tailOf(claim)}`;
-    await this.#connection.run('cancel', keysOf(claim), [holder, entry, Math.max(ttl, CANCELLED_FOR)]);
+    const remembered = Math.max(ttl, CANCELLED_FOR);
+    const answer = this.#connection.run('cancel', keysOf(claim), [holder, entry, remembered], DETOUR);
+    await orWhenSplit<unknown>(answer, () => bar(this.#connection, claim, remembered));
   }
 
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
@@ -142,9 +149,10 @@ export class RedisDriver implements LockDriver {
     return this.#connection.isCluster ? slotOf(leaseKey(key)) : 0;
   }
 
-  async release(lease: LeaseRef, to?: string): Promise<boolean> {
+  release(lease: LeaseRef, to?: string): Promise<boolean> {
     const args = to === undefined ? [lease.holder] : [lease.holder, to];
-    return (await this.#connection.run('release', keysOf(lease), args)) === 1;
+    const answer = this.#connection.run('release', keysOf(lease), args, DETOUR).then((reply) => reply === 1);
+    return orWhenSplit(answer, () => drop(this.#connection, lease));
   }
 
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
@@ -171,11 +179,15 @@ export class RedisDriver implements LockDriver {
     return (replies as PlaceReply[]).map(toPlace);
   }
 
-  async #renewTogether(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+  #renewTogether(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     const keys = leases.flatMap(({ key }) => [leaseKey(key), queueKey(key)]);
     const args = leases.flatMap(({ holder, ttl }) => [holder, ttl]);
-    const outcomes = (await this.#connection.run('renew', keys, args, RENEWAL)) as number[];
-    return outcomes.map((waiters) => (waiters < 0 ? 'gone' : { waiters }));
+    const outcomes = this.#connection
+      .run('renew', keys, args, RENEWAL)
+      .then((reply) => (reply as number[]).map((waiters) => (waiters < 0 ? 'gone' : { waiters })));
+    return orWhenSplit<readonly RenewOutcome[]>(outcomes, () =>
+      Promise.all(leases.map((lease) => rearm(this.#connection, lease))),
+    );
   }
 
   #inboxFor(key: string): string {

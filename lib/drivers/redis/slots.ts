@@ -1,5 +1,9 @@
 import { Command } from 'ioredis';
 
+/** What a redirection that leads nowhere calls for. */
+export const UNSETTLED =
+  'A slot is half-way from one node to another, or they do not agree on who has it: `redis-cli --cluster fix` ends that.';
+
 /** The slot of a cluster that a key is in. */
 export function slotOf(key: string): number {
   return new Command('get', [key]).getSlot();
@@ -40,4 +44,9 @@ export function redirectOf(error: unknown): Redirect {
     return { to, slot: Number(slot), asking: kind === 'ASK' };
   }
   return /^(TRYAGAIN|CLUSTERDOWN)\b/.test(error.message) ? 'again' : undefined;
+}
+
+/** Whether what a cluster said means that the keys of one command are at two servers. */
+export function isSplit(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('TRYAGAIN');
 }
