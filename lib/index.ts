@@ -31,6 +31,8 @@ export {
   type LeaseRef,
   type LockDriver,
   type LockRecord,
+  type PlaceOutcome,
+  type PlaceRef,
   type Queued,
   type Refused,
   type RenewOutcome,

@@ -2,10 +2,12 @@ import { backoff, type Random } from './backoff.js';
 import type { Clock } from './clock.js';
 import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from './errors.js';
 import type { LockEventSink } from './events.js';
+import { type Heartbeats, Place } from './heartbeats.js';
 import { newHolder } from './holder.js';
 import type { Holdings } from './holdings.js';
 import { Lease } from './lease.js';
 import { type Claim, type Granted, heartbeat, type LockDriver, type LockRecord, NO_METADATA } from './lock-driver.js';
+import { NextLook } from './next-look.js';
 import { type Patience, timeUp } from './patience.js';
 import { believable } from './pushed-grant.js';
 import { Tenure } from './tenure.js';
@@ -23,7 +25,7 @@ export interface LeaseRequest {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds to wait in line, or a number of tries that do not queue. */
   readonly limit: { readonly wait: number } | { readonly attempts: number; readonly retryDelay: number };
-  /** Milliseconds between two looks at a held key; default: what suits the driver. */
+  /** Milliseconds between two looks at a held key where the driver keeps no places; default: what suits the driver. */
   readonly pollEvery?: number | undefined;
   /** Told of every refusal. */
   readonly onRefused?: ((record: LockRecord | null) => void) | undefined;
@@ -37,6 +39,7 @@ export interface AcquisitionContext {
   readonly instance: string;
   readonly room: WaitingRoom;
   readonly holdings: Holdings;
+  readonly heartbeats: Heartbeats;
   readonly emit: LockEventSink;
   /** Settles when the first connection to the store has succeeded or failed; undefined from then on. */
   starting(): Promise<void> | undefined;
@@ -65,6 +68,9 @@ export class Acquisition {
   #record: LockRecord | null = null;
   #isContended = false;
   #seat: Seat | undefined;
+  /** While it is kept. */
+  #place: Place | undefined;
+  readonly #nextLook = new NextLook();
 
   constructor(context: AcquisitionContext, request: LeaseRequest, patience: Patience, now: number) {
     this.#context = context;
@@ -92,6 +98,7 @@ export class Acquisition {
         if (tenure) return this.#firstLease(tenure);
         if ('attempts' in limit && attempt >= limit.attempts) throw timeUp;
         await this.#patience.bound(this.#pause());
+        this.#leavePlace();
         const pushed = this.#takePushed();
         if (pushed) return this.#firstLease(pushed);
       }
@@ -102,6 +109,7 @@ export class Acquisition {
       if (this.#failure !== undefined || (this.#open && this.#refusals === 0)) throw this.#unavailable();
       return undefined;
     } finally {
+      this.#leavePlace();
       this.#seat?.leave();
     }
   }
@@ -221,9 +229,31 @@ export class Acquisition {
   }
 
   #pause(): Promise<void> {
+    if (this.#seat && this.#queuedAt !== undefined && this.#failure === undefined) {
+      if (this.#context.heartbeats.areBatched) return this.#keepPlace(this.#seat, this.#queuedAt);
+    }
     const milliseconds = this.#delay();
     if (this.#seat) return this.#seat.rest(milliseconds);
     return new Promise((resolve) => void this.#context.clock.after(milliseconds, resolve));
+  }
+
+  /** Until the store passes the lease on to this claim, or a heartbeat tells that it has to ask. */
+  #keepPlace(seat: Seat, queuedAt: number): Promise<void> {
+    const { clock, heartbeats } = this.#context;
+    this.#place = new Place(this.#claim, queuedAt, clock.now(), this.#record, {
+      behind: (record) => this.#request.onRefused?.(record),
+      ask: () => seat.nudge(),
+    });
+    heartbeats.keep(this.#place);
+    return seat.rest();
+  }
+
+  #leavePlace(): void {
+    if (!this.#place) return;
+    this.#context.heartbeats.leave(this.#place);
+    this.#queuedAt = this.#place.queuedAt;
+    this.#record = this.#place.record;
+    this.#place = undefined;
   }
 
   #delay(): number {
@@ -239,7 +269,7 @@ export class Acquisition {
     // A holder that died is followed when its lease has run out. Where the store knows no order among those who wait,
     // a spread keeps them from asking all at once.
     const spread = driver.capabilities.queue ? 0 : random() * 10;
-    return Math.min(queued, poll, (this.#record?.remaining ?? Infinity) + 1 + spread);
+    return this.#nextLook.after(this.#record?.remaining, Math.min(queued, poll)) + spread;
   }
 
   #unavailable(): DriverUnavailableError {

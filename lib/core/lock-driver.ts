@@ -11,7 +11,7 @@ import type { Registry } from './registry.js';
  * - Fencing tokens strictly increase per key, in the atomic step that changes the holder, and stay below 2^53. A grant
  *   may reserve a block of them; no later grant then gets a token that is not above the whole block.
  * - With a queue, a release passes the lease to the waiter that has waited longest and is alive. A waiter says that it
- *   is by asking again every `heartbeat(ttl)`; its lease may be armed for a few heartbeats only.
+ *   is every `heartbeat(ttl)`, by `keepPlaces` or by asking again; its lease may be armed for a few heartbeats only.
  */
 export interface LockDriver {
   readonly name: string;
@@ -31,8 +31,13 @@ export interface LockDriver {
   /** Re-arms the whole TTL of each lease; the answers come in the order of the leases. */
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]>;
   /**
-   * Keys of different groups are renewed by separate calls, so that a part of the store which does not answer costs no
-   * leases in the others. Default: all are one group.
+   * The heartbeats of claims that wait in the queue; the answers come in the order of the places. It grants nothing and
+   * queues nobody. Without it each waiter asks again by `acquire`.
+   */
+  keepPlaces?(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]>;
+  /**
+   * Leases and places of different groups go by separate calls, so that a part of the store which does not answer costs
+   * nothing in the others. Default: all are one group.
    */
   renewalGroup?(key: string): number;
   /**
@@ -107,8 +112,24 @@ export interface Queued {
   readonly record: LockRecord | null;
 }
 
-/** The number of those who wait for a lease that is still held; `unknown`: this one may be held and re-armed, or not. */
-export type RenewOutcome = { readonly waiters: number } | 'gone' | 'unknown';
+/** A claim that waits in the queue. */
+export interface PlaceRef extends LeaseRef {
+  /** The fencing token of the lease that was in front of it when it last heard. */
+  readonly behind: number;
+}
+
+/**
+ * Still queued: the milliseconds that remain of the lease in front, and who has that where its fencing token is not the
+ * one of `behind`. `ask`: the lease is free, or the claim is not in the queue: it was granted, passed by, cancelled, or
+ * never queued.
+ */
+export type PlaceOutcome = { readonly remaining: number; readonly record?: LockRecord } | 'ask';
+
+/**
+ * The number of those who wait for a lease that is still held; `held`: the store could not tell how many do; `unknown`:
+ * this one may be held and re-armed, or not.
+ */
+export type RenewOutcome = { readonly waiters: number } | 'held' | 'gone' | 'unknown';
 
 /** What the store knows of a held key. */
 export interface LockRecord {

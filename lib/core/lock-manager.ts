@@ -4,6 +4,7 @@ import { findFrame, type Frame, runInside } from './call-chain.js';
 import type { Clock } from './clock.js';
 import { LockServiceClosedError, NestedLockError } from './errors.js';
 import type { LockEventSink } from './events.js';
+import { Heartbeats } from './heartbeats.js';
 import { Holdings } from './holdings.js';
 import type { Lease, LeaseHandle } from './lease.js';
 import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock-driver.js';
@@ -38,6 +39,7 @@ export class LockManager {
   readonly #driver: LockDriver;
   readonly #room: WaitingRoom;
   readonly #holdings: Holdings;
+  readonly #heartbeats: Heartbeats;
   readonly #context: AcquisitionContext;
   readonly #callers: WaitingCallers;
   readonly #listener: DriverListener;
@@ -55,6 +57,7 @@ export class LockManager {
     this.#room = new WaitingRoom(clock);
     const warn = (message: string): void => options.onStore?.({ type: 'warning', message });
     this.#holdings = new Holdings(driver, clock, random, emit, this.#room, warn);
+    this.#heartbeats = new Heartbeats(driver, clock, random);
     this.#listener = (event) => {
       if (event.type === 'up' || event.type === 'down' || event.type === 'warning') options.onStore?.(event);
       this.#heard(event);
@@ -67,6 +70,7 @@ export class LockManager {
       emit,
       room: this.#room,
       holdings: this.#holdings,
+      heartbeats: this.#heartbeats,
       starting: () => this.#starting(),
     };
   }
@@ -129,6 +133,7 @@ export class LockManager {
     if (event.type === 'freed') this.#room.nudge(event.key);
     if (event.type === 'up') {
       this.#room.nudgeAll();
+      this.#heartbeats.verify();
       this.#holdings.verify();
     }
     if (event.type === 'contended') this.#room.contended(event.key);

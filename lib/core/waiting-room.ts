@@ -83,8 +83,9 @@ export class WaitingRoom {
     else if (line?.first) line.first.contended = true;
   }
 
+  /** All but those whose places are kept: the next heartbeat tells whether they have to ask. */
   nudgeAll(): void {
-    for (const { first } of this.#lines.values()) first?.nudge();
+    for (const { first } of this.#lines.values()) if (first && !first.keepsPlace) first.nudge();
   }
 
   #lineOf(key: string): Line {
@@ -122,6 +123,8 @@ export class Seat implements Linked<Seat> {
   after: Seat | undefined;
   /** Somebody began to wait for the lease while it was on its way to this caller. */
   contended = false;
+  /** Somebody else sees to it that the caller is woken when it has to ask. */
+  keepsPlace = false;
   readonly #clock: Clock;
   readonly #room: WaitingRoom;
   #called = false;
@@ -185,13 +188,15 @@ export class Seat implements Linked<Seat> {
     return pushed?.holder === holder ? pushed : undefined;
   }
 
-  /** Waits, but not past a nudge. */
-  async rest(milliseconds: number): Promise<void> {
+  /** Waits, but not past a nudge. Without a time: `ask` of a kept place is one. */
+  async rest(milliseconds?: number): Promise<void> {
     if (this.#nudged) return;
+    this.keepsPlace = milliseconds === undefined;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      this.#timer = this.#clock.after(milliseconds, resolve);
+      if (milliseconds !== undefined) this.#timer = this.#clock.after(milliseconds, resolve);
     });
+    this.keepsPlace = false;
     this.#timer?.cancel();
   }
 

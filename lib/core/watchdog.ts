@@ -137,7 +137,7 @@ export class Watchdog {
             this.#failed(tenure, watch, new Error('Too few servers answered for this lease.'));
           return;
         }
-        tenure.waiters = outcome.waiters;
+        if (outcome !== 'held') tenure.waiters = outcome.waiters;
         if (tenure.renewed(sentAt)) this.#succeeded(tenure, watch, sentAt);
         else this.lose(tenure, 'expired', watch.cause);
       });

@@ -402,6 +402,82 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     assert.equal(dead.grantOf(lost), undefined);
   },
 
+  async 'hands the lease to a waiter that keeps its place by heartbeats alone, and skips one that stopped'(bench) {
+    const [holder, dead, alive] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!alive.driver.keepPlaces) return;
+    const ttl = Math.max(bench.shortTtl(holder), 1800);
+    const held = bench.claim(holder);
+    const { fencingToken } = await grant(holder, held);
+    const [lost, claim] = [bench.claim(dead, { ttl }), bench.claim(alive, { ttl })];
+    await queue(dead, lost);
+    await queue(alive, claim);
+    const end = performance.now() + 5 * heartbeat(ttl);
+    while (performance.now() < end) {
+      const [outcome] = await alive.driver.keepPlaces([{ ...claim, behind: fencingToken }]);
+      assert.ok(outcome !== 'ask', 'it is still queued');
+      await sleep(heartbeat(ttl) / 2);
+    }
+    await holder.driver.release(held);
+    assert.ok((await alive.granted(claim)).fencingToken > fencingToken);
+    assert.equal(dead.grantOf(lost), undefined);
+  },
+
+  async 'tells waiters, in order, how long the lease in front lasts and who has it, or that they have to ask'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!waiter.driver.keepPlaces) return;
+    const ttl = bench.longTtl / 2;
+    const keys = ['known', 'new', 'absent', 'free'].map((suffix) => `${bench.key}:${suffix}`);
+    const held = keys.slice(0, 3).map((key) => bench.claim(holder, { key, ttl, metadata: { key } }));
+    const tokens: number[] = [];
+    for (const claim of held) tokens.push((await grant(holder, claim)).fencingToken);
+    const claims = keys.map((key) => bench.claim(waiter, { key }));
+    for (const claim of claims.slice(0, 2)) await queue(waiter, claim);
+    const places = claims.map((claim, index) => ({ ...claim, behind: index === 0 ? tokens[0]! : 0 }));
+    const [known, another, ...rest] = await waiter.driver.keepPlaces(places);
+    assert.deepEqual(rest, ['ask', 'ask'], 'one that is not queued has to ask, whether the key is held or free');
+    assert.ok(known && known !== 'ask' && another && another !== 'ask', 'those in the queue keep their places');
+    for (const { remaining } of [known, another]) {
+      assert.ok(remaining > ttl / 2 && remaining <= ttl, `the remaining time is plausible, not ${remaining}`);
+    }
+    const { holder: id, instance, metadata, fencingToken } = another.record!;
+    assert.deepEqual(
+      { id, instance, metadata, fencingToken },
+      { id: held[1]!.holder, instance: holder.id, metadata: { key: keys[1] }, fencingToken: tokens[1] },
+    );
+    assert.deepEqual(await waiter.driver.keepPlaces([]), []);
+  },
+
+  async 'tells a waiter to ask that was granted the lease, and re-arms nothing'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!waiter.driver.keepPlaces) return;
+    const held = bench.claim(holder);
+    const { fencingToken } = await grant(holder, held);
+    const claim = bench.claim(waiter);
+    await queue(waiter, claim);
+    await holder.driver.release(held);
+    const granted = await waiter.granted(claim);
+    assert.deepEqual(await waiter.driver.keepPlaces([{ ...claim, behind: fencingToken }]), ['ask']);
+    const { remaining } = (await waiter.driver.inspect(claim.key))!;
+    assert.ok(remaining <= granted.ttl, `it lasts for what it was armed, not for ${remaining} ms`);
+    await waiter.driver.release(claim);
+    assert.deepEqual(await waiter.driver.keepPlaces([{ ...claim, behind: fencingToken }]), ['ask']);
+    assert.equal(await waiter.driver.inspect(claim.key), null, 'nor is it granted again');
+  },
+
+  async 'does not revive a cancelled waiter by a late heartbeat'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!waiter.driver.keepPlaces) return;
+    const held = bench.claim(holder);
+    const { fencingToken } = await grant(holder, held);
+    const claim = bench.claim(waiter);
+    await queue(waiter, claim);
+    await waiter.driver.cancel(claim);
+    assert.deepEqual(await waiter.driver.keepPlaces([{ ...claim, behind: fencingToken }]), ['ask']);
+    assert.deepEqual(await holder.driver.renew([held]), [{ waiters: 0 }]);
+    await holder.driver.release(held);
+    assert.equal(await holder.driver.inspect(held.key), null, 'nothing was handed to it');
+  },
+
   async 'passes a lease to the waiting instance that a release names, and then in order again'(bench) {
     const [holder, first, second] = [await bench.instance(), await bench.instance(), await bench.instance()];
     const third = await bench.instance();

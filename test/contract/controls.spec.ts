@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Claim, LeaseRef, LockDriver, Registry } from 'nestjs-dist-lock';
+import type { Claim, LeaseRef, LockDriver, PlaceRef, Registry } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
@@ -80,6 +80,68 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
     name: 'a release that tells nobody',
     caughtBy: 'tells a waiting instance that the key was freed',
     broken: () => alter((driver) => ({ connect: () => driver.connect(() => undefined) })),
+  },
+  {
+    name: 'a heartbeat that says queued and keeps no place',
+    caughtBy: 'hands the lease to a waiter that keeps its place by heartbeats alone, and skips one that stopped',
+    broken: () => alter(() => ({ keepPlaces: async (places) => places.map(() => ({ remaining: 1000 })) })),
+  },
+  {
+    name: 'a heartbeat that keeps the places of the whole queue',
+    caughtBy: 'hands the lease to a waiter that keeps its place by heartbeats alone, and skips one that stopped',
+    broken: () => {
+      const all = new Map<string, PlaceRef>();
+      return alter((driver) => ({
+        acquire: (claim, mode) => {
+          if (mode === 'queue') all.set(claim.holder, { ...claim, behind: 0 });
+          return driver.acquire(claim, mode);
+        },
+        keepPlaces: async (places) => {
+          await driver.keepPlaces([...all.values()]);
+          return driver.keepPlaces(places);
+        },
+      }));
+    },
+  },
+  {
+    name: 'heartbeats that are answered in another order',
+    caughtBy: 'tells waiters, in order, how long the lease in front lasts and who has it, or that they have to ask',
+    broken: () => alter((driver) => ({ keepPlaces: async (places) => (await driver.keepPlaces(places)).toReversed() })),
+  },
+  {
+    name: 'a heartbeat that does not tell of another lease in front',
+    caughtBy: 'tells waiters, in order, how long the lease in front lasts and who has it, or that they have to ask',
+    broken: () =>
+      alter((driver) => ({
+        keepPlaces: async (places) =>
+          (await driver.keepPlaces(places)).map((outcome) =>
+            outcome === 'ask' ? outcome : { remaining: outcome.remaining },
+          ),
+      })),
+  },
+  {
+    name: 'a heartbeat that asks in full',
+    caughtBy: 'tells a waiter to ask that was granted the lease, and re-arms nothing',
+    broken: () =>
+      alter((driver) => ({
+        keepPlaces: async (places) => {
+          for (const place of places) await driver.acquire({ ...place, instance: '', metadata: {} }, 'queue');
+          return driver.keepPlaces(places);
+        },
+      })),
+  },
+  {
+    name: 'a heartbeat that queues',
+    caughtBy: 'does not revive a cancelled waiter by a late heartbeat',
+    broken: () =>
+      alter((driver) => ({
+        keepPlaces: async (places) => {
+          const holder = (place: PlaceRef): string => `${place.holder}-again`;
+          for (const place of places)
+            await driver.acquire({ ...place, holder: holder(place), instance: '', metadata: {} }, 'queue');
+          return driver.keepPlaces(places.map((place) => ({ ...place, holder: holder(place) })));
+        },
+      })),
   },
   {
     name: 'a release that prefers nobody',

@@ -269,7 +269,7 @@ const FAILURES: Failure[] = [
     // The mark of the tokens is there, the other keys are not.
     provoke: migrating,
     meaning: 'retryable',
-    text: /TRYAGAIN .* — The slot of this key is on the move/s,
+    text: /TRYAGAIN .* — A slot is half-way from one node to another.*`redis-cli --cluster fix`/s,
   },
   {
     name: 'NOPERM, for a command',

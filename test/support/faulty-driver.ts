@@ -10,7 +10,7 @@ import type {
 } from '../../lib/core/lock-driver.js';
 import type { Registry } from '../../lib/core/registry.js';
 
-type Call = 'acquire' | 'cancel' | 'renew' | 'release' | 'reserve';
+type Call = 'acquire' | 'keepPlaces' | 'cancel' | 'renew' | 'release' | 'reserve';
 
 /** What happens to the next call of a kind. */
 export type Fault =
@@ -45,7 +45,14 @@ export class FaultyDriver implements LockDriver {
   eventsLate = 0;
   readonly #store: LockDriver;
   readonly #clock: Clock;
-  readonly #faults: Record<Call, Fault[]> = { acquire: [], cancel: [], renew: [], release: [], reserve: [] };
+  readonly #faults: Record<Call, Fault[]> = {
+    acquire: [],
+    keepPlaces: [],
+    cancel: [],
+    renew: [],
+    release: [],
+    reserve: [],
+  };
   readonly #listeners = new Map<DriverListener, DriverListener>();
 
   constructor(store: LockDriver, clock: Clock) {
@@ -94,6 +101,12 @@ export class FaultyDriver implements LockDriver {
 
   acquire(claim: Claim, mode: AcquireMode, tokens?: number): ReturnType<LockDriver['acquire']> {
     return this.#run('acquire', [claim], () => this.#store.acquire(claim, mode, tokens));
+  }
+
+  get keepPlaces(): LockDriver['keepPlaces'] {
+    const store = this.#store;
+    if (!store.keepPlaces) return undefined;
+    return (places) => this.#run('keepPlaces', places, () => store.keepPlaces!(places));
   }
 
   cancel(claim: Claim): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../lib/core/clock.js';
-import type { AcquireMode, Claim, DriverListener, LeaseRef, LockDriver } from '../../lib/core/lock-driver.js';
+import type { AcquireMode, Claim, DriverListener, LeaseRef, LockDriver, PlaceRef } from '../../lib/core/lock-driver.js';
 import { LockManager } from '../../lib/core/lock-manager.js';
 import type { Lock } from '../../lib/core/lock.js';
 import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
@@ -114,6 +114,10 @@ class Network implements LockDriver {
 
   acquire(claim: Claim, mode: AcquireMode, tokens?: number): ReturnType<LockDriver['acquire']> {
     return this.#call(() => this.store.acquire(claim, mode, tokens));
+  }
+
+  keepPlaces(places: readonly PlaceRef[]): ReturnType<NonNullable<LockDriver['keepPlaces']>> {
+    return this.#call(() => this.store.keepPlaces!(places));
   }
 
   cancel(claim: Claim): Promise<void> {

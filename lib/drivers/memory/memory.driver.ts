@@ -11,6 +11,8 @@ import {
   type LeaseRef,
   type LockDriver,
   type LockRecord,
+  type PlaceOutcome,
+  type PlaceRef,
   type Queued,
   type Refused,
   type RenewOutcome,
@@ -105,6 +107,19 @@ export class MemoryDriver implements LockDriver {
       if (holding?.claim.holder !== lease.holder) return 'gone';
       holding.until = this.#clock.now() + lease.ttl;
       return { waiters: queue.size };
+    });
+  }
+
+  async keepPlaces(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    this.#assertOpen();
+    return places.map(({ key, holder, behind }) => {
+      const entry = this.#entry(key);
+      const waiter = entry.queue.get(holder);
+      const record = this.#record(entry);
+      if (!waiter || !record) return 'ask';
+      waiter.seen = this.#clock.now();
+      const { remaining } = record;
+      return record.fencingToken === behind ? { remaining } : { remaining, record };
     });
   }
 

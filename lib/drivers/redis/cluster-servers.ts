@@ -12,10 +12,13 @@ import type { ScriptCall } from './script-call.js';
 import { AnswerTimeout } from './script-command.js';
 import { ScriptSender } from './script-sender.js';
 import type { Servers, ServersListener } from './servers.js';
-import { redirectOf, slotOf } from './slots.js';
+import { isSplit, redirectOf, slotOf, UNSETTLED } from './slots.js';
+import { SplitSlotError } from './split-slot.js';
 
 /** Milliseconds before a slot that is moving, or has no master, is asked again. */
 const PAUSE = 25;
+/** Redirections that are followed at once. */
+const HOPS = 4;
 
 /**
  * The masters of a cluster. ioredis knows its nodes and connects to them; commands take our own way there, which sends
@@ -75,8 +78,10 @@ export class ClusterServers implements Servers {
     const deadline = performance.now() + this.#plan.commandTimeout;
     /** Who takes the slot over, when it was told to ask there. */
     let taker: string | undefined;
-    for (;;) {
+    for (let hops = 0; ; hops++) {
       if (!this.isUp) throw this.unreachable();
+      // Nodes that disagree send it to and fro.
+      if (hops > HOPS) await sleep(PAUSE);
       const sender = await this.#senderFor(slot, taker, deadline);
       try {
         return await (this.#quarantine?.covers(call)
@@ -84,8 +89,10 @@ export class ClusterServers implements Servers {
           : sender.run(call, taker !== undefined));
       } catch (error) {
         const redirect = redirectOf(error);
+        if (call.rules.hasDetour && isSplit(error)) throw new SplitSlotError(UNSETTLED, { sent: false, cause: error });
         if (!redirect || performance.now() > deadline) {
-          const failure = classify(error, addressOf(sender.client));
+          const repair = redirect && redirect !== 'again' ? UNSETTLED : undefined;
+          const failure = classify(error, addressOf(sender.client), repair);
           // One that does not answer cannot tell that it was replaced.
           if (failure instanceof DriverUnavailableError && failure.sent) void this.#nodes.refresh();
           throw failure;

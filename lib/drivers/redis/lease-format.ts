@@ -1,15 +1,26 @@
-import { type Claim, type DriverEvent, type LeaseRef, type LockRecord, NO_METADATA } from '../../core/lock-driver.js';
+import {
+  type Claim,
+  type DriverEvent,
+  type LeaseRef,
+  type LockRecord,
+  NO_METADATA,
+  type PlaceOutcome,
+} from '../../core/lock-driver.js';
 import type { Marks } from './marks.js';
 
 export type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
 
+/** Remaining ms of the lease in front, and who has it where that is another one than was known; -1: ask again. */
+export type PlaceReply = number | [remaining: number, lease: string, waiters: number];
+
 // One hash tag per lock, so that all its keys share a slot.
 export const leaseKey = (key: string): string => `{${key}}`;
+export const cancelledKey = ({ key, holder }: Pick<LeaseRef, 'key' | 'holder'>): string => `{${key}}:x:${holder}`;
 export const queueKey = (key: string): string => `{${key}}:q`;
 
 /** In the order in which the scripts expect them. */
 export function keysOf({ key, holder }: LeaseRef, marks: Marks): string[] {
-  return [leaseKey(key), marks.keyFor(key), queueKey(key), `{${key}}:w`, `{${key}}:x:${holder}`];
+  return [leaseKey(key), marks.keyFor(key), queueKey(key), `{${key}}:w`, cancelledKey({ key, holder })];
 }
 
 /** What the store keeps of a claim for people and for other instances. */
@@ -21,6 +32,14 @@ export function tailOf({ instance, metadata }: Claim): string {
 
 /** Of the instance that asked last: almost always the only one, and without metadata. */
 let plainTail: { readonly instance: string; readonly text: string } | undefined;
+
+export const placeKeysOf = ({ key }: LeaseRef): string[] => [leaseKey(key), queueKey(key), `{${key}}:w`];
+
+export function toPlace(reply: PlaceReply): PlaceOutcome {
+  if (typeof reply === 'number') return reply < 0 ? 'ask' : { remaining: reply };
+  const [remaining, lease, waiters] = reply;
+  return { remaining, record: recordOf(remaining, lease, waiters) };
+}
 
 export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
   return lease === undefined ? null : recordOf(remaining, lease, waiters);

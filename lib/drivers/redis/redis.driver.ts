@@ -10,6 +10,8 @@ import type {
   LeaseRef,
   LockDriver,
   LockRecord,
+  PlaceOutcome,
+  PlaceRef,
   Queued,
   Refused,
   RenewOutcome,
@@ -20,11 +22,23 @@ import { namespaceOf } from '../../core/store-key.js';
 import type { RedisConnectionOptions } from './clients.js';
 import type { FailoverOptions } from './connection-options.js';
 import { RedisConnection } from './connection.js';
-import { type HeldReply, keysOf, leaseKey, queueKey, tailOf, toEvent, toRecord } from './lease-format.js';
+import {
+  type HeldReply,
+  keysOf,
+  leaseKey,
+  placeKeysOf,
+  type PlaceReply,
+  queueKey,
+  tailOf,
+  toEvent,
+  toPlace,
+  toRecord,
+} from './lease-format.js';
 import { type Marks, oneMark, SlotMarks } from './marks.js';
 import { RedisRegistry } from './redis-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
-import { slotOf } from './slots.js';
+import { askEach, slotOf } from './slots.js';
+import { bar, drop, orWhenSplit, rearm } from './split-slot.js';
 
 /**
  * For so long, in milliseconds, a cancelled holder is remembered, whatever its TTL. A request of it that comes later than
@@ -39,7 +53,11 @@ type GrantedReply = string;
 
 const GRANT = { inReign: scripts.reign, needsReplicas: (reply: unknown): boolean => typeof reply === 'string' };
 const BLOCK = { needsReplicas: (reply: unknown): boolean => (reply as unknown[]).length > 0 };
-const RENEWAL = { needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0) };
+const DETOUR = { hasDetour: true };
+const RENEWAL = {
+  ...DETOUR,
+  needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0),
+};
 
 export type RedisDriverOptions = RedisConnectionOptions & FailoverOptions;
 
@@ -122,24 +140,24 @@ export class RedisDriver implements LockDriver {
   async cancel(claim: Claim): Promise<void> {
     const { key, holder, ttl } = claim;
     const entry = `${holder} ${this.#inboxFor(key)} ${ttl} ${tailOf(claim)}`;
-    await this.#connection.run('cancel', keysOf(claim, this.#marks), [holder, entry, CANCELLED_FOR]);
+    const answer = this.#connection.run('cancel', keysOf(claim, this.#marks), [holder, entry, CANCELLED_FOR], DETOUR);
+    await orWhenSplit<unknown>(answer, () => bar(this.#connection, claim, CANCELLED_FOR));
   }
 
-  async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
-    const slots = new Map<number, LeaseRef[]>();
-    for (const lease of leases) {
-      const slot = this.renewalGroup(lease.key);
-      const group = slots.get(slot);
-      if (group) group.push(lease);
-      else slots.set(slot, [lease]);
-    }
-    const outcomes = new Map<LeaseRef, RenewOutcome>();
-    const renewSlot = async (group: LeaseRef[]): Promise<void> => {
-      const replies = await this.#renewTogether(group);
-      group.forEach((lease, index) => outcomes.set(lease, replies[index]!));
-    };
-    await Promise.all([...slots.values()].map(renewSlot));
-    return leases.map((lease) => outcomes.get(lease)!);
+  renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    return askEach(
+      leases,
+      (key) => this.renewalGroup(key),
+      (group) => this.#renewTogether(group),
+    );
+  }
+
+  keepPlaces(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    return askEach(
+      places,
+      (key) => this.renewalGroup(key),
+      (group) => this.#keepTogether(group),
+    );
   }
 
   /** One script can reach one slot of a cluster. */
@@ -147,9 +165,12 @@ export class RedisDriver implements LockDriver {
     return this.#connection.isCluster ? slotOf(leaseKey(key)) : 0;
   }
 
-  async release(lease: LeaseRef, to?: string): Promise<boolean> {
+  release(lease: LeaseRef, to?: string): Promise<boolean> {
     const args = to === undefined ? [lease.holder] : [lease.holder, to];
-    return (await this.#connection.run('release', keysOf(lease, this.#marks), args)) === 1;
+    const answer = this.#connection
+      .run('release', keysOf(lease, this.#marks), args, DETOUR)
+      .then((reply) => reply === 1);
+    return orWhenSplit(answer, () => drop(this.#connection, lease));
   }
 
   async reserve(lease: LeaseRef, tokens = 1): Promise<TokenBlock | null> {
@@ -168,11 +189,24 @@ export class RedisDriver implements LockDriver {
     if (this.#listeners.size === 0) this.#connection.close();
   }
 
-  async #renewTogether(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+  async #keepTogether(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    for (const inbox of new Set(places.map(({ key }) => this.#inboxFor(key)))) {
+      if (!this.#connection.listensTo(inbox)) void this.#connection.subscribe(inbox);
+    }
+    const args = places.flatMap(({ holder, behind }) => [holder, behind]);
+    const replies = await this.#connection.run('heartbeat', places.flatMap(placeKeysOf), args);
+    return (replies as PlaceReply[]).map(toPlace);
+  }
+
+  #renewTogether(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     const keys = leases.flatMap(({ key }) => [leaseKey(key), queueKey(key)]);
     const args = leases.flatMap(({ holder, ttl }) => [holder, ttl]);
-    const outcomes = (await this.#connection.run('renew', keys, args, RENEWAL)) as number[];
-    return outcomes.map((waiters) => (waiters < 0 ? 'gone' : { waiters }));
+    const outcomes = this.#connection
+      .run('renew', keys, args, RENEWAL)
+      .then((reply) => (reply as number[]).map((waiters) => (waiters < 0 ? 'gone' : { waiters })));
+    return orWhenSplit<readonly RenewOutcome[]>(outcomes, () =>
+      Promise.all(leases.map((lease) => rearm(this.#connection, lease))),
+    );
   }
 
   #inboxFor(key: string): string {

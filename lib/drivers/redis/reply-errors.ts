@@ -1,4 +1,5 @@
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
+import { UNSETTLED } from './slots.js';
 
 /**
  * What a failed command means, decided in this one table. An error reply means that no lease was granted, because
@@ -38,7 +39,7 @@ const rules: readonly Rule[] = [
     meaning: 'retryable',
     repair: 'The cluster has no master for the slot of this key.',
   },
-  { pattern: reply('TRYAGAIN'), meaning: 'retryable', repair: 'The slot of this key is on the move.' },
+  { pattern: reply('TRYAGAIN'), meaning: 'retryable', repair: UNSETTLED },
   {
     pattern: reply('MOVED|ASK'),
     meaning: 'retryable',
@@ -86,13 +87,13 @@ const rules: readonly Rule[] = [
 ];
 
 /** The error of this package that fits a failed command. `server` names it without credentials. */
-export function classify(error: unknown, server: string): DriverUnavailableError | LockConfigError {
+export function classify(error: unknown, server: string, repair?: string): DriverUnavailableError | LockConfigError {
   if (error instanceof DriverUnavailableError || error instanceof LockConfigError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   // ioredis adds the command with all that was sent, the password of an AUTH included.
   if ('command' in cause) delete cause.command;
   const rule = rules.find(({ pattern }) => pattern.test(cause.message));
-  const message = [`Redis at ${server}: ${cause.message}`, rule?.repair].filter(Boolean).join(' — ');
+  const message = [`Redis at ${server}: ${cause.message}`, repair ?? rule?.repair].filter(Boolean).join(' — ');
   if (rule?.meaning === 'configuration') return new LockConfigError(message, { cause });
   return new DriverUnavailableError(message, { cause, sent: rule?.meaning !== 'retryable' });
 }

@@ -8,6 +8,8 @@ export interface ScriptRules {
   readonly needsReplicas?: (reply: unknown) => boolean;
   /** For one that may grant a lease: what runs instead where the reign of the master matters (see scripts/reign.lua). */
   readonly inReign?: Script;
+  /** Whether the caller has another way where the keys are at two servers: then it rejects at once with a SplitSlotError. */
+  readonly hasDetour?: boolean;
 }
 
 const NO_RULES: ScriptRules = {};
