@@ -16,6 +16,11 @@ export class OptionsCheck {
     this.#problems.push(text);
   }
 
+  /** How many problems there are so far. */
+  get count(): number {
+    return this.#problems.length;
+  }
+
   /** An object with no other properties than `known`; an empty one when it is not an object. */
   object<T extends object>(value: T | undefined, path: string, known: readonly (keyof T & string)[]): Partial<T> {
     if (value === undefined) return {};

@@ -217,8 +217,8 @@ const FAILURES: Failure[] = [
       return () => guests.forEach((guest) => guest.disconnect());
     },
     meaning: 'retryable',
-    // The server hangs up after its reply, and sometimes the hang-up is noticed first.
-    text: /max number of clients .* — Raise maxclients|EPIPE|ECONNRESET/s,
+    // The server hangs up after its reply, and the hang-up is often noticed first: then it is asked again.
+    text: /max number of clients .* — Raise maxclients/s,
   },
   {
     name: 'a refused connection',
@@ -345,7 +345,7 @@ const FAILURES: Failure[] = [
       return () => undefined;
     },
     meaning: 'unknown',
-    text: /max retries .* — The connection broke before the answer came/,
+    text: /: the connection broke before the answer came/,
   },
 ];
 

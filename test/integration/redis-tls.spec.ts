@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { Redis, type RedisOptions } from 'ioredis';
-import { DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
+import { LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Certificate, PrivateCa } from '../support/certificates.js';
@@ -152,12 +152,21 @@ describe('RedisDriver says what is wrong with', () => {
     expect(error).toBeInstanceOf(LockConfigError);
   });
 
-  it.each<[string, () => RedisOptions & { url: string }]>([
-    ['without TLS', () => ({ url: url('rediss', server.port), tls: { ca: ca.ca } })],
-    ['with TLS, of which the URL says nothing', () => ({ url: url('redis') })],
-  ])('a port %s, as far as the server lets it know', async (_, options) => {
+  it.each<[string, () => RedisOptions & { url: string }, RegExp]>([
+    [
+      'without TLS',
+      () => ({ url: url('rediss', server.port), tls: { ca: ca.ca } }),
+      /This port speaks Redis without TLS\. — Use a redis: URL, or leave out `tls`\.$/,
+    ],
+    [
+      'with TLS, of which the URL says nothing',
+      () => ({ url: url('redis') }),
+      /This port speaks TLS\. — Use a rediss: URL, or pass `tls`/,
+    ],
+  ])('a port %s', async (_, options, message) => {
     const error = await refusal({ ...options(), connectTimeout: 500 });
-    expect(error).toBeInstanceOf(DriverUnavailableError);
+    expect(error).toBeInstanceOf(LockConfigError);
     expect(error.message).toMatch(/^Redis at 127\.0\.0\.1:\d+/);
+    expect(error.message).toMatch(message);
   });
 });

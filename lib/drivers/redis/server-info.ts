@@ -25,6 +25,14 @@ export function refuseOldVersion(info: ServerInfo, server: string): LockConfigEr
   );
 }
 
+/** A sentinel answers to a client as a server does, but keeps nothing. */
+export function refuseSentinel(info: ServerInfo, server: string): LockConfigError | undefined {
+  if (info.get('redis_mode') !== 'sentinel') return undefined;
+  return new LockConfigError(
+    `Redis at ${server} is a sentinel, which keeps no locks. Pass it as { sentinels: [{ host, port }], name: 'mymaster' }.`,
+  );
+}
+
 export function evictionWarning(info: ServerInfo, server: string): string | undefined {
   const policy = info.get('maxmemory_policy');
   if (policy === undefined || policy === 'noeviction') return undefined;

@@ -6,11 +6,12 @@ import type { ScriptCall } from './script-call.js';
 export interface Servers {
   /** For messages; never credentials. */
   readonly name: string;
+  /** No attempt to connect has failed, and no call was refused, since it was connected last. */
   readonly isUp: boolean;
   /** Why it is not up. */
   unreachable(): DriverUnavailableError | LockConfigError;
-  /** Rejects when the first attempt fails; further attempts go on until `close`. */
-  connect(): Promise<unknown>;
+  /** Rejects when the first attempt fails, within `limit` milliseconds; further attempts go on until `close`. */
+  connect(limit: number): Promise<unknown>;
   /** Rejects with an error of this package. A command is sent once; where it was certainly not executed, maybe again. */
   run(call: ScriptCall): Promise<unknown>;
   /** What Redis calls this run of the server. @throws LockConfigError where there are several */
@@ -28,6 +29,8 @@ export interface Servers {
 export interface ServersListener {
   /** A connection for commands to one server, before it connects. */
   opened(client: Redis, server: string): void;
+  /** The connection ended; a new one may lead to another server. */
+  lost(): void;
   /** `isUp` may have changed. */
   changed(): void;
   /** Another server may have taken over: what was granted, queued or published may be lost. */

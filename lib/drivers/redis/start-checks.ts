@@ -4,15 +4,22 @@ import { LockConfigError } from '../../core/errors.js';
 import { ClockStep } from './clock-step.js';
 import { makesRdbFiles, missingPermissions } from './permissions.js';
 import { classify } from './reply-errors.js';
-import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, type ServerInfo } from './server-info.js';
+import {
+  evictionWarning,
+  parseInfo,
+  persistenceWarning,
+  refuseOldVersion,
+  refuseSentinel,
+  type ServerInfo,
+} from './server-info.js';
 
 /**
  * Looks at each server when a connection to it becomes ready, and warns of what will break locks one day: eviction, no
  * persistence, a missing permission, a clock that was set. Each warning is given once, and tells the repair. Needs no
  * permission beyond those that the README lists, and skips what this user may not see.
  *
- * Two things are refused, because locks would seem to work: a server that is too old, and a database that cannot be
- * selected, where ioredis goes on in database 0.
+ * Three things are refused, because locks would seem to work: a sentinel, a server that is too old, and a database that
+ * cannot be selected, where ioredis goes on in database 0.
  */
 export class StartChecks {
   /** Why no lock may be taken, because of one of the servers. */
@@ -82,7 +89,8 @@ export class StartChecks {
     const sentAt = this.#clock.now();
     const info = await client.info().then(parseInfo, () => undefined);
     if (!this.#watched.has(client)) return;
-    const refusal = unselected() ?? (info ? refuseOldVersion(info, server) : this.#refusals.get(client));
+    const unfit = info ? (refuseSentinel(info, server) ?? refuseOldVersion(info, server)) : this.#refusals.get(client);
+    const refusal = unselected() ?? unfit;
     this.#judge(client, refusal);
     if (!info || refusal) return;
     this.#say(stepWarning(step, info, sentAt, server));

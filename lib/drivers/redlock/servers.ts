@@ -38,6 +38,8 @@ export class Servers {
   readonly proposals = new Proposals();
   readonly #orders: readonly Order[];
   readonly #listener: ServersListener;
+  #hasQuorum = false;
+  /** A quorum that is replaced by new connections, without a failure in between, is no outage. */
   #isUp = false;
   #refusal: LockConfigError | undefined;
 
@@ -109,11 +111,19 @@ export class Servers {
     if (server.identity !== undefined) this.#listener.usable(server);
     const usable = this.all.filter(({ identity }) => identity !== undefined);
     this.#refusal = duplicates(usable);
-    const isUp = usable.length >= this.quorum;
-    if (isUp === this.#isUp) return;
-    this.#isUp = isUp;
-    if (isUp) this.#listener.up();
-    else this.#listener.down(new Error(`Redlock: ${usable.length} of ${this.size} servers can be reached.`));
+    const hadQuorum = this.#hasQuorum;
+    this.#hasQuorum = usable.length >= this.quorum;
+    const outages = this.all.flatMap(({ outage }) => outage ?? []);
+    if (this.#hasQuorum && !hadQuorum) {
+      this.#isUp = true;
+      this.#listener.up();
+    } else if (this.#isUp && this.size - outages.length < this.quorum) {
+      this.#isUp = false;
+      const reasons = outages.map(({ message }) => message).join(' ');
+      this.#listener.down(
+        new Error(`${this.size - outages.length} of ${this.size} servers can be reached. ${reasons}`),
+      );
+    }
   }
 }
 

@@ -1,0 +1,77 @@
+import { createConnection, type NetConnectOpts, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { AbstractConnector, type RedisOptions } from 'ioredis';
+import type { Sockets } from './sockets.js';
+
+export type ConnectorClass = NonNullable<RedisOptions['Connector']>;
+
+/** Milliseconds that a connection may take to end, as in ioredis. */
+const DISCONNECT = 2000;
+
+/** What all our connectors do: ask for credentials and certificates, then open a stream. */
+export abstract class AccessConnector extends AbstractConnector {
+  protected readonly options: RedisOptions;
+  protected readonly sockets: Sockets;
+
+  constructor(options: unknown, sockets: Sockets) {
+    const own = options as RedisOptions;
+    super(own.disconnectTimeout ?? DISCONNECT);
+    this.options = own;
+    this.sockets = sockets;
+  }
+
+  async connect(): Promise<Socket> {
+    this.connecting = true;
+    try {
+      await this.sockets.access.refresh(this.options);
+      return await this.open();
+    } catch (error) {
+      this.report(error as Error);
+      throw error;
+    }
+  }
+
+  protected abstract open(): Promise<Socket>;
+
+  protected openStream(at: NetConnectOpts, tls: RedisOptions['tls'], role?: string): Socket {
+    this.assertConnecting();
+    this.sockets.opened({ at, usesTls: Boolean(tls), role });
+    const stream = tls ? connectTls({ ...at, ...tls }) : createConnection(at);
+    this.stream = stream;
+    stream.once('error', (error) => {
+      this.firstError = error;
+      this.report(error);
+    });
+    return stream;
+  }
+
+  /** @throws Error when the client has hung up meanwhile */
+  protected assertConnecting(): void {
+    if (!this.connecting) throw new Error('Connection is closed.');
+  }
+
+  protected report(error: Error): void {
+    this.sockets.report(error);
+  }
+}
+
+/** To one server, or one node of a cluster. @param masterOnly refuses a server that says it is a replica */
+export function directConnector(sockets: Sockets, masterOnly: boolean): ConnectorClass {
+  return class extends AccessConnector {
+    constructor(options: unknown) {
+      super(options, sockets);
+    }
+
+    override check(info: { role?: string } | undefined): boolean {
+      const fits = !masterOnly || (info?.role ?? 'master') === 'master';
+      if (!fits) this.report(new Error('READONLY Its role is replica.'));
+      return fits;
+    }
+
+    protected override async open(): Promise<Socket> {
+      const { path, host = 'localhost', port = 6379, family, tls } = this.options;
+      const at = path ? { path } : { host, port, ...(family ? { family } : {}) };
+      return this.openStream(at, tls);
+    }
+  };
+}
