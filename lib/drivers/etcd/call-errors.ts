@@ -47,6 +47,11 @@ const rules: readonly Rule[] = [
     repair: 'What answers there speaks no TLS: leave `https://` and `tls` out, or check the port.',
   },
   {
+    pattern: /^No connection established.*before secure TLS connection/s,
+    meaning: 'retryable',
+    repair: 'What answers there may speak no TLS: leave `https://` and `tls` out then, or check the port.',
+  },
+  {
     pattern: /^No connection established.*(certificate|altnames|SSL routines|alert)/is,
     meaning: 'credentials',
     repair:

@@ -26,6 +26,9 @@ export interface Opened<S extends keyof Streams> {
   readonly stream: Stream<S>;
 }
 
+/** Milliseconds in which another member could not answer any more. */
+const SHORTEST_TRY = 20;
+
 /** Milliseconds that a call which is no lease's own may take. */
 export const CALL_TIMEOUT = 1500;
 
@@ -79,7 +82,7 @@ export class EtcdConnection {
     for (;;) {
       this.#assertOpen();
       const remaining = deadline - performance.now();
-      if (failure && remaining <= 0) throw failure;
+      if (failure && remaining < SHORTEST_TRY) throw failure;
       const member = await this.#next(tried, Math.max(1, remaining), failure);
       tried.add(member);
       try {
@@ -236,7 +239,8 @@ export class EtcdConnection {
 function unaccepted({ address }: Member, patience: number): DriverUnavailableError {
   const time = Math.round(patience);
   return new DriverUnavailableError(
-    `etcd at ${address}: no connection within ${time} ms. Does an etcd listen there, and may this process reach it?`,
+    `etcd at ${address}: no connection within ${time} ms. Does an etcd listen there, with TLS or without as \`hosts\` and ` +
+      '`tls` say, and may this process reach it?',
     { sent: false },
   );
 }

@@ -79,7 +79,8 @@ async function askForTls(tls: () => EtcdTls | Promise<EtcdTls>): Promise<Channel
 async function askForAuth(auth: () => EtcdAuth | Promise<EtcdAuth>): Promise<EtcdAuth> {
   const check = new OptionsCheck('EtcdDriver');
   const given = await auth();
-  checkAuth(check, given);
+  if (given === undefined) check.problem('auth: the function returned nothing.');
+  else checkAuth(check, given);
   check.done();
   return given;
 }

@@ -21,7 +21,7 @@ export interface Mark {
 }
 
 /** Characters of a record of ours, at most. */
-const LONGEST_RECORD = 16_384;
+const LONGEST_RECORD = 65_536;
 const LONGEST_NAME = 1024;
 
 /** Milliseconds until a place that says nothing of its time is looked at again. */
@@ -48,7 +48,7 @@ export function readPlace({ value, modRevision }: KeyValue): PlaceValue | undefi
 
 export function readMark({ value }: KeyValue): Mark | undefined {
   const { to, by } = readObject(value);
-  return typeof to === 'number' && Number.isFinite(to) && isName(by) ? { to, by } : undefined;
+  return typeof to === 'number' && Number.isFinite(to) && typeof by === 'string' ? { to, by } : undefined;
 }
 
 /** Facts are texts; only their size and their end are ours to check. */
@@ -83,7 +83,7 @@ function readObject(text: string): Record<string, unknown> {
 }
 
 function isName(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= LONGEST_NAME;
+  return typeof value === 'string' && value.length <= LONGEST_NAME;
 }
 
 function isMetadata(value: unknown): value is Record<string, string> {
