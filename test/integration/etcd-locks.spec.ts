@@ -6,7 +6,7 @@ import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
 import { Lines } from '../../lib/drivers/etcd/lines.js';
 import type { TxnRequest } from '../../lib/drivers/etcd/messages.js';
 import { placeKey } from '../../lib/drivers/etcd/names.js';
-import { targetOf } from '../../lib/drivers/etcd/options.js';
+import { readOptions } from '../../lib/drivers/etcd/options.js';
 import { Watches } from '../../lib/drivers/etcd/watches.js';
 import { request } from '../support/engine.js';
 import { useEtcd } from '../support/use-etcd.js';
@@ -46,8 +46,8 @@ function granted({ events }: { events: DriverEvent[] }, { holder }: Claim) {
 }
 
 function otherConnection(): EtcdConnection {
-  const [up, down, moved] = [vi.fn(), vi.fn(), vi.fn()];
-  const connection = new EtcdConnection(targetOf({ hosts: etcd.cluster.hosts }), { up, down, moved });
+  const [up, down, moved, warning] = [vi.fn(), vi.fn(), vi.fn(), vi.fn()];
+  const connection = new EtcdConnection(readOptions({ hosts: etcd.cluster.hosts }), { up, down, moved, warning });
   etcd.closing.push(() => connection.close());
   return connection;
 }
