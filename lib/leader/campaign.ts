@@ -59,6 +59,7 @@ export class Campaign {
       renewEvery: retryPeriod,
       pollEvery: retryPeriod,
       limit: { wait: Infinity },
+      isBackground: true,
       signal: this.#withdrawn.signal,
       metadata: toLeaseMetadata(this.#self),
       onRefused,

@@ -1,3 +1,4 @@
+import { LockConfigError } from '../../core/errors.js';
 import { type Claim, type DriverEvent, type LeaseRef, type LockRecord, NO_METADATA } from '../../core/lock-driver.js';
 
 export type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
@@ -27,9 +28,24 @@ export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): Lock
 
 /** @param lease 'holder token …', and last the tail; what stands between is for the scripts */
 export function recordOf(remaining: number, lease: string, waiters: number): LockRecord {
-  const [, holder, token, tail] = /^(\S+) (\d+) \S+ (.*)$/s.exec(lease)!;
-  const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
+  const [, holder, token, tail] = /^(\S+) (\d+) \S+ (.*)$/s.exec(lease) ?? [];
+  const { instance, metadata } = tailFrom(tail) ?? foreign();
   return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
+}
+
+function tailFrom(tail: string | undefined): Pick<LockRecord, 'instance' | 'metadata'> | undefined {
+  try {
+    return JSON.parse(tail ?? '') as Pick<LockRecord, 'instance' | 'metadata'>;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value may be anything: it is not shown. */
+function foreign(): never {
+  throw new LockConfigError(
+    'A key of this namespace holds a value that is no lease: something else uses this key. Change `namespace`.',
+  );
 }
 
 /** Anybody may publish: what is not a message of our scripts is ignored. */
