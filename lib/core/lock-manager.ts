@@ -136,6 +136,11 @@ export class LockManager {
     return this.#driver.capabilities.queue;
   }
 
+  /** As far as the driver told. */
+  get isStoreDown(): boolean {
+    return this.#store.downSince !== undefined;
+  }
+
   /** Stops renewing a lease without releasing it: the code that it protects still runs, so it ends with its TTL. */
   abandon(lease: Lease): void {
     this.#holdings.abandon(lease);

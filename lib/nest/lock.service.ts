@@ -5,6 +5,7 @@ import {
   type CheckedOptions,
   type TryOptions,
 } from '../core/acquire-options.js';
+import { LockConfigError } from '../core/errors.js';
 import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import type { AcquireRequest, LockManager } from '../core/lock-manager.js';
@@ -76,9 +77,7 @@ export class LockService {
    */
   tryAcquire(key: string, options?: TryOptions): Promise<Lock | null> {
     const place = this.#manager.places.note(LockService.prototype.tryAcquire);
-    return promiseTry(() =>
-      this.#manager.tryAcquire(this.#request(key, options ? { ...options, ...ONCE } : ONCE, place)),
-    );
+    return promiseTry(() => this.#manager.tryAcquire(this.#request(key, once(options), place)));
   }
 
   /**
@@ -89,7 +88,13 @@ export class LockService {
    * @throws what `acquire` and `task` throw
    */
   withLock<T>(key: string, task: (lock: Lock) => T | Promise<T>, options: AcquireOptions = DEFAULTS): Promise<T> {
-    return promiseTry(() => this.#manager.withLock(this.#request(key, options), task));
+    return promiseTry(() => {
+      const request = this.#request(key, options);
+      if (typeof task !== 'function') {
+        throw new LockConfigError(`Lock "${key}": withLock() takes the key, then the function to run, then options.`);
+      }
+      return this.#manager.withLock(request, task);
+    });
   }
 
   /** Who holds the lock at this moment, or null. For people and dashboards: the answer may be old when it arrives. */
@@ -112,4 +117,10 @@ export class LockService {
     if (Object.isFrozen(options)) this.#checked.set(options, checked);
     return checked;
   }
+}
+
+/** What is no object is left to the check of the options. */
+function once(options: TryOptions | undefined): AcquireOptions {
+  if (options === undefined) return ONCE;
+  return typeof options === 'object' && options !== null ? { ...options, ...ONCE } : options;
 }

@@ -33,9 +33,11 @@ export function recordOf(remaining: number, lease: string, waiters: number): Loc
   return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
 }
 
-function tailFrom(tail: string | undefined): Pick<LockRecord, 'instance' | 'metadata'> | undefined {
+function tailFrom(text = ''): Pick<LockRecord, 'instance' | 'metadata'> | undefined {
   try {
-    return JSON.parse(tail ?? '') as Pick<LockRecord, 'instance' | 'metadata'>;
+    const tail = JSON.parse(text) as Partial<LockRecord> | null;
+    const { instance, metadata } = tail ?? {};
+    return typeof instance === 'string' && typeof metadata === 'object' && metadata ? { instance, metadata } : undefined;
   } catch {
     return undefined;
   }

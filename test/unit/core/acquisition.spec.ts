@@ -70,9 +70,9 @@ describe('waiting', () => {
       heldBy: 'b',
       statusCode: 409,
       heldHere: false,
-      remaining: 60_000,
+      remaining: 55_000,
       message:
-        'Lock "k" is held by instance b, and its lease lasts for 60000 ms more unless it is renewed; ' +
+        'Lock "k" is held by instance b, and its lease lasts for 55000 ms more unless it is renewed; ' +
         'gave up after 5000 ms.',
     });
   });
