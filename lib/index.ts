@@ -17,6 +17,7 @@ export {
   MemberNotFoundError,
   NestedLockError,
   NotLeaderError,
+  TooManyWaitingError,
 } from './core/errors.js';
 export type { FireEvent, LockEvent } from './core/events.js';
 export { Lock } from './core/lock.js';

@@ -1,6 +1,7 @@
 import { backoff, type Random } from './backoff.js';
 import type { Clock } from './clock.js';
-import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from './errors.js';
+import { DriverAnswerError } from './driver-answers.js';
+import { DriverUnavailableError, type HoldFacts, LockConfigError, LockNotAcquiredError } from './errors.js';
 import type { LockEventSink } from './events.js';
 import { type Heartbeats, Place } from './heartbeats.js';
 import { newHolder } from './holder.js';
@@ -9,7 +10,10 @@ import { Lease } from './lease.js';
 import { type Claim, type Granted, heartbeat, type LockDriver, type LockRecord, NO_METADATA } from './lock-driver.js';
 import { NextLook } from './next-look.js';
 import { type Patience, timeUp } from './patience.js';
+import type { Places } from './place.js';
 import { believable } from './pushed-grant.js';
+import { BLIP, type StoreStatus } from './store-status.js';
+import { electionOf, subjectOf } from './store-key.js';
 import { Tenure } from './tenure.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
@@ -29,7 +33,16 @@ export interface LeaseRequest {
   readonly pollEvery?: number | undefined;
   /** Told of every refusal. */
   readonly onRefused?: ((record: LockRecord | null) => void) | undefined;
+  /** Told of every request that failed. */
+  readonly onFailed?: ((cause: unknown) => void) | undefined;
+  /** What to do while the store is known to be down; default: wait. */
+  readonly unavailable?: WhenUnavailable | undefined;
+  /** Nobody awaits it: a campaign. */
+  readonly isBackground?: boolean | undefined;
 }
+
+/** `wait` for the store as long as for the lock, or `reject` at once while it is known to be down. */
+export type WhenUnavailable = 'wait' | 'reject';
 
 /** What all acquisitions of one instance share. */
 export interface AcquisitionContext {
@@ -41,6 +54,8 @@ export interface AcquisitionContext {
   readonly holdings: Holdings;
   readonly heartbeats: Heartbeats;
   readonly emit: LockEventSink;
+  readonly store: StoreStatus;
+  readonly places: Places;
   /** Settles when the first connection to the store has succeeded or failed; undefined from then on. */
   starting(): Promise<void> | undefined;
 }
@@ -66,6 +81,8 @@ export class Acquisition {
   #failures = 0;
   #failure: unknown;
   #record: LockRecord | null = null;
+  #recordAt = 0;
+  #isRepeated = false;
   #isContended = false;
   #seat: Seat | undefined;
   /** While it is kept. */
@@ -96,8 +113,9 @@ export class Acquisition {
         this.#seat?.listen();
         const tenure = await this.#ask();
         if (tenure) return this.#firstLease(tenure);
-        if ('attempts' in limit && attempt >= limit.attempts) throw timeUp;
-        await this.#patience.bound(this.#pause());
+        const isLast = 'attempts' in limit && attempt >= limit.attempts;
+        if (this.#isHopeless(isLast)) throw timeUp;
+        await this.#patience.wait(isLast ? this.#context.store.upWithin(BLIP) : this.#pause());
         this.#leavePlace();
         const pushed = this.#takePushed();
         if (pushed) return this.#firstLease(pushed);
@@ -115,9 +133,23 @@ export class Acquisition {
   }
 
   refusal(): LockNotAcquiredError {
-    const { room, instance } = this.#context;
-    const heldBy = room.isOccupied(this.#request.name) ? instance : this.#record?.instance;
-    return new LockNotAcquiredError(this.#request.key, this.#waited, heldBy);
+    const { room, instance, places } = this.#context;
+    const { key, name } = this.#request;
+    const own = room.occupant(name)?.lease;
+    if (own) {
+      // Perhaps this very call chain has it: the next time this is to say where it was acquired.
+      if (!own.isGuarded) places.noteAll();
+      return new LockNotAcquiredError(key, this.#waited, instance, own.facts());
+    }
+    const facts = { subject: subjectOf(name, key), ...this.#recordFacts() };
+    return new LockNotAcquiredError(key, this.#waited, this.#record?.instance, facts);
+  }
+
+  #recordFacts(): HoldFacts {
+    if (!this.#record) return {};
+    const { since, remaining } = this.#record as LockRecord & { readonly since?: number };
+    const left = remaining - (this.#context.clock.now() - this.#recordAt);
+    return { since, remaining: left > 0 ? left : undefined };
   }
 
   get #waited(): number {
@@ -131,7 +163,7 @@ export class Acquisition {
 
   #waitInLine(seat: Seat): Promise<void> {
     this.#contended(this.#context.instance);
-    return this.#patience.bound(seat.turn());
+    return this.#patience.wait(seat.turn());
   }
 
   /** One request to the store, and as many more as a slow grant needs for its confirmation. */
@@ -162,6 +194,7 @@ export class Acquisition {
         if (error instanceof LockConfigError) throw error;
         this.#failure = error;
         this.#failures++;
+        this.#request.onFailed?.(error);
         return undefined;
       }
     }
@@ -210,13 +243,14 @@ export class Acquisition {
   }
 
   #delivered(lease: Lease): Lease {
-    const { key, fencingToken, acquiredAt } = lease;
-    this.#context.emit({ type: 'acquired', key, fencingToken, waited: acquiredAt - this.#startedAt });
+    const { key, fencingToken, election, acquiredAt } = lease;
+    this.#context.emit({ type: 'acquired', key, fencingToken, election, waited: acquiredAt - this.#startedAt });
     return lease;
   }
 
   #refused(record: LockRecord | null): void {
     this.#record = record;
+    this.#recordAt = this.#context.clock.now();
     this.#request.onRefused?.(record);
     this.#contended(record?.instance);
     this.#refusals++;
@@ -225,7 +259,25 @@ export class Acquisition {
   #contended(heldBy: string | undefined): void {
     if (this.#isContended) return;
     this.#isContended = true;
-    this.#context.emit({ type: 'contended', key: this.#request.key, heldBy });
+    const { key, name } = this.#request;
+    this.#context.emit({ type: 'contended', key, election: electionOf(name), heldBy });
+  }
+
+  /** Whether to give up after a try. A single one that was not sent is repeated: the connection may just have broken. */
+  #isHopeless(isLast: boolean): boolean {
+    const failure = this.#failure;
+    if (failure === undefined) return isLast;
+    const { store, clock } = this.#context;
+    const { limit, unavailable } = this.#request;
+    const { downSince = Infinity } = store;
+    const downBefore = this.#startedAt - downSince;
+    const downFor = clock.now() - downSince;
+    if (unavailable === 'reject' && (downBefore >= 0 || downFor >= BLIP)) return true;
+    if ('wait' in limit && downBefore > limit.wait) return true;
+    if (!isLast) return false;
+    if (this.#isRepeated || downFor > BLIP || !(failure instanceof DriverUnavailableError) || failure.sent) return true;
+    this.#isRepeated = true;
+    return false;
   }
 
   #pause(): Promise<void> {
@@ -273,18 +325,21 @@ export class Acquisition {
   }
 
   #unavailable(): DriverUnavailableError {
-    const { driver } = this.#context;
+    const { driver, store, clock } = this.#context;
+    const { key, name } = this.#request;
     const cause = this.#failure;
-    if (cause instanceof DriverUnavailableError) return cause;
-    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    const down = store.downSince;
+    const since = down === undefined ? '' : ` The store has been unreachable for ${Math.round(clock.now() - down)} ms.`;
+    const why = cause instanceof Error ? ` ${cause.message}` : '';
     return new DriverUnavailableError(
-      `Lock "${this.#request.key}": ${driver.name} did not answer within ${Math.round(this.#waited)} ms${why}`,
+      `${subjectOf(name, key)}: ${driver.name} did not answer within ${Math.round(this.#waited)} ms.${since}${why}`,
       { sent: this.#open || this.#stray, cause },
     );
   }
 }
 
 function notExecuted(error: unknown): boolean {
+  if (error instanceof DriverAnswerError) return false;
   return error instanceof LockConfigError || (error instanceof DriverUnavailableError && !error.sent);
 }
 

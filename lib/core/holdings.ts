@@ -49,6 +49,11 @@ export class Holdings implements LeaseOwner {
     return new LeaseHandle(lease, owner);
   }
 
+  /** What is in use. */
+  get held(): Lease[] {
+    return this.#leases.items();
+  }
+
   /** The store may have lost what it granted. */
   verify(): void {
     this.#watchdog.verify();
@@ -76,13 +81,13 @@ export class Holdings implements LeaseOwner {
 
   async letGo(lease: Lease): Promise<void> {
     if (--lease.shares > 0) return;
-    const { key, fencingToken, acquiredAt, tenure } = lease;
+    const { key, fencingToken, election, acquiredAt, tenure } = lease;
     const now = this.#clock.now();
     if (tenure.remainingAt(now) === 0) this.#watchdog.lose(tenure, 'expired');
     lease.end();
     const passedOn = !lease.loss && this.#mayPassOn(tenure, now) && (await this.#passOn(tenure));
     if (!passedOn) await this.#giveBack(tenure);
-    if (!lease.loss) this.#emit({ type: 'released', key, fencingToken, held: now - acquiredAt });
+    if (!lease.loss) this.#emit({ type: 'released', key, fencingToken, election, held: now - acquiredAt });
     this.#forget(lease);
   }
 
@@ -146,7 +151,8 @@ export class Holdings implements LeaseOwner {
 
   #atMost(milliseconds: number, work: Promise<unknown>): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#clock.after(milliseconds, resolve);
+      // Whoever closes the service awaits it.
+      const timer = this.#clock.after(milliseconds, resolve, true);
       void work.then(() => {
         timer.cancel();
         resolve();

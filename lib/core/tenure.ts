@@ -86,6 +86,11 @@ export class Tenure implements Linked<Tenure> {
     return this.remainingAt(this.#clock.now());
   }
 
+  /** Milliseconds since 1970 of a time of the monotonic clock: for people. */
+  wallAt(time: number): number {
+    return Math.round(this.#clock.wall() - (this.#clock.now() - time));
+  }
+
   /** For callers that have just read the clock. */
   remainingAt(now: number): number {
     return this.#ended ? 0 : Math.max(0, this.#validUntil - now);

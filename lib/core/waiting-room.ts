@@ -55,8 +55,9 @@ export class WaitingRoom {
     this.#moved(line);
   }
 
-  isOccupied(key: string): boolean {
-    return this.#lines.get(key)?.occupant !== undefined;
+  /** What the instance has of the key. */
+  occupant(key: string): Tenure | undefined {
+    return this.#lines.get(key)?.occupant;
   }
 
   /** The caller that comes next. */

@@ -69,8 +69,8 @@ export class Watchdog {
     if (!tenure.lose(reason, cause)) return;
     this.#onLoss(tenure);
     if (!lease?.loss) return;
-    const { key, fencingToken, acquiredAt } = lease;
-    this.#emit({ type: 'lost', key, fencingToken, reason, held: this.#clock.now() - acquiredAt });
+    const { key, fencingToken, election, acquiredAt } = lease;
+    this.#emit({ type: 'lost', key, fencingToken, election, reason, held: this.#clock.now() - acquiredAt });
   }
 
   #arm(at: number): void {
@@ -151,17 +151,17 @@ export class Watchdog {
 
   #succeeded(tenure: Tenure, watch: Watch, sentAt: number): void {
     this.#plan(tenure, watch, sentAt);
-    const { key, fencingToken } = tenure.lease!;
-    this.#emit({ type: 'renewed', key, fencingToken, took: this.#clock.now() - sentAt });
+    const { key, fencingToken, election } = tenure.lease!;
+    this.#emit({ type: 'renewed', key, fencingToken, election, took: this.#clock.now() - sentAt });
     this.#arm(watch.due);
   }
 
   #failed(tenure: Tenure, watch: Watch, cause: unknown): void {
-    const { key, fencingToken, remaining } = tenure.lease!;
+    const { key, fencingToken, election, remaining } = tenure.lease!;
     watch.sentAt = undefined;
     watch.cause = cause;
     watch.due = this.#clock.now() + backoff(watch.failures, Math.min(100, tenure.claim.ttl / 12), 1000, this.#random);
-    if (watch.failures++ === 0) this.#emit({ type: 'at-risk', key, fencingToken, remaining, cause });
+    if (watch.failures++ === 0) this.#emit({ type: 'at-risk', key, fencingToken, election, remaining, cause });
     this.#arm(watch.due);
   }
 

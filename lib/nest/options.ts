@@ -1,8 +1,10 @@
 import { checkWait } from '../core/acquire-options.js';
+import { driverProblems } from '../core/driver-answers.js';
 import type { Duration } from '../core/duration.js';
 import { newInstanceId } from '../core/holder.js';
 import type { LockDriver } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
+import type { WaitingLimits } from '../core/patience.js';
 import { NAMESPACE } from '../core/store-key.js';
 import { MemoryDriver } from '../drivers/memory/memory.driver.js';
 import type { ElectionSettings } from '../leader/election-settings.js';
@@ -40,6 +42,18 @@ export interface DistLockModuleOptions {
     ttl?: Duration;
     /** Default: 10 s. */
     wait?: Duration | 'forever';
+    /**
+     * A lock that is held for longer is reported in the log, once. Default: 10 times its TTL for locks of `acquire` and
+     * `tryAcquire`, which somebody may have forgotten to release; never for those of `withLock` and `@WithLock`.
+     */
+    warnAfter?: Duration;
+    /**
+     * How many callers of this instance may wait for locks at once; a further one is rejected with a
+     * TooManyWaitingError (503). Default: 10,000.
+     */
+    maxWaiting?: number;
+    /** As `maxWaiting`, for one key. Default: 1,000, or `maxWaiting` where that is less. */
+    maxWaitingPerKey?: number;
   };
   /** Default: one election, named `default`. Others are injected with `@InjectLeader('name')`; `[]` is none at all. */
   elections?: ElectionOptions[];
@@ -55,6 +69,9 @@ export interface ResolvedOptions {
   readonly failFast: boolean;
   readonly instance: InstanceInfo;
   readonly lock: LockSettings;
+  /** Milliseconds. */
+  readonly warnAfter: number | undefined;
+  readonly waiting: WaitingLimits;
   readonly elections: readonly ElectionSettings[];
   readonly grace: number;
 }
@@ -84,7 +101,8 @@ export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions 
   const grace = check.duration(shutdown.grace, 'shutdown.grace', 10 * SECOND);
   const driver = resolveDriver(check, known);
   const ttlRange = driver.capabilities;
-  const lock = check.object(known.lock, 'lock', ['ttl', 'wait']);
+  const lock = check.object(known.lock, 'lock', ['ttl', 'wait', 'warnAfter', 'maxWaiting', 'maxWaitingPerKey']);
+  const inAll = check.wholeNumber(lock.maxWaiting, 'lock.maxWaiting', 10_000);
   const resolved = {
     driver,
     failFast,
@@ -94,6 +112,11 @@ export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions 
       ttlRange,
       ttl: check.ttl(lock.ttl, 'lock.ttl', 30 * SECOND, ttlRange),
       wait: lock.wait === undefined ? 10 * SECOND : checkWait(check, lock.wait, 'lock.wait'),
+    },
+    warnAfter: lock.warnAfter === undefined ? undefined : check.duration(lock.warnAfter, 'lock.warnAfter', 0),
+    waiting: {
+      inAll,
+      perKey: check.wholeNumber(lock.maxWaitingPerKey, 'lock.maxWaitingPerKey', Math.min(1000, inAll)),
     },
     elections: resolveElections(check, known.elections, { namespace, ttlRange, grace }),
     grace,
@@ -106,8 +129,9 @@ function resolveDriver(
   check: OptionsCheck,
   { driver = new MemoryDriver(), allowMemoryInProduction }: DistLockModuleOptions,
 ): LockDriver {
-  if (typeof driver?.acquire !== 'function' || !driver.capabilities) {
-    check.problem('driver: expected a driver, such as new RedisDriver({ url }).');
+  const problems = driverProblems(driver);
+  if (problems.length > 0) {
+    for (const problem of problems) check.problem(`driver: ${problem}`);
     return new MemoryDriver();
   }
   const isMemory = driver.capabilities.scope === 'process';
@@ -132,7 +156,7 @@ function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['in
   if (typeof url === 'string' && hasCredentials(url)) {
     check.problem('instance.url: must hold no user name or password, since it is told to clients.');
   }
-  check.stringRecord(metadata, 'instance.metadata');
+  check.metadata(metadata, 'instance.metadata');
   return { id, url, metadata, acceptsUrl: acceptedUrls(url, resolveAllowedUrls(check, allowedUrls)) };
 }
 

@@ -45,6 +45,8 @@ export class Registration {
       instance: options.instance.id,
       clock: this.#clock,
       random: Math.random,
+      limits: options.waiting,
+      warnAfter: options.warnAfter,
       emit: (event) => this.#emit(event),
       onStore: (event) => {
         if (event.type === 'warning') this.logger.warn(event.message);
@@ -133,7 +135,8 @@ export class Registration {
 
   #emit(event: LockEvent): void {
     if (event.type === 'lost') {
-      this.logger.warn(`Lock "${event.key}" was lost (${event.reason}) after ${Math.round(event.held)} ms.`);
+      const subject = event.election === undefined ? 'Lock' : 'Election';
+      this.logger.warn(`${subject} "${event.key}" was lost (${event.reason}) after ${Math.round(event.held)} ms.`);
     }
     if (event.type === 'fire-abandoned') {
       const { job, by = 'unknown', instant } = event;

@@ -1,3 +1,4 @@
+import { LockConfigError } from '../../core/errors.js';
 import {
   type Claim,
   type DriverEvent,
@@ -47,8 +48,8 @@ export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): Lock
 
 /** @param lease 'holder token … since tail'; what stands between is for the scripts, and `since` is in µs */
 export function recordOf(remaining: number, lease: string, waiters: number): LockRecord {
-  const [, holder, token, since, tail] = /^(\S+) (\d+) \S+ (\d+) (.*)$/s.exec(lease)!;
-  const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
+  const [, holder, token, since, tail] = /^(\S+) (\d+) \S+ (\d+) (.*)$/s.exec(lease) ?? [];
+  const { instance, metadata } = tailFrom(tail) ?? foreign();
   return {
     holder: holder!,
     instance,
@@ -58,6 +59,25 @@ export function recordOf(remaining: number, lease: string, waiters: number): Loc
     remaining,
     waiters,
   };
+}
+
+function tailFrom(text = ''): Pick<LockRecord, 'instance' | 'metadata'> | undefined {
+  try {
+    const tail = JSON.parse(text) as Partial<LockRecord> | null;
+    const { instance, metadata } = tail ?? {};
+    return typeof instance === 'string' && typeof metadata === 'object' && metadata
+      ? { instance, metadata }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value may be anything: it is not shown. */
+function foreign(): never {
+  throw new LockConfigError(
+    'A key of this namespace holds a value that is no lease: something else uses this key. Change `namespace`.',
+  );
 }
 
 /** Anybody may publish: what is not a message of our scripts is ignored. */

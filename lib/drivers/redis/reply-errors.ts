@@ -114,6 +114,12 @@ const rules: readonly Rule[] = [
     meaning: 'configuration',
     repair: 'Something else uses this key: change `namespace`.',
   },
+  {
+    // A script found a value in which nothing of a lease stands.
+    pattern: /Lua redis(?: lib|\.call\(\))? command arguments must be|user_script:\d+: (?:bad argument|attempt to)/,
+    meaning: 'configuration',
+    repair: 'Something else uses this key: change `namespace`.',
+  },
   { pattern: reply('CROSSSLOT'), meaning: 'configuration', repair: 'Use the `cluster` option of RedisDriver.' },
   {
     // Of a script's command the name of the server stands in between.

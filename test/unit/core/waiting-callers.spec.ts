@@ -17,7 +17,7 @@ function callers() {
   const waiting = new WaitingCallers(clock);
   const ended: string[] = [];
   const add = (name: string, wait: number, signal?: AbortSignal) => {
-    const patience = waiting.add(clock.now(), wait, signal, false);
+    const patience = waiting.add({ key: name, name, wait, signal }, clock.now());
     const never = patience.bound(new Promise<never>(() => undefined));
     never.catch((reason: unknown) =>
       ended.push(reason === timeUp ? `${name} ${clock.now()}` : `${name} ${String(reason)}`),

@@ -67,7 +67,10 @@ describe('an option of forRoot() is refused at start', () => {
       { diver: 'redis' },
       'diver: unknown option. Known: driver, allowMemoryInProduction, failFast, namespace, instance, lock, elections, shutdown.',
     ],
-    [{ lock: { timeout: 5 } }, 'lock.timeout: unknown option. Known: ttl, wait.'],
+    [
+      { lock: { timeout: 5 } },
+      'lock.timeout: unknown option. Known: ttl, wait, warnAfter, maxWaiting, maxWaitingPerKey.',
+    ],
     [{ instance: { name: 'a' } }, 'instance.name: unknown option. Known: id, url, allowedUrls, metadata.'],
     [{ shutdown: { timeout: 5 } }, 'shutdown.timeout: unknown option. Known: grace.'],
     [
