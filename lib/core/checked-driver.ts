@@ -3,6 +3,7 @@ import {
   checkedBlock,
   checkedEvent,
   checkedOutcomes,
+  checkedPlaces,
   checkedRecord,
   DriverAnswerError,
 } from './driver-answers.js';
@@ -16,6 +17,8 @@ import type {
   LeaseRef,
   LockDriver,
   LockRecord,
+  PlaceOutcome,
+  PlaceRef,
   Queued,
   Refused,
   RenewOutcome,
@@ -30,6 +33,7 @@ import type { Registry } from './registry.js';
 export class CheckedDriver implements LockDriver {
   readonly name: string;
   readonly reserve?: NonNullable<LockDriver['reserve']>;
+  readonly keepPlaces?: NonNullable<LockDriver['keepPlaces']>;
   readonly renewalGroup?: NonNullable<LockDriver['renewalGroup']>;
   readonly #driver: LockDriver;
   readonly #warn: (message: string) => void;
@@ -40,7 +44,8 @@ export class CheckedDriver implements LockDriver {
     this.name = driver.name;
     this.#driver = driver;
     this.#warn = warn;
-    if (driver.reserve) this.reserve = (lease) => this.#reserve(driver, lease);
+    if (driver.reserve) this.reserve = (lease, tokens) => this.#reserve(driver, lease, tokens);
+    if (driver.keepPlaces) this.keepPlaces = (places) => this.#keepPlaces(driver, places);
     if (driver.renewalGroup) this.renewalGroup = (key) => this.#group(driver, key);
   }
 
@@ -60,8 +65,8 @@ export class CheckedDriver implements LockDriver {
     await this.#driver.connect(hearing);
   }
 
-  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
-    const answer = await this.#driver.acquire(claim, mode);
+  async acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued> {
+    const answer = await this.#driver.acquire(claim, mode, tokens);
     return this.#told(() => checkedAnswer(this.#driver, claim, answer));
   }
 
@@ -89,9 +94,14 @@ export class CheckedDriver implements LockDriver {
     if (hearing) await this.#driver.close(hearing);
   }
 
-  async #reserve(driver: LockDriver, lease: LeaseRef): Promise<TokenBlock | null> {
-    const block = await driver.reserve!(lease);
+  async #reserve(driver: LockDriver, lease: LeaseRef, tokens?: number): Promise<TokenBlock | null> {
+    const block = await driver.reserve!(lease, tokens);
     return this.#told(() => checkedBlock(driver, block));
+  }
+
+  async #keepPlaces(driver: LockDriver, places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    const outcomes = await driver.keepPlaces!(places);
+    return this.#told(() => checkedPlaces(driver, places, outcomes));
   }
 
   /** Leases that nobody can sort are renewed together. */

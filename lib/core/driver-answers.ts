@@ -6,6 +6,8 @@ import type {
   LeaseRef,
   LockDriver,
   LockRecord,
+  PlaceOutcome,
+  PlaceRef,
   Queued,
   Refused,
   RenewOutcome,
@@ -34,7 +36,7 @@ export class DriverAnswerError extends LockConfigError {
 type Fields = Readonly<Record<string, unknown>>;
 
 const METHODS = ['connect', 'acquire', 'cancel', 'renew', 'release', 'inspect', 'close'] as const;
-const OPTIONAL_METHODS = ['renewalGroup', 'reserve'] as const;
+const OPTIONAL_METHODS = ['keepPlaces', 'renewalGroup', 'reserve'] as const;
 const REGISTRY_METHODS = ['put', 'remove', 'list', 'watch', 'advance'] as const;
 const EVENTS: readonly unknown[] = [
   'freed',
@@ -82,9 +84,20 @@ export function checkedOutcomes(
   leases: readonly LeaseRef[],
   outcomes: unknown,
 ): readonly RenewOutcome[] {
-  const wrong = wrongOutcomes(leases, outcomes);
+  const wrong = wrongOutcomes(leases.length, outcomes, isRenewal);
   if (wrong !== undefined) throw new DriverAnswerError(driver.name, 'renew()', wrong);
   return outcomes as readonly RenewOutcome[];
+}
+
+/** @throws DriverAnswerError */
+export function checkedPlaces(
+  driver: LockDriver,
+  places: readonly PlaceRef[],
+  outcomes: unknown,
+): readonly PlaceOutcome[] {
+  const wrong = wrongOutcomes(places.length, outcomes, isPlace);
+  if (wrong !== undefined) throw new DriverAnswerError(driver.name, 'keepPlaces()', wrong);
+  return outcomes as readonly PlaceOutcome[];
 }
 
 /** @throws DriverAnswerError */
@@ -143,24 +156,36 @@ function wrongTokens({ fencingToken, tokens }: Fields): string | undefined {
   return isBlock ? undefined : `tokens: ${show(tokens)}`;
 }
 
-function wrongOutcomes(leases: readonly LeaseRef[], outcomes: unknown): string | undefined {
+function wrongOutcomes(count: number, outcomes: unknown, fits: (outcome: unknown) => boolean): string | undefined {
   if (!Array.isArray(outcomes)) return show(outcomes);
-  if (outcomes.length !== leases.length) return `${outcomes.length} outcomes for ${leases.length} leases`;
-  const fits = (outcome: unknown): boolean =>
-    outcome === 'gone' || outcome === 'unknown' || (isObject(outcome) && isCount(outcome['waiters']));
+  if (outcomes.length !== count) return `${outcomes.length} outcomes for ${count} leases`;
   const wrong: unknown[] = outcomes.filter((outcome: unknown) => !fits(outcome));
   return wrong.length === 0 ? undefined : `an outcome of ${show(wrong[0])}`;
 }
 
-/** The remaining time is a hint, and of a lease that never ends there is none. */
+function isRenewal(outcome: unknown): boolean {
+  if (isObject(outcome)) return isCount(outcome['waiters']);
+  return outcome === 'held' || outcome === 'gone' || outcome === 'unknown';
+}
+
+function isPlace(outcome: unknown): boolean {
+  if (!isObject(outcome)) return outcome === 'ask';
+  const { remaining, record } = outcome;
+  return (
+    typeof remaining === 'number' && (record === undefined || (record !== null && wrongRecord(record) === undefined))
+  );
+}
+
+/** The remaining time is a hint, whatever the number: of a lease that never ends there is none. */
 function wrongRecord(record: unknown): string | undefined {
   if (record === null) return undefined;
   if (!isObject(record)) return show(record);
-  const { holder, instance, fencingToken, remaining, metadata, waiters } = record;
+  const { holder, instance, fencingToken, since, remaining, metadata, waiters } = record;
   if (typeof holder !== 'string') return `holder: ${show(holder)}`;
   if (typeof instance !== 'string') return `instance: ${show(instance)}`;
   if (!isCount(fencingToken) || fencingToken === 0) return `fencingToken: ${show(fencingToken)}`;
-  if (typeof remaining !== 'number' || Number.isNaN(remaining)) return `remaining: ${show(remaining)}`;
+  if (typeof since !== 'number' || !Number.isFinite(since)) return `since: ${show(since)}`;
+  if (typeof remaining !== 'number') return `remaining: ${show(remaining)}`;
   if (!isObject(metadata)) return `metadata: ${show(metadata)}`;
   return isCount(waiters) ? undefined : `waiters: ${show(waiters)}`;
 }

@@ -266,7 +266,7 @@ describe('onContention', () => {
     expect(error).toMatchObject({ key: 'busy', heldBy: 'the-holder', code: 'LOCK_NOT_ACQUIRED', statusCode: 409 });
     expect(error.waited).toBeGreaterThanOrEqual(249);
     expect(error.message).toMatch(
-      /^Lock "busy" is held by instance the-holder, and its lease lasts for \d+ ms more .*; gave up after \d+ ms\.$/,
+      /^Lock "busy" is held by instance the-holder since [-\d]+T[\d:.]+Z, and its lease lasts for \d+ ms more .*; gave up after \d+ ms\.$/,
     );
   });
 
