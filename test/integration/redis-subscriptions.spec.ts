@@ -130,7 +130,7 @@ class Told {
     const { cluster, ...rest } = options as { cluster?: never };
     const every = { socketTimeout: CHECK, commandTimeout: 600 };
     const all = cluster ? { cluster, redisOptions: every } : { ...rest, ...every };
-    this.driver = new RedisDriver(all as RedisDriverOptions);
+    this.driver = new RedisDriver(all);
   }
 
   async connect(): Promise<void> {
