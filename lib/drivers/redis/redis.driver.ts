@@ -86,7 +86,7 @@ export class RedisDriver implements LockDriver {
   async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
     const { key, holder, ttl } = claim;
     const inbox = this.#inboxFor(key);
-    if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox);
+    if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox, false);
     const args = [holder, ttl, inbox, tailOf(claim), mode];
     const reply = (await this.#connection.run('acquire', keysOf(claim), args, GRANT)) as GrantedReply | HeldReply;
     if (typeof reply === 'string') {
