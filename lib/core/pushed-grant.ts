@@ -17,12 +17,14 @@ export function believable(pushed: Granted, { ttl }: Claim, last: number): Grant
   const { status, fencingToken, tokens, waiters } = pushed;
   const isPossible =
     status === 'granted' &&
-    [fencingToken, tokens, waiters, fencingToken + tokens].every((number) => Number.isSafeInteger(number)) &&
+    [fencingToken, tokens, waiters].every((number) => Number.isSafeInteger(number)) &&
+    Number.isSafeInteger(fencingToken + tokens) &&
     fencingToken > last &&
     fencingToken - last < FARTHEST &&
     tokens > 0 &&
     waiters >= 0 &&
-    Number.isFinite(pushed.ttl);
+    Number.isFinite(pushed.ttl) &&
+    pushed.ttl > 0;
   if (!isPossible) return undefined;
   const armed = Math.min(pushed.ttl, MOST_HEARTBEATS * heartbeat(ttl));
   return { ...pushed, tokens: Math.min(tokens, MOST_TOKENS), ttl: armed };

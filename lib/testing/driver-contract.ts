@@ -10,6 +10,7 @@ import {
   heartbeat,
   type LockDriver,
 } from '../core/lock-driver.js';
+import { believable } from '../core/pushed-grant.js';
 import { registryCases } from './registry-contract.js';
 import { until } from './until.js';
 
@@ -365,6 +366,20 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     const { fencingToken } = await waiter.granted(claim);
     const answer = await grant(waiter, claim);
     assert.deepEqual([answer.fencingToken, answer.ttl], [fencingToken, claim.ttl]);
+  },
+
+  async 'tells of a lease that it passed on as the core can believe it, and as the store has it'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    const { fencingToken, tokens } = await grant(holder, held);
+    const claim = bench.claim(waiter);
+    await queue(waiter, claim);
+    await holder.driver.release(held);
+    const granted = await waiter.granted(claim);
+    assert.ok(believable(granted, claim, fencingToken + tokens - 1), `${JSON.stringify(granted)} can be true`);
+    const record = await holder.driver.inspect(claim.key);
+    assert.deepEqual([record?.holder, record?.fencingToken], [claim.holder, granted.fencingToken]);
   },
 
   async 'never passes a lease to a waiter that was cancelled'(bench) {

@@ -1,8 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Claim, LeaseRef, LockDriver, PlaceRef, Registry } from 'nestjs-dist-lock';
+import type { Claim, DriverEvent, LeaseRef, LockDriver, PlaceRef, Registry } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
+
+type PushedGrant = Extract<DriverEvent, { type: 'granted' }>;
 
 /** Drivers that break one promise each, and the case that has to notice. */
 const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] = [
@@ -186,6 +188,24 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
         return driver.release(lease, later.length > 0 ? undefined : to);
       }),
   },
+  ...(
+    [
+      ['of no length', { ttl: 0 }],
+      ['without an end', { ttl: Infinity }],
+      ['without tokens', { tokens: 0 }],
+      ['with half a token', { fencingToken: 0.5 }],
+      ['with an unknown number of waiters', { waiters: NaN }],
+    ] as const
+  ).map(([what, lie]) => ({
+    name: `a push of a grant ${what}`,
+    caughtBy: 'tells of a lease that it passed on as the core can believe it, and as the store has it',
+    broken: () => alterPush((granted) => ({ ...granted, ...lie })),
+  })),
+  {
+    name: 'a push of another token than the store has',
+    caughtBy: 'tells of a lease that it passed on as the core can believe it, and as the store has it',
+    broken: () => alterPush((granted) => ({ ...granted, fencingToken: granted.fencingToken + 1 })),
+  },
   {
     name: 'scopes that are cut at a brace',
     caughtBy: 'registry: keeps facts by scope and id, for everybody and whatever their characters',
@@ -347,6 +367,12 @@ function override<T extends object>(original: T, changes: Partial<T>): T {
 function alter(changes: (driver: MemoryDriver) => Partial<LockDriver>): LockDriver {
   const driver = new MemoryDriver();
   return override<LockDriver>(driver, changes(driver));
+}
+
+function alterPush(change: (granted: PushedGrant) => PushedGrant): LockDriver {
+  return alter((driver) => ({
+    connect: (listener) => driver.connect((event) => listener(event.type === 'granted' ? change(event) : event)),
+  }));
 }
 
 /** With a release that knows who asked to wait. */

@@ -16,6 +16,7 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { filter, firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { firesScope, membersScope } from '../../lib/core/store-key.js';
+import { scripts } from '../../lib/drivers/redis/scripts/scripts.generated.js';
 import { readmeUser } from '../package/readme.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
@@ -286,6 +287,41 @@ describe('a Redis user without', () => {
       }
     },
   );
+
+  it.each(HINTS.filter(({ permission }) => permission.startsWith('+')))(
+    '$permission is warned on a server that cannot tell what it refuses, as before Redis 7',
+    async ({ permission, removal }) => {
+      vi.spyOn(scripts.permissions, 'lua', 'get').mockReturnValue('return nil' as never);
+      onTestFinished(() => void vi.restoreAllMocks());
+      await allow(...removal);
+      const engine = new RealEngine(newDriver());
+      onTestFinished(() => engine.manager.close(0));
+      await (await engine.manager.acquire(request({ name: `${namespace}:l:k` }))).release();
+      expect(await engine.warning(/lacks permissions/)).toMatch(
+        new RegExp(`Grant \\${permission.replace('|', '\\|')}[, ]`),
+      );
+      expect(engine.warnings).toHaveLength(1);
+    },
+  );
+
+  it('+pubsub|numsub passes a lease to one that waits and is gone, for four heartbeats', async () => {
+    await allow('-pubsub');
+    const [holder, dead] = [newDriver(), newDriver()];
+    const listener = (): void => undefined;
+    for (const driver of [holder, dead]) await driver.connect(listener);
+    onTestFinished(() => holder.close(listener));
+    const claims = ['holder', 'dead'].map((instance): Claim => {
+      return { key: `${namespace}:l:k`, holder: randomUUID(), ttl: 30_000, instance, metadata: {} };
+    }) as [Claim, Claim];
+    await holder.acquire(claims[0], 'try');
+    await dead.acquire(claims[1], 'queue');
+    await dead.close(listener);
+    await expect.poll(() => admin.pubsub('CHANNELS', `${namespace}:i:*`)).toHaveLength(1);
+    await holder.release(claims[0]);
+    const record = await holder.inspect(claims[0].key);
+    expect(record).toMatchObject({ holder: claims[1].holder });
+    expect(record!.remaining).toBeLessThanOrEqual(4000);
+  });
 
   it('+subscribe gets its locks, but no waiter is told of a release, and no watcher of a change', async () => {
     await allow('-subscribe');

@@ -465,16 +465,14 @@ describe('contenders', () => {
   });
 });
 
+async function openAs(user: ReturnType<typeof readmeUser>, ...changes: string[]): Promise<RedlockServer[]> {
+  await Promise.all(admins.map((admin) => admin.call('ACL', 'SETUSER', user.name, ...user.rules, ...changes)));
+  return servers.map(({ port }) => ({ host: '127.0.0.1', port, username: user.name, password: user.password }));
+}
+
 it('a user with the permissions of the README does it all', async () => {
   const user = readmeUser();
-  await Promise.all(
-    servers.map(async ({ url }) => {
-      const admin = new Redis(url);
-      await admin.call('ACL', 'SETUSER', user.name, ...user.rules);
-      admin.disconnect();
-    }),
-  );
-  const choice = servers.map(({ port }) => ({ host: '127.0.0.1', port, username: user.name, password: user.password }));
+  const choice = await openAs(user);
   const [driver, waiter] = [await open(choice), await open(choice)];
   const key = `${user.namespace}:l:k`;
   const records = admins.map((admin, index) => setMark(admin, key, (Date.now() + index) * 1000));
@@ -493,4 +491,25 @@ it('a user with the permissions of the README does it all', async () => {
   expect(await driver.registry.list(scope)).toEqual(new Map([['id', 'value']]));
   expect(await driver.registry.advance(scope, 'job', 1, 'me', 5000)).toBe('mine');
   await driver.registry.remove(scope, 'id');
+});
+
+it('a user with the permissions of the README but for +publish does it all, nobody is told, and each server is warned of', async () => {
+  const user = readmeUser();
+  const choice = await openAs(user, '-publish');
+  const [driver, waiter] = [await open(choice), await open(choice)];
+  const key = `${user.namespace}:l:k`;
+  const { claim: mine } = await granted(driver, claim({ key }));
+  const next = claim({ key });
+  expect((await waiter.acquire(next, 'queue')).status).toBe('refused');
+  expect(await driver.release(mine)).toBe(true);
+  expect((await waiter.acquire(next, 'queue')).status).toBe('granted');
+  await waiter.cancel(next);
+  const scope = `${user.namespace}:m:test`;
+  await driver.registry.put(scope, 'id', 'value', 5000);
+  await driver.registry.remove(scope, 'id');
+  expect(waiter.events.filter(({ type }) => type === 'freed')).toEqual([]);
+  const warnings = (): DriverEvent[] => waiter.events.filter(({ type }) => type === 'warning');
+  await until(() => expect(warnings()).toHaveLength(servers.length));
+  for (const warning of warnings())
+    expect(warning).toMatchObject({ message: expect.stringContaining('Grant +publish') });
 });

@@ -141,7 +141,7 @@ export class RedisConnection {
     return this.#subscriber.listensTo(channel);
   }
 
-  subscribe(channel: string, isShared = false): Promise<boolean> {
+  subscribe(channel: string, isShared: boolean): Promise<boolean> {
     return this.#subscriber.subscribe(channel, isShared);
   }
 

@@ -112,7 +112,7 @@ export class RedisDriver implements LockDriver {
   async acquire(claim: Claim, mode: AcquireMode, tokens = 1): Promise<Granted | Refused | Queued> {
     const { key, holder, ttl } = claim;
     const inbox = this.#inboxFor(key);
-    if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox);
+    if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox, false);
     const args = [holder, ttl, inbox, tailOf(claim), mode, tokens];
     const keys = keysOf(claim, this.#marks);
     let reply: GrantedReply | HeldReply;

@@ -12,6 +12,7 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
+import { namespaceOf } from '../../core/store-key.js';
 import { mostNamed } from './ballot.js';
 import { Candidacy, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
@@ -163,7 +164,10 @@ export class RedlockDriver implements LockDriver {
   async #subscribe(channel: string): Promise<void> {
     let subscribing = this.#channels.get(channel);
     if (!subscribing) {
-      const subscriptions = this.#servers.all.map(({ connection }) => connection.subscribe(channel));
+      const subscriptions = this.#servers.all.map(({ connection }) => {
+        connection.checks.uses(namespaceOf(channel));
+        return connection.subscribe(channel, true);
+      });
       subscribing = firstQuorum(subscriptions, patienceFor(Infinity)).catch(() => undefined);
       this.#channels.set(channel, subscribing);
     }
