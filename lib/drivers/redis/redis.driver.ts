@@ -126,6 +126,7 @@ export class RedisDriver implements LockDriver {
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    this.#connection.lookAtClocks();
     const slots = new Map<number, LeaseRef[]>();
     for (const lease of leases) {
       const slot = this.renewalGroup(lease.key);
