@@ -49,6 +49,17 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
     broken: () => alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: 1e9 }, mode) })),
   },
   {
+    name: 'a tenure that begins with each renewal',
+    caughtBy: 'tells since when a key is held, by one clock, however often the lease is renewed',
+    broken: () =>
+      alter((driver) => ({
+        inspect: async (key) => {
+          const record = await driver.inspect(key);
+          return record && { ...record, since: Date.now() };
+        },
+      })),
+  },
+  {
     name: 'a lease that ends early',
     caughtBy: 'ends a lease that is not renewed',
     broken: () =>

@@ -159,6 +159,48 @@ describe('a clock that was set between two connections', () => {
   });
 });
 
+/** As TIME answers: seconds and microseconds, and nothing else. */
+const timeMoved = (seconds: number) => (reply: string) =>
+  reply.replaceAll(/\*2\r\n\$10\r\n(\d{10})\r\n(?=\$\d\r\n\d+\r\n)/g, (_, time) => {
+    return `*2\r\n$10\r\n${Number(time) + seconds}\r\n`;
+  });
+
+describe('a clock that is set while locks are held', () => {
+  it.each([
+    ['ahead', 60, /its clock went (59|60|61)\.\d s ahead .* Leases ended early, and may have been granted twice/],
+    ['back', -60, /its clock went back by (59|60|61)\.\d s/],
+  ])('%s is told by the next renewal, once', async (_, seconds, text) => {
+    const proxy = await proxied();
+    const one = engine({ host: '127.0.0.1', port: proxy.port });
+    const held = await one.manager.acquire(request({ ttl: 600 }));
+    await one.event('renewed');
+    expect(one.warnings.filter((warning) => /clock/.test(warning))).toEqual([]);
+    proxy.rewriteReplies(timeMoved(seconds));
+    expect(await one.warning(/clock/)).toMatch(text);
+    const renewals = one.events.length;
+    await expect.poll(() => one.events.length).toBeGreaterThan(renewals + 2);
+    expect(one.warnings.filter((warning) => /clock/.test(warning))).toHaveLength(1);
+    await held.release();
+  });
+
+  it('ahead: what it ended is lost at once, not at its own next renewal', async () => {
+    const proxy = await proxied();
+    const one = engine({ host: '127.0.0.1', port: proxy.port });
+    const short = await one.manager.acquire(request({ key: 'short', name: 'test:l:short', ttl: 600 }));
+    const long = await one.manager.acquire(request({ key: 'long', name: 'test:l:long', ttl: 600_000 }));
+    await one.event('renewed');
+    await redis.admin.del('{test:l:long}');
+    // The control: nobody looks at it.
+    const renewals = one.events.length;
+    await expect.poll(() => one.events.length).toBeGreaterThan(renewals + 2);
+    expect(long.held).toBe(true);
+    proxy.rewriteReplies(timeMoved(60));
+    expect(await one.event('lost')).toMatchObject({ key: 'long', reason: 'gone' });
+    expect(short.held).toBe(true);
+    await short.release();
+  });
+});
+
 describe('nobody gets a lock from', () => {
   it('a server before 6.2, until it was upgraded', async () => {
     const proxy = await proxied();

@@ -1,5 +1,6 @@
 import { type Clock, SystemClock } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
+import { ExpiringMap } from '../../core/expiring-map.js';
 import {
   type AcquireMode,
   type Claim,
@@ -19,27 +20,8 @@ import {
   type TokenBlock,
 } from '../../core/lock-driver.js';
 import type { Registry } from '../../core/registry.js';
+import { type Entry, type Holding, isAlive, recordOf, type Waiter } from './entry.js';
 import { MemoryRegistry } from './memory-registry.js';
-
-interface Holding {
-  readonly claim: Claim;
-  readonly fencingToken: number;
-  /** Milliseconds since 1970. */
-  readonly since: number;
-  until: number;
-}
-
-interface Waiter {
-  readonly claim: Claim;
-  /** When it last said that it is still there. */
-  seen: number;
-}
-
-/** One key: who has it, and who waits for it, the longest first. */
-interface Entry {
-  holding: Holding | undefined;
-  readonly queue: Map<string, Waiter>;
-}
 
 /** Milliseconds for which a cancelled holder is remembered; a call within one process cannot be late for longer. */
 const CANCELLED_FOR = 60_000;
@@ -59,8 +41,8 @@ export class MemoryDriver implements LockDriver {
 
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
-  /** Holders that were cancelled, with the time until which they are remembered. */
-  readonly #cancelled = new Map<string, number>();
+  /** Holders. */
+  readonly #cancelled: ExpiringMap<true>;
   readonly #listeners = new Set<DriverListener>();
   #lastToken = 0;
   #isSweeping = false;
@@ -68,6 +50,7 @@ export class MemoryDriver implements LockDriver {
   /** @param options.clock for tests with a manual clock; default: the system's */
   constructor(options: { readonly clock?: Clock } = {}) {
     this.#clock = options.clock ?? new SystemClock();
+    this.#cancelled = new ExpiringMap(this.#clock);
     this.registry = new MemoryRegistry(this.#clock, () => this.#assertOpen());
   }
 
@@ -79,7 +62,7 @@ export class MemoryDriver implements LockDriver {
     this.#assertOpen();
     const entry = this.#entry(claim.key);
     if (entry.holding?.claim.holder === claim.holder) return this.#rearm(entry, entry.holding, claim.ttl);
-    if (this.#isCancelled(claim.holder)) return { status: 'refused', record: null };
+    if (this.#cancelled.get(claim.holder)) return { status: 'refused', record: null };
     if (!entry.holding && entry.queue.size === 0) return this.#grant(entry, claim, claim.ttl, tokens);
 
     if (mode === 'queue') this.#enqueue(entry, claim);
@@ -89,13 +72,12 @@ export class MemoryDriver implements LockDriver {
       if (!holding) return this.#grant(entry, claim, claim.ttl, tokens);
       if (holding.claim.holder === claim.holder) return this.#rearm(entry, holding, claim.ttl);
     }
-    return { status: mode === 'queue' ? 'queued' : 'refused', record: this.#record(entry) };
+    return { status: mode === 'queue' ? 'queued' : 'refused', record: recordOf(entry, this.#clock.now()) };
   }
 
   async cancel(claim: Claim): Promise<void> {
     this.#assertOpen();
-    this.#cancelled.set(claim.holder, this.#clock.now() + CANCELLED_FOR);
-    this.#sweepLater();
+    this.#cancelled.set(claim.holder, true, CANCELLED_FOR);
     this.#entry(claim.key).queue.delete(claim.holder);
     this.#free(claim);
   }
@@ -135,7 +117,7 @@ export class MemoryDriver implements LockDriver {
 
   async inspect(key: string): Promise<LockRecord | null> {
     this.#assertOpen();
-    return this.#record(this.#entry(key));
+    return recordOf(this.#entry(key), this.#clock.now());
   }
 
   async close(listener: DriverListener): Promise<void> {
@@ -177,19 +159,16 @@ export class MemoryDriver implements LockDriver {
   /** Passes the lease to the first waiter that is alive, one of the instance `to` before all others. */
   #handOver(entry: Entry, to?: string): Holding | undefined {
     if (to !== undefined) {
-      const isPreferred = (waiter: Waiter): boolean => waiter.claim.instance === to && this.#isAlive(waiter);
+      const isPreferred = (waiter: Waiter): boolean =>
+        waiter.claim.instance === to && isAlive(waiter, this.#clock.now());
       const preferred = [...entry.queue.values()].find(isPreferred);
       if (preferred) return this.#pass(entry, preferred);
     }
     for (const waiter of entry.queue.values()) {
-      if (this.#isAlive(waiter)) return this.#pass(entry, waiter);
+      if (isAlive(waiter, this.#clock.now())) return this.#pass(entry, waiter);
       entry.queue.delete(waiter.claim.holder);
     }
     return undefined;
-  }
-
-  #isAlive({ claim, seen }: Waiter): boolean {
-    return this.#clock.now() - seen <= 3 * heartbeat(claim.ttl);
   }
 
   /** Armed for a few heartbeats only: the new holder renews early. */
@@ -218,19 +197,6 @@ export class MemoryDriver implements LockDriver {
     return { fencingToken, tokens };
   }
 
-  #record({ holding, queue }: Entry): LockRecord | null {
-    if (!holding) return null;
-    const { claim, fencingToken, since, until } = holding;
-    const { holder, instance, metadata } = claim;
-    const remaining = until - this.#clock.now();
-    return { holder, instance, metadata, fencingToken, since, remaining, waiters: queue.size };
-  }
-
-  #isCancelled(holder: string): boolean {
-    const until = this.#cancelled.get(holder);
-    return until !== undefined && until > this.#clock.now();
-  }
-
   #sweepLater(): void {
     if (this.#isSweeping) return;
     this.#isSweeping = true;
@@ -241,12 +207,11 @@ export class MemoryDriver implements LockDriver {
   #sweep(): void {
     this.#isSweeping = false;
     const now = this.#clock.now();
-    for (const [holder, until] of this.#cancelled) if (until <= now) this.#cancelled.delete(holder);
     for (const [key, { holding, queue }] of this.#entries) {
       const isHeld = holding !== undefined && holding.until > now;
-      if (!isHeld && ![...queue.values()].some((waiter) => this.#isAlive(waiter))) this.#entries.delete(key);
+      if (!isHeld && ![...queue.values()].some((waiter) => isAlive(waiter, now))) this.#entries.delete(key);
     }
-    if (this.#entries.size + this.#cancelled.size > 0) this.#sweepLater();
+    if (this.#entries.size > 0) this.#sweepLater();
   }
 
   #tell(event: DriverEvent): void {

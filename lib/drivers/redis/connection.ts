@@ -132,6 +132,11 @@ export class RedisConnection {
     return this.checks.refusal ? Promise.reject(this.checks.refusal) : this.#servers.run(call);
   }
 
+  /** For those who hold leases: a server whose clock went ahead has ended some of them. */
+  lookAtClocks(): void {
+    void this.checks.clockWentAhead().then((wentAhead) => wentAhead && this.#mayHaveMissed());
+  }
+
   /** What Redis calls this run of the server: the same for all connections to it, another after a restart. */
   identity(): Promise<string> {
     return this.#servers.identity();

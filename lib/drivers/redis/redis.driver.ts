@@ -145,6 +145,7 @@ export class RedisDriver implements LockDriver {
   }
 
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    this.#connection.lookAtClocks();
     return askEach(
       leases,
       (key) => this.renewalGroup(key),

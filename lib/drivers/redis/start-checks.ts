@@ -4,14 +4,7 @@ import { LockConfigError } from '../../core/errors.js';
 import { ClockStep } from './clock-step.js';
 import { makesRdbFiles, missingPermissions } from './permissions.js';
 import { classify } from './reply-errors.js';
-import {
-  evictionWarning,
-  parseInfo,
-  persistenceWarning,
-  refuseOldVersion,
-  refuseSentinel,
-  type ServerInfo,
-} from './server-info.js';
+import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, refuseSentinel } from './server-info.js';
 
 /**
  * Looks at each server when a connection to it becomes ready, and warns of what will break locks one day: eviction, no
@@ -28,6 +21,8 @@ export class StartChecks {
   readonly #warn: (message: string) => void;
   readonly #clock = new SystemClock();
   readonly #watched = new Map<Redis, string>();
+  readonly #steps = new Map<Redis, ClockStep>();
+  #isLooking = false;
   readonly #namespaces = new Set<string>();
   readonly #said = new Set<string>();
   #latest: Promise<void> = Promise.resolve();
@@ -41,6 +36,7 @@ export class StartChecks {
     const step = new ClockStep(this.#clock);
     let unselected: LockConfigError | undefined;
     this.#watched.set(client, server);
+    this.#steps.set(client, step);
     client.on('connect', () => (unselected = undefined));
     client.on('error', (error: Error & { command?: { name?: string } }) => {
       if (error.command?.name !== 'select') return;
@@ -53,6 +49,7 @@ export class StartChecks {
     });
     client.on('end', () => {
       this.#watched.delete(client);
+      this.#steps.delete(client);
       this.#judge(client, undefined);
     });
   }
@@ -69,6 +66,16 @@ export class StartChecks {
     for (const [client, server] of this.#watched) {
       if (client.status === 'ready') void this.#lookAtPermissions(client, server, namespace);
     }
+  }
+
+  /** Whether the clock of a server went ahead since the last look; false while another look is under way. */
+  async clockWentAhead(): Promise<boolean> {
+    if (this.#isLooking) return false;
+    this.#isLooking = true;
+    const looks = [...this.#watched].map(([client, server]) => this.#lookAtClock(client, server));
+    const jumps = await Promise.all(looks);
+    this.#isLooking = false;
+    return jumps.some((jump) => jump > 0);
   }
 
   /** Callers go on without: nobody else would tell. */
@@ -93,10 +100,23 @@ export class StartChecks {
     const refusal = unselected() ?? unfit;
     this.#judge(client, refusal);
     if (!info || refusal) return;
-    this.#say(stepWarning(step, info, sentAt, server));
+    const time = Number(info.get('server_time_usec')) / 1000;
+    if (!Number.isNaN(time)) this.#say(stepWarning(step.look(time, sentAt), server));
     this.#say(evictionWarning(info, server));
     const isSaved = await makesRdbFiles(client).catch(() => undefined);
     this.#say(persistenceWarning(info, isSaved, server));
+  }
+
+  async #lookAtClock(client: Redis, server: string): Promise<number> {
+    if (client.status !== 'ready') return 0;
+    const sentAt = this.#clock.now();
+    const answer = await client.time().catch(() => undefined);
+    const step = this.#steps.get(client);
+    if (!answer || !step) return 0;
+    const [seconds, microseconds] = answer.map(Number) as [number, number];
+    const jump = step.look(seconds * 1000 + microseconds / 1000, sentAt);
+    this.#say(stepWarning(jump, server));
+    return jump;
   }
 
   #judge(client: Redis, refusal: LockConfigError | undefined): void {
@@ -132,14 +152,12 @@ function refuseDatabase(cause: Error, client: Redis, server: string): LockConfig
   );
 }
 
-function stepWarning(step: ClockStep, info: ServerInfo, sentAt: number, server: string): string | undefined {
-  const time = Number(info.get('server_time_usec')) / 1000;
-  const jump = Number.isNaN(time) ? 0 : step.look(time, sentAt);
+function stepWarning(jump: number, server: string): string | undefined {
   if (jump === 0) return undefined;
   const seconds = `${(Math.abs(jump) / 1000).toFixed(1)} s`;
   return (
-    `Redis at ${server}: its clock went ${jump > 0 ? `${seconds} ahead` : `back by ${seconds}`} since the connection before. ` +
-    `${jump > 0 ? 'Leases ended early' : 'Leases last longer, and fencing tokens may repeat where its data was lost'}. ` +
+    `Redis at ${server}: its clock went ${jump > 0 ? `${seconds} ahead` : `back by ${seconds}`} since the last look at it. ` +
+    `${jump > 0 ? 'Leases ended early, and may have been granted twice' : 'Leases last longer, and fencing tokens may repeat where its data was lost'}. ` +
     'Let its clock be slewed, not set (NTP), and after a fail-over see that all servers agree.'
   );
 }

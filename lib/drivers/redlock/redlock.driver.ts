@@ -96,6 +96,7 @@ export class RedlockDriver implements LockDriver {
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     if (leases.length === 0) return [];
+    for (const { connection } of this.#servers.all) connection.lookAtClocks();
     const patience = patienceFor(Math.min(...leases.map(({ ttl }) => ttl)));
     const replies = this.#candidacy.renew(leases);
     const outcomes = await poll({

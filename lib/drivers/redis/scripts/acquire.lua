@@ -29,12 +29,13 @@ if ARGV[5] == 'queue' then
   status = 2
   if redis.call('HSET', SEEN, holder, milliseconds()) == 1 then
     local length = redis.call('RPUSH', QUEUE, table.concat({ holder, inbox, ttl, tail }, ' '))
-    redis.call('PEXPIRE', QUEUE, 86400000)
-    redis.call('PEXPIRE', SEEN, 86400000)
     if lease and length == 1 then
       redis.pcall('PUBLISH', string.match(lease, '^%S+ %d+ (%S+)'), 'contended ' .. LEASE)
     end
   end
+  -- Ten times what the slowest waiter takes between two heartbeats: nobody is there any more.
+  redis.call('PEXPIRE', QUEUE, 10000)
+  redis.call('PEXPIRE', SEEN, 10000)
 end
 if not lease then
   -- It ran out while others waited: they come first.
