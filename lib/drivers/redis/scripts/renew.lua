@@ -2,15 +2,14 @@
 -- KEYS[2i-1] lease  KEYS[2i] queue of its waiters
 -- ARGV[2i-1] holder  ARGV[2i] TTL in ms
 -- reply: for each lease the number of waiters, or -1 when the lease is gone
--- Something else may have written to one of the keys: that must not cost the other leases (pcall).
+--- @include read
 local outcomes = {}
 for i = 1, #KEYS / 2 do
   local key, holder = KEYS[2 * i - 1], ARGV[2 * i - 1]
-  local lease = redis.pcall('GET', key)
-  if type(lease) == 'string' and string.sub(lease, 1, #holder + 1) == holder .. ' ' then
+  local lease = read('GET', key)
+  if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then
     redis.call('PEXPIRE', key, ARGV[2 * i])
-    local waiters = redis.pcall('LLEN', KEYS[2 * i])
-    outcomes[i] = type(waiters) == 'number' and waiters or 0
+    outcomes[i] = read('LLEN', KEYS[2 * i]) or 0
   else
     outcomes[i] = -1
   end
