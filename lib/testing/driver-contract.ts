@@ -447,17 +447,22 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     for (const claim of held) tokens.push((await grant(holder, claim)).fencingToken);
     const claims = keys.map((key) => bench.claim(waiter, { key }));
     for (const claim of claims.slice(0, 2)) await queue(waiter, claim);
-    const places = claims.map((claim, index) => ({ ...claim, behind: index === 0 ? tokens[0]! : 0 }));
+    const places = claims.map(({ key, holder: id, ttl: own }, index) => ({
+      key,
+      holder: id,
+      ttl: own,
+      behind: index === 0 ? tokens[0]! : 0,
+    }));
     const [known, another, ...rest] = await waiter.driver.keepPlaces(places);
     assert.deepEqual(rest, ['ask', 'ask'], 'one that is not queued has to ask, whether the key is held or free');
     assert.ok(known && known !== 'ask' && another && another !== 'ask', 'those in the queue keep their places');
     for (const { remaining } of [known, another]) {
       assert.ok(remaining > ttl / 2 && remaining <= ttl, `the remaining time is plausible, not ${remaining}`);
     }
-    const { holder: id, instance, metadata, fencingToken } = another.record!;
+    const { holder: front, instance, metadata, fencingToken } = another.record!;
     assert.deepEqual(
-      { id, instance, metadata, fencingToken },
-      { id: held[1]!.holder, instance: holder.id, metadata: { key: keys[1] }, fencingToken: tokens[1] },
+      { front, instance, metadata, fencingToken },
+      { front: held[1]!.holder, instance: holder.id, metadata: { key: keys[1] }, fencingToken: tokens[1] },
     );
     assert.deepEqual(await waiter.driver.keepPlaces([]), []);
   },

@@ -31,6 +31,7 @@ type Operation =
   | 'refusal'
   | 'queue'
   | 'renew'
+  | 'heartbeat'
   | 'reserve'
   | 'inspect'
   | 'cancel'
@@ -62,6 +63,9 @@ const NEEDED: { permission: string; removal: string[]; operation: Operation }[] 
   { permission: '+del', removal: ['-del'], operation: 'release' },
   { permission: '+lrange', removal: ['-lrange'], operation: 'prefer' },
   { permission: '+lpush', removal: ['-lpush'], operation: 'prefer' },
+  { permission: '+hlen', removal: ['-hlen'], operation: 'put' },
+  { permission: '+get', removal: ['-get'], operation: 'renew' },
+  { permission: '+hget', removal: ['-hget'], operation: 'heartbeat' },
   { permission: '+hgetall', removal: ['-hgetall'], operation: 'list' },
   { permission: `~{${namespace}:*`, removal: ['resetkeys', '~{another:*'], operation: 'acquire' },
 ];
@@ -138,6 +142,7 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean; w
       await driver.acquire(quitter, 'queue');
     },
     renew: () => driver.renew([holder]),
+    heartbeat: () => driver.keepPlaces([{ ...waiter, behind: 0 }]),
     reserve: () => driver.reserve(holder),
     inspect: () => driver.inspect(holder.key),
     cancel: () => driver.cancel(quitter),
@@ -233,7 +238,7 @@ describe('a Redis user with the permissions of the README', () => {
   it('is described completely below', () => {
     const known = [...NEEDED, ...HINTS].map(({ permission }) => permission);
     const inReadme = rules.filter((rule) => /^[~&+]/.test(rule));
-    expect([...known, '+subscribe', '+unsubscribe', '+info'].sort()).toEqual([...inReadme].sort());
+    expect([...new Set(known), '+subscribe', '+unsubscribe', '+info'].sort()).toEqual([...inReadme].sort());
   });
 });
 

@@ -36,14 +36,27 @@ let plainTail: { readonly instance: string; readonly text: string } | undefined;
 
 export const placeKeysOf = ({ key }: LeaseRef): string[] => [leaseKey(key), queueKey(key), `{${key}}:w`];
 
+/** What cannot be read is asked for, so that an error concerns that claim only. */
 export function toPlace(reply: PlaceReply): PlaceOutcome {
   if (typeof reply === 'number') return reply < 0 ? 'ask' : { remaining: reply };
-  const [remaining, lease, waiters] = reply;
-  return { remaining, record: recordOf(remaining, lease, waiters) };
+  try {
+    return { remaining: reply[0], record: recordOf(...reply) };
+  } catch {
+    return 'ask';
+  }
 }
 
-export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
-  return lease === undefined ? null : recordOf(remaining, lease, waiters);
+/** @throws LockConfigError for what these scripts did not write */
+export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply, key: string): LockRecord | null {
+  if (lease === undefined) return null;
+  try {
+    // All that they write has an end.
+    if (remaining !== -1) return recordOf(remaining, lease, waiters);
+  } catch {}
+  throw new LockConfigError(
+    `The Redis key "${leaseKey(key)}" holds something that is no lease: something else uses this key. ` +
+      'Change `namespace`, or delete the key.',
+  );
 }
 
 /** @param lease 'holder token … since tail'; what stands between is for the scripts, and `since` is in µs */

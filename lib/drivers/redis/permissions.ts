@@ -39,6 +39,7 @@ function needed(namespace: string): { general: Needed[]; onKeys: Needed[]; onCha
       ['+hget', 'hget', key, ''],
       ['+hgetall', 'hgetall', key],
       ['+hdel', 'hdel', key, ''],
+      ['+hlen', 'hlen', key],
     ],
     onChannels: [['+publish', 'publish', `${namespace}:i:start-check`, '']],
   };

@@ -134,7 +134,7 @@ export class RedisDriver implements LockDriver {
         waiters: Number(waiters),
       };
     }
-    return { status: reply[0] === 2 ? 'queued' : 'refused', record: toRecord(reply) };
+    return { status: reply[0] === 2 ? 'queued' : 'refused', record: toRecord(reply, key) };
   }
 
   async cancel(claim: Claim): Promise<void> {
@@ -182,7 +182,7 @@ export class RedisDriver implements LockDriver {
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
-    return toRecord((await this.#connection.run('inspect', [leaseKey(key), queueKey(key)], [])) as HeldReply);
+    return toRecord((await this.#connection.run('inspect', [leaseKey(key), queueKey(key)], [])) as HeldReply, key);
   }
 
   async close(listener: DriverListener): Promise<void> {

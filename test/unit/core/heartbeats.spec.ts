@@ -31,8 +31,8 @@ class TalkingDriver extends MemoryDriver {
     const { remaining } = this;
     if (this.hasLostPlaces) return outcomes.map(() => 'ask');
     if (!remaining) return outcomes;
-    return outcomes.map((outcome) =>
-      outcome === 'ask' ? outcome : { ...outcome, remaining: remaining(outcome.remaining) },
+    return outcomes.map((told) =>
+      told === 'ask' ? told : Object.assign({}, told, { remaining: remaining(told.remaining) }),
     );
   }
 

@@ -7,15 +7,19 @@
 -- reply: 1 gave a lease back | 0 had none
 --- @include token
 --- @include queue
-redis.call('SET', CANCELLED, '', 'PX', ARGV[3])
+-- Removed first: at maxmemory Redis refuses what needs memory to a script that has not written yet.
 if redis.call('HDEL', SEEN, ARGV[1]) == 1 then
   redis.call('LREM', QUEUE, 1, ARGV[2])
 end
+-- Removed first: at maxmemory Redis refuses what needs memory to a script that has not written yet.
+if redis.call('HDEL', SEEN, ARGV[1]) == 1 then
+  redis.call('LREM', QUEUE, 1, ARGV[2])
+end
+redis.call('SET', CANCELLED, '', 'PX', ARGV[3])
 local held = redis.call('GET', LEASE)
 if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
   return 0
 end
-if not handOver() then
-  redis.call('DEL', LEASE)
-end
+redis.call('DEL', LEASE)
+handOver()
 return 1

@@ -8,8 +8,11 @@ local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
   return 0
 end
+-- Deleted first: at maxmemory Redis refuses what needs memory to a script that has not written yet.
+redis.call('DEL', KEYS[1])
+-- Deleted first: at maxmemory Redis refuses what needs memory to a script that has not written yet.
+redis.call('DEL', KEYS[1])
 if redis.call('EXISTS', KEYS[3]) == 0 then
-  redis.call('DEL', KEYS[1])
   return 1
 end
 --- @include token
@@ -18,7 +21,5 @@ end
 if ARGV[2] then
   prefer(ARGV[2])
 end
-if not handOver() then
-  redis.call('DEL', LEASE)
-end
+handOver()
 return 1
