@@ -7,8 +7,8 @@ type Options = Readonly<Record<string, unknown>>;
 /** The ways to say where the server is; each but `host` and `port` stands alone. */
 const PLACES = ['url', 'client', 'cluster', 'sentinels', 'path', 'host', 'port'] as const;
 
-/** Undefined, they are as good as absent. */
-const MAY_LACK: ReadonlySet<string> = new Set(['path', 'host', 'port']);
+/** Undefined or null, as in the defaults of ioredis, they are as good as absent. */
+const MAY_LACK: ReadonlySet<string> = new Set(['sentinels', 'path', 'host', 'port']);
 
 const EXAMPLES =
   "Pass { url: 'redis://localhost:6379' }, { client: an ioredis client }, { host, port }, { sentinels, name } or " +
@@ -24,7 +24,7 @@ export function checkConnection(options: unknown, check: OptionsCheck): Options 
   const known = options as Options;
   const before = check.count;
   refuseKeyPrefix(known, check);
-  const [first, ...others] = PLACES.filter((name) => known[name] !== undefined || (name in known && !MAY_LACK.has(name)));
+  const [first, ...others] = PLACES.filter((name) => known[name] != null || (name in known && !MAY_LACK.has(name)));
   if (first === undefined) checkRedisOptions(known, check, ['url', 'client', 'cluster']);
   if (first === undefined) return fail(check, `nothing says where the server is. ${EXAMPLES}`);
   if (first === 'url') checkWithUrl(known, check);
@@ -77,7 +77,9 @@ function clientProblem(client: unknown): string | undefined {
     const isNodeRedis = 'isOpen' in client || 'isReady' in client;
     return isNodeRedis ? `${expected}; it is one of the package "redis". Pass { url } instead.` : `${expected}.`;
   }
-  return typeof duplicate === 'function' && typeof options === 'object' && options !== null ? undefined : `${expected}.`;
+  return typeof duplicate === 'function' && typeof options === 'object' && options !== null
+    ? undefined
+    : `${expected}.`;
 }
 
 function checkCluster({ cluster, ...rest }: Options, check: OptionsCheck): void {
@@ -125,7 +127,11 @@ function checkSentinels(options: Options, check: OptionsCheck): void {
 }
 
 function checkGroup({ sentinels, name, role }: Options, check: OptionsCheck): void {
-  if (!Array.isArray(sentinels) || sentinels.length === 0 || !sentinels.every((each) => isNode(each) && isObject(each))) {
+  if (
+    !Array.isArray(sentinels) ||
+    sentinels.length === 0 ||
+    !sentinels.every((each) => isNode(each) && isObject(each))
+  ) {
     check.problem("`sentinels` must be a list such as [{ host: 'localhost', port: 26379 }].");
   }
   if (!name) check.problem('`name` is missing: how the sentinels call the group of servers, often "mymaster".');

@@ -1,14 +1,7 @@
 import type { Duration } from '../../core/duration.js';
 import { OptionsCheck } from '../../core/options-check.js';
 import { AccessSource } from './access.js';
-import {
-  type Opener,
-  opener,
-  type RedisConnectionOptions,
-  serverOptions,
-  type Timeouts,
-  timeouts,
-} from './clients.js';
+import { type Opener, opener, type RedisConnectionOptions, serverOptions, type Timeouts, timeouts } from './clients.js';
 import { checkConnection } from './connection-checks.js';
 import type { AckRule } from './replica-acks.js';
 import { Sockets } from './sockets.js';

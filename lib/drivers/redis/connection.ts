@@ -40,9 +40,9 @@ export class RedisConnection {
     this.#listener = listener;
     this.checks = new StartChecks((message) => listener.warning(message));
     this.#servers = serversOf(this.#plan, {
-      opened: (client, server) => {
+      opened: (client, server, returns = false) => {
         hearAllErrors(client);
-        this.checks.watch(client, server);
+        this.checks.watch(client, server, returns);
       },
       lost: () => listener.lost?.(),
       changed: () => this.#announce(),
@@ -95,7 +95,10 @@ export class RedisConnection {
         await this.#servers.connect(deadline - performance.now());
       } finally {
         // What is published is a hint: without it the driver can be used, and it goes on trying.
-        await settled(this.#subscriber.connect().catch(() => undefined), deadline);
+        await settled(
+          this.#subscriber.connect().catch(() => undefined),
+          deadline,
+        );
       }
     } else {
       const subscriber = this.#subscriber.connect();

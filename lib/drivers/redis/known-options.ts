@@ -191,8 +191,9 @@ function nearest(name: string, known: readonly string[]): string | undefined {
   return best && best.distance <= Math.max(1, Math.floor(text.length / 4)) ? best.candidate : undefined;
 }
 
-/** Of Levenshtein; a swap of two neighbours counts as two. */
+/** Of Levenshtein; letters in another order count as one mistake. */
 function distance(from: string, to: string): number {
+  if (from !== to && [...from].sort().join('') === [...to].sort().join('')) return 1;
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (let i = 1; i <= from.length; i++) {
     const next = [i];

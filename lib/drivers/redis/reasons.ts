@@ -21,7 +21,7 @@ const VAGUE = new RegExp(
   [
     'ECONNRESET|EPIPE|ETIMEDOUT|ECONNABORTED',
     'timed out|Socket timeout',
-    'Protocol error',
+    'Protocol error|Unknown RESP type',
     'socket disconnected',
     'wrong version number|packet length too long|record layer|SSL routines',
   ].join('|'),
@@ -40,7 +40,11 @@ export function reasonOf(error: unknown, depth = 0): Error | undefined {
   if (!(error instanceof Error)) return new Error(String(error));
   // ioredis adds the command with all that was sent, the password of an AUTH included.
   if ('command' in error) delete error.command;
-  const { errors, lastNodeError, code } = error as Error & { errors?: unknown; lastNodeError?: unknown; code?: unknown };
+  const { errors, lastNodeError, code } = error as Error & {
+    errors?: unknown;
+    lastNodeError?: unknown;
+    code?: unknown;
+  };
   if (Array.isArray(errors)) {
     const texts = errors.flatMap((each: unknown) => reasonOf(each, depth + 1)?.message ?? []);
     if (texts.length > 0) return new Error([...new Set(texts)].join(', '), { cause: error });

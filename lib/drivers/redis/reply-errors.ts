@@ -26,7 +26,11 @@ const reply = (codes: string): RegExp => new RegExp(`(?:^|[-\\s])(?:${codes})\\b
 
 const rules: readonly Rule[] = [
   // A sentinel first: it has options of its own, and its replies have codes of the others.
-  { pattern: /^sentinel .*\b(?:NOAUTH|WRONGPASS)\b/, meaning: 'login', repair: 'Check sentinelUsername and sentinelPassword.' },
+  {
+    pattern: /^sentinel .*\b(?:NOAUTH|WRONGPASS)\b/,
+    meaning: 'login',
+    repair: 'Check sentinelUsername and sentinelPassword.',
+  },
   {
     pattern: /^sentinel .*unknown (?:\w+ )?command/i,
     meaning: 'configuration',
@@ -155,7 +159,10 @@ export function classify(
   const message = [`Redis at ${server}: ${cause.message}`, rule?.repair].filter(Boolean).join(' — ');
   const isFinal = rule?.meaning === 'configuration' || (rule?.meaning === 'login' && !loginRotates);
   if (isFinal) return new LockConfigError(message, { cause });
-  return new DriverUnavailableError(message, { cause, sent: !(rule?.meaning === 'retryable' || rule?.meaning === 'login') });
+  return new DriverUnavailableError(message, {
+    cause,
+    sent: !(rule?.meaning === 'retryable' || rule?.meaning === 'login'),
+  });
 }
 
 /** Nobody said why: the connection ended, before the command was written or after. */

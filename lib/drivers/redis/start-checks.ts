@@ -4,7 +4,14 @@ import { LockConfigError } from '../../core/errors.js';
 import { ClockStep } from './clock-step.js';
 import { makesRdbFiles, missingPermissions } from './permissions.js';
 import { classify } from './reply-errors.js';
-import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, refuseSentinel, type ServerInfo } from './server-info.js';
+import {
+  evictionWarning,
+  parseInfo,
+  persistenceWarning,
+  refuseOldVersion,
+  refuseSentinel,
+  type ServerInfo,
+} from './server-info.js';
 
 /**
  * Looks at each server when a connection to it becomes ready, and warns of what will break locks one day: eviction, no
@@ -29,8 +36,11 @@ export class StartChecks {
     this.#warn = warn;
   }
 
-  /** @param client sends commands to one server; not connected yet  @param server names it, without credentials */
-  watch(client: Redis, server: string): void {
+  /**
+   * @param client sends commands to one server; not connected yet  @param server names it, without credentials
+   * @param returns whether it is connected again when it ends
+   */
+  watch(client: Redis, server: string, returns = false): void {
     const step = new ClockStep(this.#clock);
     let unselected: LockConfigError | undefined;
     this.#watched.set(client, server);
@@ -45,6 +55,7 @@ export class StartChecks {
       for (const namespace of this.#namespaces) void this.#lookAtPermissions(client, server, namespace);
     });
     client.on('end', () => {
+      if (returns) return;
       this.#watched.delete(client);
       this.#judge(client, undefined);
     });
