@@ -72,14 +72,10 @@ function checkClient({ client, ...rest }: Options, check: OptionsCheck): void {
 function clientProblem(client: unknown): string | undefined {
   const expected = '`client` must be an ioredis `Redis` instance, or a `Cluster`';
   if (typeof client !== 'object' || client === null) return `${expected}.`;
+  if ('isOpen' in client) return `${expected}; it is one of the package "redis". Pass { url } instead.`;
   const { duplicate, options, status } = client as Options;
-  if ('isOpen' in client || 'sendCommand' in client === false || typeof status !== 'string') {
-    const isNodeRedis = 'isOpen' in client || 'isReady' in client;
-    return isNodeRedis ? `${expected}; it is one of the package "redis". Pass { url } instead.` : `${expected}.`;
-  }
-  return typeof duplicate === 'function' && typeof options === 'object' && options !== null
-    ? undefined
-    : `${expected}.`;
+  const isIoredis = typeof duplicate === 'function' && typeof status === 'string' && isObject(options);
+  return isIoredis ? undefined : `${expected}.`;
 }
 
 function checkCluster({ cluster, ...rest }: Options, check: OptionsCheck): void {

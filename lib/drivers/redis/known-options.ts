@@ -193,7 +193,7 @@ function nearest(name: string, known: readonly string[]): string | undefined {
 
 /** Of Levenshtein; letters in another order count as one mistake. */
 function distance(from: string, to: string): number {
-  if (from !== to && [...from].sort().join('') === [...to].sort().join('')) return 1;
+  if (from !== to && lettersOf(from) === lettersOf(to)) return 1;
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (let i = 1; i <= from.length; i++) {
     const next = [i];
@@ -204,6 +204,10 @@ function distance(from: string, to: string): number {
     row = next;
   }
   return row[to.length]!;
+}
+
+function lettersOf(text: string): string {
+  return text.split('').sort().join('');
 }
 
 function isObject(value: unknown): boolean {
