@@ -1,5 +1,5 @@
 import type { OptionsCheck } from '../../core/options-check.js';
-import { checkClusterOptions, checkRedisOptions } from './known-options.js';
+import { checkClusterOptions, checkRedisOptions } from './option-values.js';
 import { checkUrl } from './redis-url.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -24,6 +24,7 @@ export function checkConnection(options: unknown, check: OptionsCheck): Options 
   const known = options as Options;
   const before = check.count;
   refuseKeyPrefix(known, check);
+  checkConnector(known, check);
   const [first, ...others] = PLACES.filter((name) => known[name] != null || (name in known && !MAY_LACK.has(name)));
   if (first === undefined) checkRedisOptions(known, check, ['url', 'client', 'cluster']);
   if (first === undefined) return fail(check, `nothing says where the server is. ${EXAMPLES}`);
@@ -92,9 +93,17 @@ function checkCluster({ cluster, ...rest }: Options, check: OptionsCheck): void 
   const { redisOptions } = rest;
   if (typeof redisOptions !== 'object' || redisOptions === null) return;
   checkRedisOptions(redisOptions, check, [], 'redisOptions.');
+  checkConnector(redisOptions as Options, check, 'redisOptions.');
   if ('db' in redisOptions && redisOptions.db) {
     check.problem('`redisOptions.db`: a cluster has database 0 only; leave it out.');
   }
+}
+
+/** Their values are fetched by our own connector. */
+function checkConnector(options: Options, check: OptionsCheck, path = ''): void {
+  if (!options['Connector']) return;
+  const asked = ['username', 'password', 'tls'].find((name) => typeof options[name] === 'function');
+  if (asked) check.problem(`${path}${asked}: must be a value beside \`Connector\`, which would not ask a function.`);
 }
 
 function isNode(node: unknown): boolean {

@@ -45,7 +45,7 @@ function checkServer(server: unknown, path: string, check: OptionsCheck): void {
   if (typeof server !== 'object' || server === null) {
     return check.problem(`${path}: expected a URL, ioredis options or an ioredis client.`);
   }
-  const isCluster = 'cluster' in server || ('isCluster' in server && server.isCluster === true);
+  const isCluster = 'duplicate' in server ? 'isCluster' in server && server.isCluster : 'cluster' in server;
   if (isCluster) check.problem(`${path}: a cluster is no single server. For a cluster use RedisDriver.`);
 }
 
