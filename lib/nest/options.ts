@@ -81,6 +81,14 @@ const SECOND = 1000;
 /** @throws LockConfigError that names every wrong option and its repair */
 export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions {
   const check = new OptionsCheck('DistLockModule.forRoot()');
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    // forRoot() gives an object, so these come from a factory.
+    check.problem(
+      `the factory of forRootAsync() returned ${options === null ? 'null' : Array.isArray(options) ? 'an array' : typeof options}. ` +
+        'Return the options object; `{}` stands for the defaults.',
+    );
+    check.done();
+  }
   const known = check.object(options, '', [
     'driver',
     'allowMemoryInProduction',

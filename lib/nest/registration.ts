@@ -12,6 +12,7 @@ import { DEFAULT_REGISTRATION } from './injection.js';
 import { ElectionSet, LeaderElections } from './leader-elections.js';
 import { LockService } from './lock.service.js';
 import type { ResolvedOptions } from './options.js';
+import { StoreReports } from './store-reports.js';
 
 /** What one `forRoot` builds, and the order in which it starts and ends. */
 export class Registration {
@@ -28,6 +29,7 @@ export class Registration {
   /** The TTLs that the driver accepts. */
   readonly ttlRange: TtlRange;
   readonly #options: ResolvedOptions;
+  readonly #store: StoreReports;
   readonly #manager: LockManager;
   readonly #events = new Subject<LockEvent>();
   readonly #clock = new SystemClock();
@@ -40,6 +42,7 @@ export class Registration {
     this.logger = new Logger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
     this.ttlRange = options.lock.ttlRange;
     this.#options = options;
+    this.#store = new StoreReports(this.logger, this.#clock);
     this.#manager = new LockManager({
       driver: options.driver,
       instance: options.instance.id,
@@ -48,11 +51,7 @@ export class Registration {
       limits: options.waiting,
       warnAfter: options.warnAfter,
       emit: (event) => this.#emit(event),
-      onStore: (event) => {
-        if (event.type === 'warning') this.logger.warn(event.message);
-        else if (event.type === 'down') this.logger.error(`The lock store is unreachable. ${event.cause.message}`);
-        else this.logger.log('The lock store is reachable.');
-      },
+      onStore: (event) => this.#store.heard(event),
     });
     this.locks = new LockService(this.#manager, options.lock, this.#events.asObservable());
     const { registry } = options.driver;
@@ -87,7 +86,7 @@ export class Registration {
         await this.#manager.close(0);
         throw error;
       }
-      this.logger.error(`The lock store is unreachable; trying again until it answers. ${(error as Error).message}`);
+      this.#store.startFailed(error as Error);
     }
   }
 

@@ -250,14 +250,14 @@ describe('nobody gets a lock from', () => {
 
   // ioredis goes on in database 0, where those who were allowed to select another one do not look.
   it.each([
-    ['that the user may not select', () => userWith(), /database 1 cannot be used: NOPERM.* Grant \+select/],
+    ['that the user may not select', async () => ({ ...(await userWith()), db: 1 }), /database 1 cannot be used: NOPERM.* Grant \+select/],
     [
       'that does not exist',
-      () => ({ url: `${redis.server.url}/99` }),
+      () => ({ host: '127.0.0.1', port: redis.server.port, db: 99 }),
       /database 99 cannot be used: ERR .*out of range/,
     ],
   ])('a database %s', async (_, options, message) => {
-    const one = engine({ db: 1, ...(await options()) });
+    const one = engine(await options());
     const error = await one.manager.connect().then(
       () => expect.fail('connected'),
       (reason: Error) => reason,
@@ -283,7 +283,6 @@ describe('a database', () => {
     expect(await third.exists(`{${key}}`)).toBe(1);
     expect(await redis.admin.exists(`{${key}}`)).toBe(0);
     await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-    await one.store('down');
     await lock.release();
     await one.manager.close(5000);
     await expect.poll(() => third.exists(`{${key}}`).catch(() => 1)).toBe(0);

@@ -82,7 +82,7 @@ describe('the servers of a RedlockDriver', () => {
     [Array.from({ length: 33 }, () => url), '`servers` has 33 entries; give it 31 at most, 5 are usual.'],
     [undefined, 'must be an array of URLs'],
     [[url, url, 'localhost:6379'], "servers[2]: `url` must look like 'redis://localhost:6379'"],
-    [[url, { keyPrefix: 'x' }, url], 'servers[1]: `keyPrefix` is not supported'],
+    [[url, { host: 'a', keyPrefix: 'x' }, url], 'servers[1]: `keyPrefix` is not supported'],
     [[url, url, undefined], 'servers[2]: expected a URL'],
   ])('%j: %s', (choice, message) => {
     expect(() => new RedlockDriver({ servers: choice as string[] })).toThrow(LockConfigError);

@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, ClusterNode, Redis } from 'ioredis';
-import { SystemClock, type Timer } from '../../core/clock.js';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { subscriberOfCluster } from './clients.js';
-import { addressOf, becomesReady, ClusterNodes } from './cluster-nodes.js';
+import { ClusterClient } from './cluster-client.js';
+import { addressOf, becomesReady } from './cluster-nodes.js';
 import type { ConnectionPlan } from './connection-options.js';
 import { Diagnosis } from './diagnosis.js';
 import { FailoverQuarantine } from './failover-quarantine.js';
@@ -23,10 +23,6 @@ const PAUSE = 25;
 /** Redirections that are followed at once. */
 const HOPS = 4;
 
-const NOT_READY = new Error(
-  'The cluster is not ready. CLUSTER INFO says why: cluster_state must be ok, and all slots must be assigned.',
-);
-
 /**
  * The masters of a cluster. ioredis knows its nodes and connects to them; commands take our own way there, which sends
  * one again only after a reply that says it was not executed: ioredis also does when a connection breaks, and queues.
@@ -34,34 +30,37 @@ const NOT_READY = new Error(
 export class ClusterServers implements Servers {
   readonly name: string;
   readonly #plan: ConnectionPlan;
-  readonly #listener: ServersListener;
   readonly #answers: AnswerTimeout;
   readonly #senders = new WeakMap<Redis, ScriptSender>();
   readonly #quarantine: FailoverQuarantine | undefined;
   readonly #lastError: LastError;
   readonly #diagnosis: Diagnosis;
   readonly #reconnector: Reconnector;
-  readonly #clock = new SystemClock();
-  #cluster: Cluster;
-  #nodes: ClusterNodes;
-  readonly #dropped = new WeakSet<Cluster>();
-  /** Ends an attempt that settles nothing. */
-  #attemptLimit: Timer | undefined;
+  readonly #client: ClusterClient;
 
   constructor(cluster: Cluster, plan: ConnectionPlan, listener: ServersListener) {
     this.name = `cluster of ${startupNodes(cluster)}`;
     this.#plan = plan;
-    this.#listener = listener;
     this.#lastError = new LastError(this.name, plan.sockets.access.rotates);
     this.#diagnosis = new Diagnosis(plan, this.#lastError);
     this.#answers = new AnswerTimeout(plan.commandTimeout);
     this.#quarantine =
       plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
     plan.sockets.hear((error) => this.#lastError.note(error));
-    this.#cluster = cluster;
-    this.#nodes = this.#follow(cluster);
+    this.#client = new ClusterClient(cluster, plan, this.#lastError, {
+      replaced: () => listener.replaced(),
+      opened: (client, server) => {
+        listener.opened(client, server);
+        this.#quarantine?.watch(client, server);
+      },
+      ready: () => this.#reconnector.opened(),
+      ended: () => {
+        listener.lost();
+        this.#reconnector.ended();
+      },
+    });
     this.#reconnector = new Reconnector({
-      attempt: () => this.#attempt(),
+      attempt: () => this.#client.attempt(),
       diagnose: () => this.#diagnosis.look(),
       up: (isNew) => (isNew ? listener.changed() : listener.replaced()),
       down: () => listener.changed(),
@@ -82,66 +81,13 @@ export class ClusterServers implements Servers {
     throw this.unreachable();
   }
 
-  /**
-   * Each attempt needs a client of its own. One of ioredis that finds a cluster without slots, or one that is not ready,
-   * hangs up by itself and stays so for ever when it has no offline queue.
-   */
-  #attempt(): void {
-    if (this.#cluster.status !== 'wait') {
-      this.#cluster = this.#plan.open(true) as Cluster;
-      this.#nodes = this.#follow(this.#cluster);
-    }
-    const cluster = this.#cluster;
-    const { connectTimeout, commandTimeout } = this.#plan;
-    this.#attemptLimit = this.#clock.after(connectTimeout + commandTimeout, () => this.#drop(cluster), true);
-    cluster.connect().catch((error: unknown) => this.#lastError.note(error));
-  }
-
-  #follow(cluster: Cluster): ClusterNodes {
-    const nodes = new ClusterNodes(cluster, {
-      replaced: () => this.#listener.replaced(),
-      opened: (client, server) => {
-        this.#listener.opened(client, server);
-        this.#quarantine?.watch(client, server);
-      },
-    });
-    for (const event of ['error', 'node error']) cluster.on(event, (error: Error) => this.#lastError.note(error));
-    cluster.on('ready', () => {
-      if (cluster !== this.#cluster) return;
-      this.#attemptLimit?.cancel();
-      this.#lastError.forget();
-      this.#reconnector.opened();
-    });
-    cluster.on('refresh', () => {
-      if (cluster.slots.length > 0) return;
-      this.#lastError.note(NOT_READY);
-      this.#drop(cluster);
-    });
-    // By itself, when the cluster says that it is not ready.
-    cluster.on('disconnecting', () => {
-      if (cluster === this.#cluster && this.#lastError.isVague) this.#lastError.note(NOT_READY);
-      this.#drop(cluster);
-    });
-    cluster.on('end', () => this.#drop(cluster));
-    return nodes;
-  }
-
-  #drop(cluster: Cluster): void {
-    if (cluster !== this.#cluster || this.#dropped.has(cluster)) return;
-    this.#dropped.add(cluster);
-    this.#attemptLimit?.cancel();
-    cluster.disconnect();
-    this.#listener.lost();
-    this.#reconnector.ended();
-  }
-
   async run(call: ScriptCall): Promise<unknown> {
     const slot = slotOf(call.keys[0]!);
     const deadline = performance.now() + this.#plan.commandTimeout;
     /** Who takes the slot over, when it was told to ask there. */
     let taker: string | undefined;
     for (let hops = 0; ; hops++) {
-      if (this.#cluster.status !== 'ready') await this.#isBack();
+      if (!this.#client.isReady) await this.#isBack();
       // Nodes that disagree send it to and fro.
       if (hops > HOPS) await sleep(PAUSE);
       const sender = await this.#senderFor(slot, taker, deadline);
@@ -156,21 +102,21 @@ export class ClusterServers implements Servers {
           const repair = redirect && redirect !== 'again' ? UNSETTLED : undefined;
           const failure = classify(error, addressOf(sender.client), this.#plan.sockets.access.rotates, repair);
           // One that does not answer cannot tell that it was replaced.
-          if (failure instanceof DriverUnavailableError && failure.sent) void this.#nodes.refresh();
+          if (failure instanceof DriverUnavailableError && failure.sent) void this.#client.nodes.refresh();
           throw failure;
         }
         taker = undefined;
         if (redirect === 'again') {
-          void this.#nodes.refresh();
+          void this.#client.nodes.refresh();
           await sleep(PAUSE * (0.5 + Math.random()));
-        } else if (!this.#nodes.at(redirect.to)) {
-          await this.#nodes.refresh();
+        } else if (!this.#client.nodes.at(redirect.to)) {
+          await this.#client.nodes.refresh();
           await sleep(PAUSE);
         } else if (redirect.asking) {
           taker = redirect.to;
         } else {
-          this.#nodes.moved(redirect.slot, redirect.to!);
-          void this.#nodes.refresh();
+          this.#client.nodes.moved(redirect.slot, redirect.to!);
+          void this.#client.nodes.refresh();
         }
       }
     }
@@ -181,7 +127,7 @@ export class ClusterServers implements Servers {
   }
 
   openSubscriber(): Redis | undefined {
-    return this.#nodes
+    return this.#client.nodes
       .anyMaster()
       ?.duplicate(subscriberOfCluster)
       .on('error', () => undefined);
@@ -189,34 +135,32 @@ export class ClusterServers implements Servers {
 
   /** Nodes tell each other what is published; one that left the cluster is told no more, and keeps its connections. */
   async hasSubscriber(client: Redis): Promise<boolean> {
-    await this.#nodes.refresh();
-    return !this.isUp || this.#nodes.at(addressOf(client)) !== undefined;
+    await this.#client.nodes.refresh();
+    return !this.isUp || this.#client.nodes.at(addressOf(client)) !== undefined;
   }
 
   close(): void {
-    this.#attemptLimit?.cancel();
     this.#reconnector.close();
-    this.#dropped.add(this.#cluster);
-    this.#cluster.disconnect();
+    this.#client.close();
   }
 
   /** @throws DriverUnavailableError unless the cluster is there again in a moment */
   async #isBack(): Promise<void> {
     await nextTurn();
-    if ((await this.#reconnector.isBackSoon()) && this.#cluster.status === 'ready') return;
+    if ((await this.#reconnector.isBackSoon()) && this.#client.isReady) return;
     this.#reconnector.refused();
     throw this.unreachable();
   }
 
   async #senderFor(slot: number, taker: string | undefined, deadline: number): Promise<ScriptSender> {
-    let client = this.#nodes.at(taker ?? this.#nodes.addressOf(slot));
+    let client = this.#client.nodes.at(taker ?? this.#client.nodes.addressOf(slot));
     if (!client) {
-      await this.#nodes.refresh();
-      client = this.#nodes.at(this.#nodes.addressOf(slot));
+      await this.#client.nodes.refresh();
+      client = this.#client.nodes.at(this.#client.nodes.addressOf(slot));
     }
     if (client?.status !== 'ready') {
       if (!client || !(await becomesReady(client, deadline - performance.now()))) {
-        void this.#nodes.refresh();
+        void this.#client.nodes.refresh();
         throw this.unreachable();
       }
     }

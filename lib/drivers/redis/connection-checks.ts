@@ -1,5 +1,5 @@
 import type { OptionsCheck } from '../../core/options-check.js';
-import { checkClusterOptions, checkRedisOptions } from './known-options.js';
+import { checkClusterOptions, checkRedisOptions } from './option-values.js';
 import { checkUrl } from './redis-url.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -7,8 +7,8 @@ type Options = Readonly<Record<string, unknown>>;
 /** The ways to say where the server is; each but `host` and `port` stands alone. */
 const PLACES = ['url', 'client', 'cluster', 'sentinels', 'path', 'host', 'port'] as const;
 
-/** Undefined, they are as good as absent. */
-const MAY_LACK: ReadonlySet<string> = new Set(['path', 'host', 'port']);
+/** Undefined or null, as in the defaults of ioredis, they are as good as absent. */
+const MAY_LACK: ReadonlySet<string> = new Set(['sentinels', 'path', 'host', 'port']);
 
 const EXAMPLES =
   "Pass { url: 'redis://localhost:6379' }, { client: an ioredis client }, { host, port }, { sentinels, name } or " +
@@ -24,9 +24,8 @@ export function checkConnection(options: unknown, check: OptionsCheck): Options 
   const known = options as Options;
   const before = check.count;
   refuseKeyPrefix(known, check);
-  const [first, ...others] = PLACES.filter(
-    (name) => known[name] !== undefined || (name in known && !MAY_LACK.has(name)),
-  );
+  checkConnector(known, check);
+  const [first, ...others] = PLACES.filter((name) => known[name] != null || (name in known && !MAY_LACK.has(name)));
   if (first === undefined) checkRedisOptions(known, check, ['url', 'client', 'cluster']);
   if (first === undefined) return fail(check, `nothing says where the server is. ${EXAMPLES}`);
   if (first === 'url') checkWithUrl(known, check);
@@ -74,14 +73,10 @@ function checkClient({ client, ...rest }: Options, check: OptionsCheck): void {
 function clientProblem(client: unknown): string | undefined {
   const expected = '`client` must be an ioredis `Redis` instance, or a `Cluster`';
   if (typeof client !== 'object' || client === null) return `${expected}.`;
+  if ('isOpen' in client) return `${expected}; it is one of the package "redis". Pass { url } instead.`;
   const { duplicate, options, status } = client as Options;
-  if ('isOpen' in client || 'sendCommand' in client === false || typeof status !== 'string') {
-    const isNodeRedis = 'isOpen' in client || 'isReady' in client;
-    return isNodeRedis ? `${expected}; it is one of the package "redis". Pass { url } instead.` : `${expected}.`;
-  }
-  return typeof duplicate === 'function' && typeof options === 'object' && options !== null
-    ? undefined
-    : `${expected}.`;
+  const isIoredis = typeof duplicate === 'function' && typeof status === 'string' && isObject(options);
+  return isIoredis ? undefined : `${expected}.`;
 }
 
 function checkCluster({ cluster, ...rest }: Options, check: OptionsCheck): void {
@@ -98,9 +93,17 @@ function checkCluster({ cluster, ...rest }: Options, check: OptionsCheck): void 
   const { redisOptions } = rest;
   if (typeof redisOptions !== 'object' || redisOptions === null) return;
   checkRedisOptions(redisOptions, check, [], 'redisOptions.');
+  checkConnector(redisOptions as Options, check, 'redisOptions.');
   if ('db' in redisOptions && redisOptions.db) {
     check.problem('`redisOptions.db`: a cluster has database 0 only; leave it out.');
   }
+}
+
+/** Their values are fetched by our own connector. */
+function checkConnector(options: Options, check: OptionsCheck, path = ''): void {
+  if (!options['Connector']) return;
+  const asked = ['username', 'password', 'tls'].find((name) => typeof options[name] === 'function');
+  if (asked) check.problem(`${path}${asked}: must be a value beside \`Connector\`, which would not ask a function.`);
 }
 
 function isNode(node: unknown): boolean {

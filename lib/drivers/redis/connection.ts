@@ -40,9 +40,9 @@ export class RedisConnection {
     this.#listener = listener;
     this.checks = new StartChecks((message) => listener.warning(message));
     this.#servers = serversOf(this.#plan, {
-      opened: (client, server) => {
+      opened: (client, server, returns = false) => {
         hearAllErrors(client);
-        this.checks.watch(client, server);
+        this.checks.watch(client, server, returns);
       },
       lost: () => listener.lost?.(),
       changed: () => {

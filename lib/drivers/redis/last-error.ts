@@ -37,11 +37,11 @@ export class LastError {
   }
 
   /** What a caller is told whose command was not sent. */
-  unreachable(fallback?: string): DriverUnavailableError | LockConfigError {
+  unreachable(): DriverUnavailableError | LockConfigError {
     const cause = this.#diagnosis ?? this.#reason;
     if (!cause) {
-      const why = fallback ?? 'is not connected.';
-      return new DriverUnavailableError(`Redis at ${this.#server} ${why}`, { sent: false });
+      const what = 'the connection broke, and there is no new one yet.';
+      return new DriverUnavailableError(`Redis at ${this.#server}: ${what}`, { sent: false });
     }
     const error = this.classify(cause);
     if (error instanceof LockConfigError) return error;

@@ -28,7 +28,7 @@ export async function probe(at: NetConnectOpts, usesTls: boolean, limit: number)
   if (usesTls) return undefined;
   // An alert of TLS, or a hang-up without a word: it did not like plain text.
   if (text.startsWith('\x15') || closed) {
-    return (await speaksTls(at, limit / 2)) ? 'This port speaks TLS.' : undefined;
+    return (await speaksTls(at, limit / 2)) ? 'This port speaks TLS.' : 'It hangs up, and says nothing.';
   }
   return text === '' ? 'It accepts connections, and answers nothing.' : undefined;
 }

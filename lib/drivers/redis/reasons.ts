@@ -21,7 +21,7 @@ const VAGUE = new RegExp(
   [
     'ECONNRESET|EPIPE|ETIMEDOUT|ECONNABORTED',
     'timed out|Socket timeout',
-    'Protocol error',
+    'Protocol error|Unknown RESP type',
     'socket disconnected',
     'wrong version number|packet length too long|record layer|SSL routines',
   ].join('|'),

@@ -36,7 +36,7 @@ class SentinelConnector extends AccessConnector {
     super(options, sockets);
     this.#endpoints = (this.options.sentinels ?? []).map(({ host = 'localhost', port = 26379, family }) => ({
       host,
-      port: Number(port),
+      port,
       family,
     }));
   }

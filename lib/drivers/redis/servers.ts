@@ -27,8 +27,8 @@ export interface Servers {
 }
 
 export interface ServersListener {
-  /** A connection for commands to one server, before it connects. */
-  opened(client: Redis, server: string): void;
+  /** A connection for commands to one server, before it connects. `returns`: it is connected again when it ends. */
+  opened(client: Redis, server: string, returns?: boolean): void;
   /** The connection ended; a new one may lead to another server. */
   lost(): void;
   /** `isUp` may have changed. */

@@ -51,7 +51,7 @@ export class SingleServer implements Servers {
     this.#sender = new ScriptSender(client, new AnswerTimeout(plan.commandTimeout), acks);
     this.#quarantine =
       plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
-    listener.opened(client, this.name);
+    listener.opened(client, this.name, true);
     this.#quarantine?.watch(client, this.name);
     client.on('error', (error: Error) => this.#lastError.note(error));
     plan.sockets.hear((error) => this.#lastError.note(error));

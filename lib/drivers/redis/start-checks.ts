@@ -31,8 +31,11 @@ export class StartChecks {
     this.#warn = warn;
   }
 
-  /** @param client sends commands to one server; not connected yet  @param server names it, without credentials */
-  watch(client: Redis, server: string): void {
+  /**
+   * @param client sends commands to one server; not connected yet  @param server names it, without credentials
+   * @param returns whether it is connected again when it ends
+   */
+  watch(client: Redis, server: string, returns = false): void {
     const step = new ClockStep(this.#clock);
     let unselected: LockConfigError | undefined;
     this.#watched.set(client, server);
@@ -48,6 +51,7 @@ export class StartChecks {
       for (const namespace of this.#namespaces) void this.#lookAtPermissions(client, server, namespace);
     });
     client.on('end', () => {
+      if (returns) return;
       this.#watched.delete(client);
       this.#steps.delete(client);
       this.#judge(client, undefined);

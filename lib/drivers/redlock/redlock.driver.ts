@@ -23,6 +23,7 @@ import { channelOf, leaseKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockRegistry } from './redlock-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
+import { checkOptions } from './options.js';
 import { type RedlockServer, Servers } from './servers.js';
 import { reserve } from './tokens.js';
 
@@ -56,8 +57,8 @@ export class RedlockDriver implements LockDriver {
   #connecting: Promise<void> | undefined;
 
   /** @throws LockConfigError naming what is wrong */
-  constructor({ servers }: RedlockDriverOptions) {
-    this.#servers = new Servers(servers, {
+  constructor(options: RedlockDriverOptions) {
+    this.#servers = new Servers(checkOptions(options), {
       up: () => this.#tell({ type: 'up' }),
       down: (cause) => this.#tell({ type: 'down', cause }),
       usable: (server) => this.registry.mayHaveMissed(server),
