@@ -25,7 +25,7 @@ function start(script: string, ...args: string[]): Client {
   const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   const lines = new Map<string, number>();
-  const reader = createInterface(child.stdout!).on('line', (line) => void lines.set(line, performance.now()));
+  const reader = createInterface(child.stdout).on('line', (line) => void lines.set(line, performance.now()));
   const exit = once(child, 'exit').then(([code, signal]) => ({
     code: code as number | null,
     signal: signal as string | null,
@@ -36,7 +36,10 @@ function start(script: string, ...args: string[]): Client {
     exit,
     async said(wanted) {
       while (!lines.has(wanted)) {
-        const heard = await Promise.race([once(reader, 'line').then(() => true), once(reader, 'close').then(() => false)]);
+        const heard = await Promise.race([
+          once(reader, 'line').then(() => true),
+          once(reader, 'close').then(() => false),
+        ]);
         if (!heard && !lines.has(wanted)) throw new Error(`It ended without saying "${wanted}".`);
       }
       return lines.get(wanted)!;
@@ -65,18 +68,21 @@ afterAll(async () => {
 });
 
 /** How each driver is told of its stores. */
-const drivers: { driver: string; options: (ports: number[]) => object; there: () => number[] }[] = [
+const drivers: { title: string; driver: string; options: (ports: number[]) => object; there: () => number[] }[] = [
   {
+    title: 'EtcdDriver',
     driver: 'EtcdDriver',
     options: ([port]) => ({ hosts: [`127.0.0.1:${port}`] }),
     there: () => etcd.members.map(({ clientPort }) => clientPort),
   },
   {
+    title: 'RedisDriver',
     driver: 'RedisDriver',
     options: ([port]) => ({ url: `redis://127.0.0.1:${port}` }),
     there: () => [redis.port],
   },
   {
+    title: 'RedisDriver on a cluster',
     driver: 'RedisDriver',
     options: (ports) => ({ cluster: ports.map((port) => ({ host: '127.0.0.1', port })) }),
     there: () => cluster.nodes.map(({ port }) => port),
@@ -86,11 +92,6 @@ const away: { where: string; ports: () => number[] }[] = [
   { where: 'refused', ports: () => [1] },
   { where: 'silent', ports: () => [(silent.address() as AddressInfo).port] },
 ];
-const named = drivers.map((each) => ({
-  ...each,
-  title: `${each.driver}${'cluster' in each.options([1]) ? ' on a cluster' : ''}`,
-}));
-
 async function livesUntilClosed(driver: string, options: object): Promise<void> {
   const client = start('store-client.mjs', driver, JSON.stringify(options));
   await client.said('ready');
@@ -104,10 +105,10 @@ async function livesUntilClosed(driver: string, options: object): Promise<void> 
 }
 
 describe('a process with nothing but a driver lives until that is closed, and then ends by itself', () => {
-  it.each(named)('$title, connected', ({ driver, options, there }) => livesUntilClosed(driver, options(there())));
+  it.each(drivers)('$title, connected', ({ driver, options, there }) => livesUntilClosed(driver, options(there())));
 
   describe.each(away)('its store is away: $where', ({ ports }) => {
-    it.each(named)('$title', ({ driver, options }) => livesUntilClosed(driver, options(ports())));
+    it.each(drivers)('$title', ({ driver, options }) => livesUntilClosed(driver, options(ports())));
   });
 
   it('RedlockDriver, whose servers are away', () =>

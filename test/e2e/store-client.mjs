@@ -8,9 +8,6 @@ const drivers = { EtcdDriver, RedisDriver, RedlockDriver };
 const driver = new drivers[driverName](JSON.parse(options));
 const listener = () => {};
 // A listener of signals does not keep a process alive.
-process.on('SIGTERM', async () => {
-  await driver.close(listener);
-  console.log('closed');
-});
+process.on('SIGTERM', () => void driver.close(listener).then(() => console.log('closed')));
 await driver.connect(listener).catch(() => {});
 console.log('ready');

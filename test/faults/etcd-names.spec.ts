@@ -108,7 +108,9 @@ onLinux('one name for all members', () => {
 
   it.each([0, 1, 2])('member %i is stalled: its locks are kept, and new ones granted', async (stalled) => {
     const { took, isHeld } = await stall(stalled, 0, addresses);
-    figures.push(`etcd behind one name, member ${stalled} of 3 stalled, the first in use: a lock after ${Math.round(took)} ms`);
+    figures.push(
+      `etcd behind one name, member ${stalled} of 3 stalled, the first in use: a lock after ${Math.round(took)} ms`,
+    );
     expect(isHeld).toBe(true);
     // One call that is not answered, and what an election of etcd takes where the leader is stalled.
     expect(took).toBeLessThan(4000);
@@ -134,7 +136,9 @@ onLinux('one name for all members', () => {
     const other = await engine.manager.acquire(
       request({ key: 'x', name: 'test:l:x', ttl: 4000, limit: { wait: 10_000 } }),
     );
-    figures.push(`etcd behind a name whose address changes, the former ${name}: ${Math.round(performance.now() - at)} ms`);
+    figures.push(
+      `etcd behind a name whose address changes, the former ${name}: ${Math.round(performance.now() - at)} ms`,
+    );
     expect(performance.now() - at).toBeLessThan(4000);
     await other.release();
     await sleep(Math.max(0, 5000 - (performance.now() - at)));
@@ -205,6 +209,8 @@ describe('certificates', () => {
     resolving('127.0.0.1');
     const stranger = new PrivateCa('Another CA');
     onTestFinished(() => stranger.remove());
-    await expect(open('etcd.example', { ...tlsOf('fixed'), ca: stranger.ca }).connected).rejects.toThrow(LockConfigError);
+    await expect(open('etcd.example', { ...tlsOf('fixed'), ca: stranger.ca }).connected).rejects.toThrow(
+      LockConfigError,
+    );
   });
 });

@@ -288,31 +288,32 @@ describe('an acquire that reaches the store late', () => {
  * request may still arrive and attach the former place to it, which would then be kept alive with the lease.
  */
 describe('the lease of a claim with an unknown outcome is not used again once the claim', () => {
-  const ends: { name: string; isHeldByOther?: boolean; end: (driver: EtcdDriver, claim: Claim) => Promise<unknown> }[] = [
-    {
-      name: 'was refused',
-      isHeldByOther: true,
-      end: async (driver, claim) => {
-        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'refused' });
+  const ends: { name: string; isHeldByOther?: boolean; end: (driver: EtcdDriver, claim: Claim) => Promise<unknown> }[] =
+    [
+      {
+        name: 'was refused',
+        isHeldByOther: true,
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'refused' });
+        },
       },
-    },
-    {
-      name: 'was granted and released',
-      end: async (driver, claim) => {
-        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
-        expect(await driver.release(claim)).toBe(true);
+      {
+        name: 'was granted and released',
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+          expect(await driver.release(claim)).toBe(true);
+        },
       },
-    },
-    {
-      name: 'was granted and moved to a lease of another TTL',
-      end: async (driver, claim) => {
-        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
-        expect(await driver.renew([{ ...claim, ttl: 60_000 }])).toEqual([{ waiters: 0 }]);
-        expect(await driver.release({ ...claim, ttl: 60_000 })).toBe(true);
+      {
+        name: 'was granted and moved to a lease of another TTL',
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+          expect(await driver.renew([{ ...claim, ttl: 60_000 }])).toEqual([{ waiters: 0 }]);
+          expect(await driver.release({ ...claim, ttl: 60_000 })).toBe(true);
+        },
       },
-    },
-    { name: 'was cancelled', end: (driver, claim) => driver.cancel(claim) },
-  ];
+      { name: 'was cancelled', end: (driver, claim) => driver.cancel(claim) },
+    ];
 
   async function arriveAfter({ isHeldByOther, end }: (typeof ends)[number]): Promise<{ key: string }[]> {
     const other = await open();
@@ -380,34 +381,44 @@ describe('nothing is left behind', () => {
     return found.length;
   }
 
-  it('in etcd after hundreds of locks, given up waits and lost holders: no key, and the leases of the pool only', { timeout: 40_000 }, async () => {
-    const before = await leases();
-    const [one, two] = [etcd.engine('one'), etcd.engine('two')];
-    const short = { ttl: 1000, limit: { wait: Infinity } };
-    const lockOf = (index: number) => request({ ...short, key: `k${index}`, name: `test:l:k${index}` });
-    await Promise.all(
-      Array.from({ length: 200 }, async (_, index) => {
-        const lock = await one.manager.acquire(lockOf(index));
-        const given = two.manager.acquire({ ...lockOf(index), limit: { wait: 50 } }).catch(() => undefined);
-        await given;
-        await lock.release();
-        await (await given)?.release();
-      }),
-    );
-    // A holder and a waiter that died: nobody keeps their leases alive.
-    const [dead, waiter] = [new EtcdDriver({ hosts: etcd.cluster.hosts }), await open()];
-    const listener = (): void => undefined;
-    await dead.connect(listener);
-    etcd.closing.push(() => dead.close(listener));
-    const died = claimOf('dead', { ttl: 1000, key: 'test:l:dead' });
-    await dead.acquire(died, 'try');
-    await waiter.driver.acquire(claimOf('waiter', { ttl: 1000, key: 'test:l:dead' }), 'queue');
-    await vi.waitFor(async () => expect(await etcd.stored('test:l:')).toEqual([]), { timeout: 15_000, interval: 250 });
-    // Per driver and TTL those that lie ready.
-    expect(await leases()).toBeLessThanOrEqual(before + 2 * 64 + 2);
-    await Promise.all([one, two].map(({ manager }) => manager.close(0)));
-    await vi.waitFor(async () => expect(await leases()).toBeLessThanOrEqual(before + 2), { timeout: 15_000, interval: 250 });
-  });
+  it(
+    'in etcd after hundreds of locks, given up waits and lost holders: no key, and the leases of the pool only',
+    { timeout: 150_000 },
+    async () => {
+      const before = await leases();
+      const [one, two] = [etcd.engine('one'), etcd.engine('two')];
+      const short = { ttl: 1000, limit: { wait: Infinity } };
+      const lockOf = (index: number) => request({ ...short, key: `k${index}`, name: `test:l:k${index}` });
+      await Promise.all(
+        Array.from({ length: 100 }, async (_, index) => {
+          const lock = await one.manager.acquire(lockOf(index));
+          const given = two.manager.acquire({ ...lockOf(index), limit: { wait: 50 } }).catch(() => undefined);
+          await given;
+          await lock.release();
+          await (await given)?.release();
+        }),
+      );
+      // A holder and a waiter that died: nobody keeps their leases alive. A busy etcd is many seconds late to end them.
+      const [dead, waiter] = [new EtcdDriver({ hosts: etcd.cluster.hosts }), await open()];
+      const listener = (): void => undefined;
+      await dead.connect(listener);
+      etcd.closing.push(() => dead.close(listener));
+      const died = claimOf('dead', { ttl: 1000, key: 'test:l:dead' });
+      await dead.acquire(died, 'try');
+      await waiter.driver.acquire(claimOf('waiter', { ttl: 1000, key: 'test:l:dead' }), 'queue');
+      await vi.waitFor(async () => expect(await etcd.stored('test:l:')).toEqual([]), {
+        timeout: 60_000,
+        interval: 250,
+      });
+      // Per driver and TTL those that lie ready.
+      expect(await leases()).toBeLessThanOrEqual(before + 2 * 64 + 2);
+      await Promise.all([one, two].map(({ manager }) => manager.close(0)));
+      await vi.waitFor(async () => expect(await leases()).toBeLessThanOrEqual(before + 2), {
+        timeout: 60_000,
+        interval: 250,
+      });
+    },
+  );
 });
 
 describe('a watch', () => {

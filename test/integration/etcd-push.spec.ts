@@ -95,7 +95,9 @@ describe('a cluster whose tokens end', () => {
     folder = mkdtempSync(join(tmpdir(), 'etcd-jwt-'));
     const key = (name: string): string => join(folder, name);
     execFileSync('openssl', ['genrsa', '-out', key('private.pem'), '2048'], { stdio: 'pipe' });
-    execFileSync('openssl', ['rsa', '-in', key('private.pem'), '-pubout', '-out', key('public.pem')], { stdio: 'pipe' });
+    execFileSync('openssl', ['rsa', '-in', key('private.pem'), '-pubout', '-out', key('public.pem')], {
+      stdio: 'pipe',
+    });
     const token = `jwt,pub-key=${key('public.pem')},priv-key=${key('private.pem')},sign-method=RS256,ttl=${TOKEN_TTL}s`;
     cluster = await EtcdCluster.start({ args: [`--auth-token=${token}`] });
     await addUsers(cluster.members[0]!);
@@ -119,7 +121,9 @@ describe('a cluster whose tokens end', () => {
     const first = await wakeUp(holder, waiter);
     await sleep(1000 * TOKEN_TTL + 500);
     const second = await wakeUp(holder, waiter);
-    figures.push(`etcd, woken after the end of a token: ${Math.round(first!)} ms, of the next: ${Math.round(second!)} ms`);
+    figures.push(
+      `etcd, woken after the end of a token: ${Math.round(first!)} ms, of the next: ${Math.round(second!)} ms`,
+    );
     expect(first).toBeLessThan(1000);
     expect(second).toBeLessThan(1000);
   });
@@ -218,16 +222,16 @@ describe('the way to the cluster', () => {
   afterAll(() => cluster.stop());
 
   it.each([
-    { name: 'resets its connections', break: (proxy: TcpProxy) => proxy.resetAll() },
+    { name: 'resets its connections', cut: async (proxy: TcpProxy) => proxy.resetAll() },
     {
       name: 'loses what it was given, and is repaired',
-      break: async (proxy: TcpProxy) => {
+      cut: async (proxy: TcpProxy) => {
         proxy.blackhole();
         await sleep(2000);
         proxy.heal();
       },
     },
-  ])('$name: waiters are woken by push again', async ({ name, break: cut }) => {
+  ])('$name: waiters are woken by push again', async ({ name, cut }) => {
     const proxy = await TcpProxy.start(cluster.members[0]!.clientPort);
     onTestFinished(() => proxy.close());
     const [holder, waiter] = [await open({ hosts: cluster.hosts }), await open({ hosts: [`127.0.0.1:${proxy.port}`] })];

@@ -204,13 +204,16 @@ describe('the start is over in time, and says host and reason, when', () => {
 });
 
 describe('a proxy in the environment', () => {
-  it.each(['http_proxy', 'https_proxy', 'grpc_proxy', 'HTTP_PROXY'])('%s is not asked the way to etcd', async (name) => {
-    vi.stubEnv(name, 'http://127.0.0.1:9');
-    const driver = new EtcdDriver({ hosts: plain.hosts });
-    const listener = (): void => undefined;
-    onTestFinished(() => driver.close(listener));
-    await driver.connect(listener);
-  });
+  it.each(['http_proxy', 'https_proxy', 'grpc_proxy', 'HTTP_PROXY'])(
+    '%s is not asked the way to etcd',
+    async (name) => {
+      vi.stubEnv(name, 'http://127.0.0.1:9');
+      const driver = new EtcdDriver({ hosts: plain.hosts });
+      const listener = (): void => undefined;
+      onTestFinished(() => driver.close(listener));
+      await driver.connect(listener);
+    },
+  );
 });
 
 describe('`auth` where etcd asks for no password', () => {
