@@ -12,6 +12,8 @@ import type { Registry } from './registry.js';
  *   may reserve a block of them; no later grant then gets a token that is not above the whole block.
  * - With a queue, a release passes the lease to the waiter that has waited longest and is alive. A waiter says that it
  *   is every `heartbeat(ttl)`, by `keepPlaces` or by asking again; its lease may be armed for a few heartbeats only.
+ * - From `connect` until `close` a driver with a store keeps the process alive, also while the store is away. Within a
+ *   second after `close` nothing of it does.
  */
 export interface LockDriver {
   readonly name: string;

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { type Claim, type DriverEvent, DriverUnavailableError } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
+import { LeasePool } from '../../lib/drivers/etcd/lease-pool.js';
 import { Lines } from '../../lib/drivers/etcd/lines.js';
 import type { TxnRequest } from '../../lib/drivers/etcd/messages.js';
 import { placeKey } from '../../lib/drivers/etcd/names.js';
@@ -239,27 +241,31 @@ describe('locks in etcd', () => {
   });
 });
 
-describe('an acquire that reaches the store late', () => {
-  /** Its answer is unknown, because the request is still on its way, until `arrive`. */
-  async function lateAcquire(): Promise<{ driver: EtcdDriver; claim: Claim; arrive: () => Promise<unknown> }> {
-    const { driver } = await open();
-    const claim = claimOf('a');
-    const send = EtcdConnection.prototype.call;
-    const late: TxnRequest[] = [];
-    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(function (
-      this: EtcdConnection,
-      ...[name, message, timeout]
-    ) {
-      if (name !== 'txn') return send.call(this, name, message, timeout);
-      late.push(message as TxnRequest);
-      return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
-    });
-    await expect(driver.acquire(claim, 'try')).rejects.toMatchObject({ sent: true });
-    calls.mockRestore();
-    expect(late).toHaveLength(1);
-    return { driver, claim, arrive: () => otherConnection().call('txn', late[0]!, 1000) };
-  }
+/** The lease of the last acquire that is late. */
+let lateLease = 0;
 
+/** Its answer is unknown, because the request is still on its way, until `arrive`. */
+async function lateAcquire(): Promise<{ driver: EtcdDriver; claim: Claim; arrive: () => Promise<unknown> }> {
+  const { driver } = await open();
+  const claim = claimOf('a');
+  const send = EtcdConnection.prototype.call;
+  const late: TxnRequest[] = [];
+  const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(function (
+    this: EtcdConnection,
+    ...[name, message, timeout]
+  ) {
+    if (name !== 'txn') return send.call(this, name, message, timeout);
+    late.push(message as TxnRequest);
+    return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
+  });
+  await expect(driver.acquire(claim, 'try')).rejects.toMatchObject({ sent: true });
+  calls.mockRestore();
+  expect(late).toHaveLength(1);
+  lateLease = late[0]!.success!.flatMap((op) => ('requestPut' in op ? [op.requestPut.lease!] : []))[0]!;
+  return { driver, claim, arrive: () => otherConnection().call('txn', late[0]!, 1000) };
+}
+
+describe('an acquire that reaches the store late', () => {
   it('takes nothing once its claim was cancelled, because its lease is gone', async () => {
     const { driver, claim, arrive } = await lateAcquire();
     await driver.cancel(claim);
@@ -275,6 +281,144 @@ describe('an acquire that reaches the store late', () => {
     expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
     expect(await etcd.stored(`${NAME}/`)).toHaveLength(1);
   });
+});
+
+/**
+ * A claim whose outcome is unknown ends in one of these ways. Its lease must not serve another claim, because the
+ * request may still arrive and attach the former place to it, which would then be kept alive with the lease.
+ */
+describe('the lease of a claim with an unknown outcome is not used again once the claim', () => {
+  const ends: { name: string; isHeldByOther?: boolean; end: (driver: EtcdDriver, claim: Claim) => Promise<unknown> }[] =
+    [
+      {
+        name: 'was refused',
+        isHeldByOther: true,
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'refused' });
+        },
+      },
+      {
+        name: 'was granted and released',
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+          expect(await driver.release(claim)).toBe(true);
+        },
+      },
+      {
+        name: 'was granted and moved to a lease of another TTL',
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+          expect(await driver.renew([{ ...claim, ttl: 60_000 }])).toEqual([{ waiters: 0 }]);
+          expect(await driver.release({ ...claim, ttl: 60_000 })).toBe(true);
+        },
+      },
+      { name: 'was cancelled', end: (driver, claim) => driver.cancel(claim) },
+    ];
+
+  async function arriveAfter({ isHeldByOther, end }: (typeof ends)[number]): Promise<{ key: string }[]> {
+    const other = await open();
+    const held = claimOf('other');
+    if (isHeldByOther) await other.driver.acquire(held, 'try');
+    const { driver, claim, arrive } = await lateAcquire();
+    await end(driver, claim);
+    if (isHeldByOther) await other.driver.release(held);
+    // What is revoked in the background is gone once nothing is under way.
+    await vi.waitFor(async () => {
+      if (vi.isMockFunction(LeasePool.prototype.discard)) return;
+      const answer = await otherConnection().call('leaseTimeToLive', { ID: lateLease }, 1000);
+      expect(answer.TTL).toBe(-1);
+    }, 3000);
+    await arrive().catch(() => undefined);
+    return etcd.stored(`${NAME}/`);
+  }
+
+  it.each(ends)('$name', async (how) => {
+    expect(await arriveAfter(how)).toEqual([]);
+  });
+
+  it.each(ends.slice(0, 3))('control: $name, and the lease goes back to the others: the lock is taken', async (how) => {
+    vi.spyOn(LeasePool.prototype, 'discard').mockImplementation(function (this: LeasePool, lease) {
+      this.giveBack(lease.ttl, lease);
+    });
+    expect(await arriveAfter(how)).toHaveLength(1);
+  });
+});
+
+describe('a place that could not be given back', () => {
+  it.each([
+    ['cancelled', 1500],
+    ['released', 1500],
+    ['cancelled', 2600],
+  ] as const)('%s with a TTL of %i ms is forgotten when its lease has ended', async (how, ttl) => {
+    const { driver } = await open();
+    const claim = claimOf('a', { ttl });
+    await driver.acquire(claim, 'try');
+    const send = EtcdConnection.prototype.call;
+    const calls = vi.spyOn(EtcdConnection.prototype, 'call');
+    calls.mockImplementation(function (this: EtcdConnection, ...call) {
+      const isLost = call[0] === 'leaseRevoke' || call[0] === 'txn';
+      if (!isLost) return send.apply(this, call);
+      return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
+    });
+    const giveBack = (): Promise<unknown> => (how === 'released' ? driver.release(claim) : driver.cancel(claim));
+    // As the core does it: for as long as the TTL of the claim.
+    const until = performance.now() + ttl;
+    let asked = 0;
+    while (performance.now() < until) {
+      if (how === 'cancelled') asked++;
+      await giveBack().catch((error: unknown) => expect(error).toMatchObject({ message: 'No answer in time.' }));
+      await sleep(100);
+    }
+    // The driver itself ends the lease once more, unasked, as it forgets the place.
+    const revoked = (): number => calls.mock.calls.filter(([name]) => name === 'leaseRevoke').length;
+    await vi.waitFor(() => expect(revoked()).toBeGreaterThan(asked), 3000);
+  });
+});
+
+describe('nothing is left behind', () => {
+  async function leases(): Promise<number> {
+    const { leases: found = [] } = await etcd.cluster.members[0]!.post<{ leases?: unknown[] }>('lease/leases', {});
+    return found.length;
+  }
+
+  it(
+    'in etcd after hundreds of locks, given up waits and lost holders: no key, and the leases of the pool only',
+    { timeout: 150_000 },
+    async () => {
+      const before = await leases();
+      const [one, two] = [etcd.engine('one'), etcd.engine('two')];
+      const short = { ttl: 1000, limit: { wait: Infinity } };
+      const lockOf = (index: number) => request({ ...short, key: `k${index}`, name: `test:l:k${index}` });
+      await Promise.all(
+        Array.from({ length: 100 }, async (_, index) => {
+          const lock = await one.manager.acquire(lockOf(index));
+          const given = two.manager.acquire({ ...lockOf(index), limit: { wait: 50 } }).catch(() => undefined);
+          await given;
+          await lock.release();
+          await (await given)?.release();
+        }),
+      );
+      // A holder and a waiter that died: nobody keeps their leases alive. A busy etcd is many seconds late to end them.
+      const [dead, waiter] = [new EtcdDriver({ hosts: etcd.cluster.hosts }), await open()];
+      const listener = (): void => undefined;
+      await dead.connect(listener);
+      etcd.closing.push(() => dead.close(listener));
+      const died = claimOf('dead', { ttl: 1000, key: 'test:l:dead' });
+      await dead.acquire(died, 'try');
+      await waiter.driver.acquire(claimOf('waiter', { ttl: 1000, key: 'test:l:dead' }), 'queue');
+      await vi.waitFor(async () => expect(await etcd.stored('test:l:')).toEqual([]), {
+        timeout: 60_000,
+        interval: 250,
+      });
+      // Per driver and TTL those that lie ready.
+      expect(await leases()).toBeLessThanOrEqual(before + 2 * 64 + 2);
+      await Promise.all([one, two].map(({ manager }) => manager.close(0)));
+      await vi.waitFor(async () => expect(await leases()).toBeLessThanOrEqual(before + 2), {
+        timeout: 60_000,
+        interval: 250,
+      });
+    },
+  );
 });
 
 describe('a watch', () => {

@@ -222,16 +222,16 @@ describe('the way to the cluster', () => {
   afterAll(() => cluster.stop());
 
   it.each([
-    { name: 'resets its connections', break: (proxy: TcpProxy) => proxy.resetAll() },
+    { name: 'resets its connections', cut: async (proxy: TcpProxy) => proxy.resetAll() },
     {
       name: 'loses what it was given, and is repaired',
-      break: async (proxy: TcpProxy) => {
+      cut: async (proxy: TcpProxy) => {
         proxy.blackhole();
         await sleep(2000);
         proxy.heal();
       },
     },
-  ])('$name: waiters are woken by push again', async ({ name, break: cut }) => {
+  ])('$name: waiters are woken by push again', async ({ name, cut }) => {
     const proxy = await TcpProxy.start(cluster.members[0]!.clientPort);
     onTestFinished(() => proxy.close());
     const [holder, waiter] = [await open({ hosts: cluster.hosts }), await open({ hosts: [`127.0.0.1:${proxy.port}`] })];

@@ -1,5 +1,4 @@
 import type { Metadata } from '@grpc/grpc-js';
-import { backoff } from '../../core/backoff.js';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { classify, isUnconnected, TokenRefusedError } from './call-errors.js';
 import type { Channel, Stream } from './channel.js';
@@ -7,12 +6,11 @@ import type { Member } from './member.js';
 import { Members } from './members.js';
 import type { Calls, Streams } from './messages.js';
 import { supplierFailure, type Target } from './options.js';
+import { Reachability, type ReachabilityListener } from './reachability.js';
 import { Tokens } from './tokens.js';
 import { within } from './within.js';
 
-export interface ConnectionListener {
-  up(): void;
-  down(cause: Error): void;
+export interface ConnectionListener extends ReachabilityListener {
   /** Requests go over another connection from now on, and so must streams. */
   moved(): void;
   warning(message: string): void;
@@ -41,10 +39,7 @@ export class EtcdConnection {
   readonly #tokens: Tokens;
   readonly #credentials: { readonly hasAuth: boolean; readonly canChange: boolean };
   readonly #listener: ConnectionListener;
-  /** Calls that failed since one succeeded. */
-  #failures = 0;
-  #isUp = false;
-  #isProbing = false;
+  readonly #reachability: Reachability;
   #closed = false;
 
   constructor(options: Target, listener: ConnectionListener) {
@@ -52,6 +47,7 @@ export class EtcdConnection {
     this.#credentials = { hasAuth: options.auth !== undefined, canChange: options.canChange };
     this.#tokens = new Tokens(options, (message) => listener.warning(message));
     this.#listener = listener;
+    this.#reachability = new Reachability(() => this.check(), listener);
   }
 
   get isClosed(): boolean {
@@ -63,7 +59,7 @@ export class EtcdConnection {
     try {
       await this.call('status', {}, CALL_TIMEOUT);
     } catch (error) {
-      void this.#probe(error as Error);
+      void this.#reachability.probe(error as Error);
       throw error;
     }
   }
@@ -87,7 +83,7 @@ export class EtcdConnection {
       tried.add(member);
       try {
         const answer = await this.#ask(member, name, request, deadline);
-        this.#succeeded();
+        this.#reachability.succeeded();
         return answer;
       } catch (error) {
         failure = error as Error;
@@ -111,13 +107,12 @@ export class EtcdConnection {
   /** Leaves a member that did not answer in time, or whose connection was lost, and that connection. */
   failed(member: Member, channel: Channel | undefined, sentAt: number, cause: Error): void {
     if (this.#closed) return;
-    this.#failures++;
     // Where others were answered meanwhile only this request was slow.
     const isStale = channel !== undefined && channel.answeredAt < sentAt && !channel.hasFailed;
     if (isStale) member.renew(channel);
     const isLeft = this.#members.leave(member);
     if (isLeft || isStale) this.#listener.moved();
-    if (this.#failures >= this.#members.size) void this.#probe(cause);
+    this.#reachability.failed(cause, this.#members.size);
   }
 
   /** What a failed stream means. A token that was refused is not used again. */
@@ -146,6 +141,7 @@ export class EtcdConnection {
 
   close(): void {
     this.#closed = true;
+    this.#reachability.close();
     this.#members.close();
   }
 
@@ -154,7 +150,7 @@ export class EtcdConnection {
       const member = await this.#members.next(tried, timeout);
       if (member) return member;
     } catch (error) {
-      void this.#probe(error as Error);
+      void this.#reachability.probe(error as Error);
       throw error;
     }
     throw failure!;
@@ -207,28 +203,6 @@ export class EtcdConnection {
       }
       throw failure;
     }
-  }
-
-  #succeeded(): void {
-    this.#failures = 0;
-    if (this.#isUp || this.#closed) return;
-    this.#isUp = true;
-    this.#listener.up();
-  }
-
-  /** As many calls as there are members have failed: is nobody there, or was only the time too short? */
-  async #probe(cause: Error): Promise<void> {
-    if (this.#isProbing) return;
-    this.#isProbing = true;
-    for (let attempt = 0; !this.#closed && !(await this.check()); attempt++) {
-      if (this.#isUp && !this.#closed) {
-        this.#isUp = false;
-        this.#listener.down(cause);
-      }
-      const delay = backoff(attempt, 50, 1000, Math.random);
-      await new Promise((resolve) => setTimeout(resolve, delay).unref());
-    }
-    this.#isProbing = false;
   }
 
   #assertOpen(): void {

@@ -85,10 +85,14 @@ export class KeepAlives {
       cancelUnused(open);
     });
     stream.on('error', (error) => {
-      void this.#connection.streamFailed(open, error).then((failure) => this.#end(open, unanswered(open, failure)));
+      void this.#failed(open, error);
     });
     stream.on('end', () => this.#end(open, unanswered(open)));
     return open;
+  }
+
+  async #failed(open: Open, error: Error): Promise<void> {
+    this.#end(open, unanswered(open, await this.#connection.streamFailed(open, error)));
   }
 
   #end(open: Open, error: Error): void {
