@@ -297,8 +297,7 @@ export class Acquisition {
     const { key, name } = this.#request;
     const cause = this.#failure;
     const down = store.downSince;
-    const since =
-      down === undefined ? '' : ` The store has been unreachable for ${Math.round(clock.now() - down)} ms.`;
+    const since = down === undefined ? '' : ` The store has been unreachable for ${Math.round(clock.now() - down)} ms.`;
     const why = cause instanceof Error ? ` ${cause.message}` : '';
     return new DriverUnavailableError(
       `${subjectOf(name, key)}: ${driver.name} did not answer within ${Math.round(this.#waited)} ms.${since}${why}`,

@@ -36,7 +36,14 @@ type Fields = Readonly<Record<string, unknown>>;
 const METHODS = ['connect', 'acquire', 'cancel', 'renew', 'release', 'inspect', 'close'] as const;
 const OPTIONAL_METHODS = ['renewalGroup', 'reserve'] as const;
 const REGISTRY_METHODS = ['put', 'remove', 'list', 'watch', 'advance'] as const;
-const EVENTS: readonly unknown[] = ['freed', 'granted', 'contended', 'up', 'down', 'warning'] satisfies DriverEvent['type'][];
+const EVENTS: readonly unknown[] = [
+  'freed',
+  'granted',
+  'contended',
+  'up',
+  'down',
+  'warning',
+] satisfies DriverEvent['type'][];
 
 /** What an object lacks to be a driver, for people; empty where it is one. */
 export function driverProblems(driver: unknown): string[] {
@@ -50,7 +57,8 @@ export function driverProblems(driver: unknown): string[] {
   const present = OPTIONAL_METHODS.filter((name) => driver[name] !== undefined);
   const problems = [...lacks(driver, METHODS), ...lacks(driver, present)];
   if (typeof driver['name'] !== 'string' || driver['name'] === '') problems.push(`${type} has no name.`);
-  if (registry !== undefined) problems.push(...lacks(isObject(registry) ? registry : {}, REGISTRY_METHODS, 'registry.'));
+  if (registry !== undefined)
+    problems.push(...lacks(isObject(registry) ? registry : {}, REGISTRY_METHODS, 'registry.'));
   if (!isObject(capabilities)) return [...problems, `${type} has no capabilities.`];
   const { scope, queue, push, minTtl, maxTtl } = capabilities;
   if (scope !== 'process' && scope !== 'server') problems.push("capabilities.scope: expected 'process' or 'server'.");
@@ -131,7 +139,7 @@ function wrongGrant(grant: Fields, longest: number): string | undefined {
 
 function wrongTokens({ fencingToken, tokens }: Fields): string | undefined {
   if (!isCount(fencingToken) || fencingToken === 0) return `fencingToken: ${show(fencingToken)}`;
-  const isBlock = isCount(tokens) && tokens > 0 && Number.isSafeInteger(fencingToken + tokens - 1);
+  const isBlock = isCount(tokens) && tokens > 0 && fencingToken <= Number.MAX_SAFE_INTEGER - (tokens - 1);
   return isBlock ? undefined : `tokens: ${show(tokens)}`;
 }
 

@@ -107,7 +107,10 @@ export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions 
       wait: lock.wait === undefined ? 10 * SECOND : checkWait(check, lock.wait, 'lock.wait'),
     },
     warnAfter: lock.warnAfter === undefined ? undefined : check.duration(lock.warnAfter, 'lock.warnAfter', 0),
-    waiting: { inAll, perKey: check.wholeNumber(lock.maxWaitingPerKey, 'lock.maxWaitingPerKey', Math.min(1000, inAll)) },
+    waiting: {
+      inAll,
+      perKey: check.wholeNumber(lock.maxWaitingPerKey, 'lock.maxWaitingPerKey', Math.min(1000, inAll)),
+    },
     elections: resolveElections(check, known.elections, { namespace, ttlRange, grace }),
     grace,
   };

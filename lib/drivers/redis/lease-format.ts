@@ -37,7 +37,9 @@ function tailFrom(text = ''): Pick<LockRecord, 'instance' | 'metadata'> | undefi
   try {
     const tail = JSON.parse(text) as Partial<LockRecord> | null;
     const { instance, metadata } = tail ?? {};
-    return typeof instance === 'string' && typeof metadata === 'object' && metadata ? { instance, metadata } : undefined;
+    return typeof instance === 'string' && typeof metadata === 'object' && metadata
+      ? { instance, metadata }
+      : undefined;
   } catch {
     return undefined;
   }
