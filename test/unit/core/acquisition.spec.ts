@@ -143,7 +143,6 @@ describe('a store that does not answer', () => {
     expect(waiting.value).toMatchObject({ held: true });
   });
 
-
   it('bounds a call that hangs by the time to wait, and cancels it', async () => {
     engine.driver.next('acquire', { loseRequest: 1e6 });
     const waiting = outcome(engine.manager.acquire(request({ limit: { wait: 500 } })));
