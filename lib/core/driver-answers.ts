@@ -152,7 +152,7 @@ function wrongGrant(grant: Fields, longest: number): string | undefined {
 
 function wrongTokens({ fencingToken, tokens }: Fields): string | undefined {
   if (!isCount(fencingToken) || fencingToken === 0) return `fencingToken: ${show(fencingToken)}`;
-  const isBlock = isCount(tokens) && tokens > 0 && Number.isSafeInteger(fencingToken + tokens - 1);
+  const isBlock = isCount(tokens) && tokens > 0 && fencingToken <= Number.MAX_SAFE_INTEGER - (tokens - 1);
   return isBlock ? undefined : `tokens: ${show(tokens)}`;
 }
 

@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import type { Logger } from '@nestjs/common';
 import { Subject } from 'rxjs';
 import { SystemClock } from '../core/clock.js';
 import type { LockEvent } from '../core/events.js';
@@ -12,6 +12,7 @@ import { DEFAULT_REGISTRATION } from './injection.js';
 import { ElectionSet, LeaderElections } from './leader-elections.js';
 import { LockService } from './lock.service.js';
 import type { ResolvedOptions } from './options.js';
+import { SafeLogger } from './safe-logger.js';
 import { StoreReports } from './store-reports.js';
 
 /** What one `forRoot` builds, and the order in which it starts and ends. */
@@ -39,7 +40,7 @@ export class Registration {
 
   constructor(name: string, options: ResolvedOptions) {
     this.name = name;
-    this.logger = new Logger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
+    this.logger = new SafeLogger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
     this.ttlRange = options.lock.ttlRange;
     this.#options = options;
     this.#store = new StoreReports(this.logger, this.#clock);
@@ -133,6 +134,7 @@ export class Registration {
   }
 
   #emit(event: LockEvent): void {
+    this.#events.next(event);
     if (event.type === 'lost') {
       const subject = event.election === undefined ? 'Lock' : 'Election';
       this.logger.warn(`${subject} "${event.key}" was lost (${event.reason}) after ${Math.round(event.held)} ms.`);
@@ -141,6 +143,5 @@ export class Registration {
       const { job, by = 'unknown', instant } = event;
       this.logger.error(`${job} of ${new Date(instant).toISOString()} was abandoned: instance ${by} died with it.`);
     }
-    this.#events.next(event);
   }
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CheckedDriver } from '../core/checked-driver.js';
+import { driverProblems } from '../core/driver-answers.js';
 import { DriverUnavailableError } from '../core/errors.js';
 import {
   type Claim,
@@ -37,11 +39,19 @@ export interface ContractCase {
 class Instance {
   readonly events: DriverEvent[] = [];
   readonly listener: DriverListener = (event) => void this.events.push(event);
+  /** What did not fit the port. */
+  readonly wrong: string[] = [];
+
+  /** Each of its answers, and all that it says by itself, has to fit the port. */
+  readonly driver: LockDriver;
 
   constructor(
-    readonly driver: LockDriver,
+    driver: LockDriver,
     readonly id: string,
-  ) {}
+  ) {
+    assert.deepEqual(driverProblems(driver), [], 'it is a driver');
+    this.driver = new CheckedDriver(driver, (message) => this.wrong.push(message));
+  }
 
   /** The grant that the store sends to a waiting claim by itself. */
   async granted(claim: Claim): Promise<Granted> {
@@ -95,6 +105,11 @@ export class Bench {
 
   async close(): Promise<void> {
     for (const { driver, listener } of this.#instances) await driver.close(listener);
+    assert.deepEqual(
+      this.#instances.flatMap(({ wrong }) => wrong),
+      [],
+      'every answer and event fits the port',
+    );
   }
 }
 

@@ -76,6 +76,7 @@ describe('the README', () => {
     );
     const errors = [
       new main.LockNotAcquiredError('key', 1),
+      new main.TooManyWaitingError('key', 1, 'lock.maxWaiting'),
       new main.LockLostError('key', 1, 'gone'),
       new main.NotLeaderError('default', null, 1),
       new main.MemberNotFoundError('default', 'a', []),
@@ -93,7 +94,7 @@ describe('the README', () => {
   });
 
   it('has a table of options that tells the truth', () => {
-    const { lock, elections, grace, failFast, instance } = resolveOptions({});
+    const { lock, waiting, elections, grace, failFast, instance } = resolveOptions({});
     const election = elections[0]!;
     const real: Record<string, unknown> = {
       allowMemoryInProduction: false,
@@ -102,6 +103,8 @@ describe('the README', () => {
       'instance.metadata': instance.metadata,
       'lock.ttl': lock.ttl,
       'lock.wait': lock.wait,
+      'lock.maxWaiting': waiting.inAll,
+      'lock.maxWaitingPerKey': waiting.perKey,
       'elections[0].name': election.election,
       'elections[0].priority': election.priority,
       'elections[0].leaseDuration': election.leaseDuration,
@@ -113,7 +116,14 @@ describe('the README', () => {
       isGlobal: true,
     };
     const rows = new Map(table('## Options').map(([option = '', value = '']) => [option, value]));
-    const withoutDefault = ['driver', 'instance.id', 'instance.url', 'name', 'elections[0].namespace'];
+    const withoutDefault = [
+      'driver',
+      'instance.id',
+      'instance.url',
+      'lock.warnAfter',
+      'name',
+      'elections[0].namespace',
+    ];
     expect([...rows.keys()].sort()).toEqual([...Object.keys(real), ...withoutDefault].sort());
     for (const [option, expected] of Object.entries(real)) {
       const written = rows.get(option)!;

@@ -89,7 +89,7 @@ function tailFrom(text = ''): Pick<LockRecord, 'instance' | 'metadata'> | undefi
 /** The value may be anything: it is not shown. */
 function foreign(): never {
   throw new LockConfigError(
-    'A key of this namespace holds a value that is no lease: something else uses this key. Change `namespace`.',
+    'A key of this namespace holds a value that is no lease: something else uses this key: change `namespace`.',
   );
 }
 

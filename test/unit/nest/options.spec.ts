@@ -143,6 +143,15 @@ describe('an option of forRoot() is refused at start', () => {
     ]),
     [{ instance: { metadata: { port: 80 } } }, 'instance.metadata: expected an object whose values are strings.'],
     [{ instance: { metadata: 'a' } }, 'instance.metadata: expected an object whose values are strings.'],
+    [{ lock: { warnAfter: 'soon' } }, 'lock.warnAfter: "soon" is not a duration.'],
+    [{ lock: { warnAfter: 0 } }, 'lock.warnAfter: 0 is out of range.'],
+    [{ lock: { maxWaiting: 0 } }, 'lock.maxWaiting: expected a whole number above 0.'],
+    [{ lock: { maxWaiting: '10' } }, 'lock.maxWaiting: expected a whole number above 0.'],
+    [{ lock: { maxWaitingPerKey: 1.5 } }, 'lock.maxWaitingPerKey: expected a whole number above 0.'],
+    [
+      { instance: { metadata: { a: 'x'.repeat(5000) } } },
+      'instance.metadata: 5008 bytes as JSON are more than the 4096',
+    ],
     [{ lock: { wait: 0 } }, 'lock.wait: 0 is no time to wait; use tryAcquire() or { attempts: 1 } for a single try.'],
   ])('%o', async (options, text) => {
     expect(await problemOf(options)).toContain(`DistLockModule.forRoot(): ${text}`);
