@@ -5,7 +5,7 @@ import { driverContract } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
 
 /** Drivers that break one promise each, and the case that has to notice. */
-const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] = [
+const controls: { name: string; caughtBy: string; broken: () => LockDriver; shortTtl?: number }[] = [
   {
     name: 'two holders at once',
     caughtBy: 'grants a key to exactly one of many that ask at once',
@@ -49,8 +49,10 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
   {
     name: 'a lease that ends early',
     caughtBy: 'ends a lease that is not renewed',
+    // So long that its end is seen in time by a process that is busy with the other controls.
+    shortTtl: 3000,
     broken: () =>
-      alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: claim.ttl / 2 }, mode) })),
+      alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: claim.ttl / 30 }, mode) })),
   },
   {
     name: 'a renewal that takes over',
@@ -80,6 +82,32 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
     name: 'a release that tells nobody',
     caughtBy: 'tells a waiting instance that the key was freed',
     broken: () => alter((driver) => ({ connect: () => driver.connect(() => undefined) })),
+  },
+  {
+    name: 'a lease that is passed on for less than it says',
+    caughtBy: 'arms a lease that it passes on for as long as it says',
+    broken: () => alterPassed((remaining) => remaining / 4),
+  },
+  {
+    name: 'a lease that is passed on for longer than it says',
+    caughtBy: 'arms a lease that it passes on for as long as it says',
+    broken: () => alterPassed((remaining) => remaining * 4),
+  },
+  {
+    name: 'a cancel that sends away those who wait',
+    caughtBy: 'passes a lease that a cancel gives back to the next waiter',
+    broken: () => {
+      const waiting: Claim[] = [];
+      return alter((driver) => ({
+        acquire: (claim, mode) => {
+          if (mode === 'queue') waiting.push(claim);
+          return driver.acquire(claim, mode);
+        },
+        cancel: async () => {
+          for (const claim of waiting.toReversed()) await driver.cancel(claim);
+        },
+      }));
+    },
   },
   {
     name: 'a release that prefers nobody',
@@ -320,6 +348,16 @@ function alterAdvance(isMine: (before: { at: number; by: string } | undefined, t
   }));
 }
 
+/** What is left of a lease by what the store says, which is where the truth is. */
+function alterPassed(remaining: (remaining: number) => number): LockDriver {
+  return alter((driver) => ({
+    inspect: async (key) => {
+      const record = await driver.inspect(key);
+      return record && { ...record, remaining: remaining(record.remaining) };
+    },
+  }));
+}
+
 function alterGrant(token: (token: number) => number): LockDriver {
   return alter((driver) => ({
     acquire: async (claim, mode) => {
@@ -331,9 +369,9 @@ function alterGrant(token: (token: number) => number): LockDriver {
 
 describe('the contract catches', () => {
   // Most are caught by what does not happen in time: all wait for that together.
-  it.concurrent.each(controls)('$name', async ({ caughtBy, broken }) => {
+  it.concurrent.each(controls)('$name', async ({ caughtBy, broken, shortTtl = 100 }) => {
     const driver = broken();
-    const contract = driverContract({ create: () => driver, longTtl: 5000, shortTtl: 100 });
+    const contract = driverContract({ create: () => driver, longTtl: 5000, shortTtl });
     const { run } = contract.find(({ name }) => name === caughtBy)!;
     await expect(run()).rejects.toThrow();
   });

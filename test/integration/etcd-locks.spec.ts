@@ -268,6 +268,32 @@ describe('an acquire that reaches the store late', () => {
     expect(await driver.acquire(claim, 'queue')).toEqual({ status: 'refused', record: null });
   });
 
+  it.each<[string, (driver: EtcdDriver, claim: Claim) => Promise<unknown>]>([
+    [
+      'was granted by another request and released',
+      async (driver, claim) => {
+        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+        expect(await driver.release(claim)).toBe(true);
+      },
+    ],
+    [
+      'was refused by another request',
+      async (driver, claim) => {
+        const other = await open();
+        const held = claimOf('b');
+        expect(await other.driver.acquire(held, 'try')).toMatchObject({ status: 'granted' });
+        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'refused' });
+        await other.driver.release(held);
+      },
+    ],
+  ])('takes nothing for long once its claim %s: the lease is not used again', async (_, settle) => {
+    const { driver, claim, arrive } = await lateAcquire();
+    await settle(driver, claim);
+    // Before or after the end of the lease, with which goes what is attached to it.
+    await arrive().catch((error: Error) => expect(error.message).toContain('requested lease not found'));
+    await vi.waitFor(async () => expect(await etcd.stored(`${NAME}/`)).toEqual([]), 5000);
+  });
+
   it('control: takes the lock when nobody has cancelled it, and is found by the next request', async () => {
     const { driver, claim, arrive } = await lateAcquire();
     await arrive();

@@ -11,14 +11,10 @@ const CONTRACT = 'test/contract/drivers.spec.ts';
 
 /** @param defaults specs and grep for those rows that name none */
 function inFile(file, defaults, rows) {
-  return rows.map(([name, from, to, { specs = defaults.specs, grep = defaults.grep } = {}]) => ({
-    name,
-    file,
-    from,
-    to,
-    specs,
-    grep,
-  }));
+  return rows.map(([name, from, to, own = {}]) => {
+    const { specs, grep } = own.specs ? own : { ...defaults, ...own };
+    return { name, file, from, to, specs, grep };
+  });
 }
 
 const memory = { specs: [CONTRACT], grep: '^MemoryDriver' };
@@ -78,12 +74,6 @@ const coreMutations = [
     ],
   ]),
   ...inFile('lib/core/lease.ts', { specs: [core('validity'), core('watchdog'), core('acquisition')] }, [
-    [
-      '§4.5 a lost lease has no time left',
-      'this.#ended ? 0 : this.tenure.remaining',
-      'this.tenure.remaining',
-      { specs: [core('queue')] },
-    ],
     ['§4.5 a loss aborts the signal', 'this.#controller?.abort(this.#loss);', ''],
     [
       '§4.5 a signal that is asked for after the loss is aborted',
@@ -91,7 +81,12 @@ const coreMutations = [
       '',
     ],
     ['§4.6 a release is idempotent', 'this.#released ??= ', 'this.#released = '],
-    ['§4.2 a released handle is not held', 'this.#released ? 0 : this.#lease.remaining', 'this.#lease.remaining'],
+    [
+      '§4.2 a released handle is not held',
+      'this.#released ? 0 : this.#lease.remaining',
+      'this.#lease.remaining',
+      { specs: [core('call-chain')] },
+    ],
     ['§4.2 ensure() demands the time that it is asked for', "remaining >= toMilliseconds(time, 'ensure()')", 'true'],
   ]),
   ...inFile('lib/core/clock.ts', { specs: [core('clock')] }, [
@@ -148,8 +143,13 @@ const coreMutations = [
       'return [tenures];',
       { specs: [integration('redis-cluster')], grep: 'puts no lease on the other nodes' },
     ],
-    ['§4.5 what is verified is verified now', 'if (this.#watched.first) this.#arm(now);', ''],
-    ['§4.5 what is verified is due', 'watch!.due = now;', '{}'],
+    [
+      '§4.5 what is verified is verified now',
+      'if (this.#watched.first) this.#arm(now);',
+      '',
+      { specs: [core('reconnection')] },
+    ],
+    ['§4.5 what is verified is due', 'watch!.due = now;', '{}', { specs: [core('reconnection')] }],
   ]),
   ...inFile('lib/core/holdings.ts', { specs: [core('queue')] }, [
     [
@@ -186,14 +186,14 @@ const coreMutations = [
     ],
     [
       '§4.6 no renewal follows a release',
-      '    this.#watchdog.unwatch(tenure);',
+      'this.#watchdog.unwatch(tenure);\n    tenure.end();',
       '',
       { specs: [core('watchdog'), core('close')] },
     ],
     [
       'the release is sent before the next caller here is called',
       'const released = isInStore ?',
-      'this.#room.vacate(tenure);\n    const released = isInStore ?',
+      'this.#room.vacate(tenure);\n    await Promise.resolve().then(() => Promise.resolve());\n    const released = isInStore ?',
     ],
     [
       '§4.8 what did not settle in the grace period is abandoned',
@@ -247,10 +247,10 @@ const coreMutations = [
     ],
     ['"contended" is kept for the lease that is held', 'line.occupant.waiters ||= 1', 'line.occupant.waiters ||= 0'],
     ['"contended" is kept for the lease that is on its way', 'else if (line?.first) line.first.contended = true;', ''],
-    ['a tenure vacates its own place only', 'line?.occupant !== tenure', '!line'],
+    ['a tenure vacates its own place only', 'line?.occupant !== tenure', '!line', { specs: [core('watchdog')] }],
     ['the next in line is called when one leaves', '    this.#moved(seat.line);', '', { specs: [core('acquisition')] }],
     ['nobody here asks the store for what the instance has', 'if (line.occupant) return;', ''],
-    ['who waits is woken when the store is there again', 'first?.nudge();', ';'],
+    ['who waits is woken when the store is there again', 'first?.nudge();', ';', { specs: [core('reconnection')] }],
   ]),
   ...inFile('lib/core/acquisition.ts', { specs: [core('acquisition'), core('queue'), core('validity')] }, [
     [
@@ -375,16 +375,11 @@ const coreMutations = [
   ]),
   ...inFile('lib/core/patience.ts', { specs: [core('waiting-callers'), core('acquisition')] }, [
     ['a signal that was aborted before ends the wait', 'if (signal.aborted) this.#onAbort();\n    else ', ''],
-    [
-      'a signal is left alone by those who have gone',
-      "if (this.#onAbort) this.#signal!.removeEventListener('abort', this.#onAbort);",
-      '',
-    ],
     ['patience that has ended bounds what comes after', 'if (this.#ended) reject(this.#ended.reason);', ''],
     ['a signal ends a wait', 'this.#interrupt?.(this.#ended.reason);', ''],
   ]),
   ...inFile('lib/core/call-chain.ts', { specs: [core('call-chain')] }, [
-    ['§4.11 a lock is found for as long as its call runs', 'frame.open = false;', ''],
+    ['§4.11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
     ['§4.11 applications do not see each other', 'frame.scope === scope && (name', '(name'],
     ['§4.2 a lock is found while it is held', 'matches(frame) && frame.lock.held', 'matches(frame)'],
     ['timers keep no frames', 'storage.run(undefined, task)', 'task()'],
@@ -525,12 +520,7 @@ const storeMutations = [
       "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
       'if not held then',
     ],
-    [
-      'redis §4.6 a cancel passes on what was handed over',
-      'if not handOver() then',
-      'if true then',
-      { specs: [integration('redis-queue')] },
-    ],
+    ['redis §4.6 a cancel passes on what was handed over', 'if not handOver() then', 'if true then'],
   ]),
   ...inFile('lib/drivers/redis/scripts/reserve.lua', redis, [
     [
@@ -549,13 +539,11 @@ const storeMutations = [
       'redis: a handed lease is armed for no less than it says',
       'grant(holder, inbox, tail, 4 * heartbeat, token)',
       'grant(holder, inbox, tail, heartbeat, token)',
-      { specs: [integration('redis-queue')] },
     ],
     [
       'redis: a handed lease is armed for no longer than it says',
       'grant(holder, inbox, tail, 4 * heartbeat, token)',
       'grant(holder, inbox, tail, 400 * heartbeat, token)',
-      { specs: [integration('redis-queue')] },
     ],
     [
       'redis: a waiter whose inbox nobody listens to is passed by',
@@ -573,15 +561,7 @@ const storeMutations = [
     ['redis: a preferred waiter is one of the instance', 'claim.instance == instance', 'true'],
   ]),
   ...inFile('lib/drivers/redis/scripts/include/token.lua', redis, [
-    [
-      'redis §4.7 tokens go on from the record',
-      'record and record + BLOCK or 0',
-      '0',
-      {
-        specs: [integration('redis-queue'), CONTRACT],
-        grep: '^RedisDriver (?!with Sentinel|on a cluster)|instances that contend',
-      },
-    ],
+    ['redis §4.7 tokens go on from the record', 'record and record + BLOCK or 0', '0'],
   ]),
   ...inFile('lib/drivers/redis/scripts/advance.lua', redis, [
     ['redis: a number moves forward only', 'tonumber(at) < tonumber(ARGV[1])', 'tonumber(at) ~= tonumber(ARGV[1])'],
