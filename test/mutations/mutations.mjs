@@ -1064,7 +1064,7 @@ const applicationMutations = [
   ...inFile('lib/decorators/lock-key.ts', { specs: [unit('decorators/lock-key')] }, [
     ['a value cannot leave its place in a key', 'value.replace(/[%:{}\\s]/gu, encodeURIComponent)', 'value'],
   ]),
-  ...inFile('lib/nest/leader.guard.ts', { specs: [integration('nest/http')] }, [
+  ...inFile('lib/nest/leader.guard.ts', { specs: [integration('nest/leader-only')] }, [
     ['a guard that cannot tell refuses', '{ strict: false }).assertLeader();', '{ strict: false });'],
   ]),
 ];
