@@ -617,16 +617,22 @@ const storeMutations = [
   ...inFile('lib/drivers/redis/script-sender.ts', { specs: [integration('redis-queue')] }, [
     ['redis: a server that does not know a script is sent it', "startsWith('NOSCRIPT')", "startsWith('never')"],
   ]),
-  ...inFile('lib/drivers/redis/connection.ts', { specs: [integration('redis-connection')] }, [
+  ...inFile(
+    'lib/drivers/redis/connection.ts',
+    { specs: [integration('redis-connection')], grep: 'of the subscription that breaks alone' },
     [
-      'redis: who waits and holds asks again when subscriptions come back',
-      'resubscribed: () => this.#mayHaveMissed()',
-      'resubscribed: () => undefined',
+      [
+        'redis: who waits and holds asks again when subscriptions come back',
+        'resubscribed: () => this.#mayHaveMissed()',
+        'resubscribed: () => undefined',
+      ],
     ],
-  ]),
-  ...inFile('lib/drivers/redis/subscriber.ts', { specs: [integration('redis-connection')] }, [
-    ['redis: channels are subscribed to again on a new connection', 'void this.#resubscribe();', ''],
-  ]),
+  ),
+  ...inFile(
+    'lib/drivers/redis/subscriber.ts',
+    { specs: [integration('redis-connection')], grep: 'of the subscription that breaks alone' },
+    [['redis: channels are subscribed to again on a new connection', 'void this.#resubscribe();', '']],
+  ),
   ...inFile('lib/drivers/redlock/quorum.ts', { specs: [unit('drivers/redlock/quorum')] }, [
     ['redlock: any two quorums share a server', 'Math.floor(size / 2) + 1', 'Math.floor(size / 2)'],
     ['redlock: who does not answer in time has failed', 'while (this.#answered < this.#asked) {', 'while (false) {'],
@@ -843,24 +849,7 @@ const storeMutations = [
       '{ compare: [isEmpty], success: [put], failure }',
       '{ compare: [], success: [put], failure }',
     ],
-    [
-      'etcd: a waiter watches the place in front of it',
-      'maxCreateRevision: before - 1',
-      'maxCreateRevision: before',
-      { specs: [integration('etcd-locks')], grep: 'wake the next waiter' },
-    ],
-    [
-      'etcd: a place that is gone is not confirmed',
-      "if (!answer.succeeded) return { status: 'lost' };",
-      '',
-      { specs: [integration('etcd-locks'), faults('etcd-clients')], grep: 'locks in etcd|a waiter' },
-    ],
-    [
-      'etcd: after a wait nobody else is in front',
-      'if (line!.kvs[0]!.key !== key) return this.look(place, timeout);',
-      '',
-      { specs: [integration('etcd-locks')] },
-    ],
+    ['etcd: a waiter watches the place in front of it', 'maxCreateRevision: before - 1', 'maxCreateRevision: before'],
     [
       'etcd §4.4 a renewal finds the place, and on its lease',
       'owner?.key === key && owner.createRevision === createRevision && owner.lease === lease.id',
