@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Claim, type DriverEvent, DriverUnavailableError } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -207,6 +208,49 @@ describe('locks in etcd', () => {
     await etcd.cluster.empty();
     expect(await engine.event('lost')).toMatchObject({ reason: 'gone' });
     expect(lock.held).toBe(false);
+  });
+
+  it('are lost for a holder whose key was deleted, and left alone where another has them since', async () => {
+    const [one, other] = [await open(), await open()];
+    const [former, current] = [claimOf('one'), claimOf('other')];
+    await one.driver.acquire(former, 'try');
+    const key = placeKey(NAME, former.holder);
+    await otherConnection().call('txn', { success: [{ requestDeleteRange: { key } }] }, 1000);
+    expect(await other.driver.acquire(current, 'try')).toMatchObject({ status: 'granted' });
+    expect(await one.driver.renew([former])).toEqual(['gone']);
+    expect(await one.driver.release(former)).toBe(false);
+    expect(await other.driver.renew([current])).toEqual([{ waiters: 0 }]);
+  });
+
+  it('stay with the successor when a release that named it is repeated, because its answer was lost', async () => {
+    const [holder, successor] = [await open(), await open()];
+    const [held, next] = [claimOf('holder'), claimOf('successor')];
+    await holder.driver.acquire(held, 'try');
+    await queued(successor, next);
+    const send = EtcdConnection.prototype.call;
+    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (
+      this: EtcdConnection,
+      ...[name, message, timeout]
+    ) {
+      const answer = await send.call(this, name, message, timeout);
+      if (name !== 'txn') return answer as never;
+      calls.mockRestore();
+      throw new DriverUnavailableError('No answer in time.', { sent: true });
+    });
+    await expect(holder.driver.release(held, 'successor')).rejects.toMatchObject({ sent: true });
+    await granted(successor, next);
+    expect(await holder.driver.release(held, 'successor')).toBe(false);
+    expect(await successor.driver.renew([next])).toEqual([{ waiters: 0 }]);
+  });
+
+  it('are granted for what is left of a lease that lay ready', async () => {
+    const { driver } = await open();
+    const first = claimOf('a');
+    await driver.acquire(first, 'try');
+    await driver.release(first);
+    await sleep(300);
+    const answer = await driver.acquire(claimOf('a'), 'try');
+    expect(answer.status === 'granted' && answer.ttl).toBeLessThanOrEqual(first.ttl - 300);
   });
 
   it('are passed on within an instance with one request each, and tokens that increase', async () => {

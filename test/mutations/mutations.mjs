@@ -20,7 +20,7 @@ function inFile(file, defaults, rows) {
 const memory = { specs: [CONTRACT], grep: '^MemoryDriver' };
 const redis = { specs: [CONTRACT], grep: '^RedisDriver (?!with Sentinel|on a cluster)' };
 const redlock = { specs: [integration('redlock')] };
-const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3' };
+const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' };
 const etcd = { specs: [CONTRACT], grep: '^EtcdDriver, members: 1' };
 
 const coreMutations = [
@@ -677,12 +677,6 @@ const storeMutations = [
     ],
     ['redlock §4.6 a cancel is remembered', 'release(claim, true)', 'release(claim, false)', redlockContract],
     [
-      'redlock: a key is free where a quorum is',
-      'if (tally.answers.length - records.length >= quorum) return { record: null };',
-      '',
-      { grep: 'a grant by a quorum|with servers' },
-    ],
-    [
       'redlock: servers that are one are refused',
       'this.#servers.assertDistinct();\n    const channel',
       'const channel',
@@ -770,30 +764,34 @@ const storeMutations = [
       'redlock: a number is moved by a majority',
       "if (mine >= quorum) return 'mine';",
       "if (mine >= 1) return 'mine';",
-      redlockContract,
+      { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers registry: (moves|answers|keeps)' },
     ],
   ]),
   ...inFile('lib/drivers/redlock/freed.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
     ['redlock: a key is free when a quorum tells', 'times === this.#quorum', 'times === 1'],
   ]),
-  ...inFile('lib/drivers/redlock/scripts/acquire.lua', { specs: [CONTRACT], grep: '^RedlockDriver on 3' }, [
+  ...inFile(
+    'lib/drivers/redlock/scripts/acquire.lua',
+    { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
     [
-      'redlock §4.6 who was given back gets no vote',
-      'if not lease and not isGivenBack(KEYS[4], ARGV[3]) then',
-      'if not lease then',
+      [
+        'redlock §4.6 who was given back gets no vote',
+        'if not lease and not isGivenBack(KEYS[4], ARGV[3]) then',
+        'if not lease then',
+      ],
+      [
+        'redlock §4.6 a repeated acquire re-arms the vote',
+        "redis.call('SET', KEYS[1], table.concat({ ARGV[1], token, round, tail }, ' '), 'PX', ARGV[2])",
+        "redis.call('SET', KEYS[1], table.concat({ ARGV[1], token, round, tail }, ' '), 'KEEPTTL')",
+      ],
+      [
+        'redlock: the latest round of a vote counts',
+        'if tonumber(before) > tonumber(round) then',
+        'if false then',
+        { specs: [integration('redlock-late-requests')] },
+      ],
     ],
-    [
-      'redlock §4.6 a repeated acquire re-arms the vote',
-      "redis.call('SET', KEYS[1], table.concat({ ARGV[1], token, round, tail }, ' '), 'PX', ARGV[2])",
-      "redis.call('SET', KEYS[1], table.concat({ ARGV[1], token, round, tail }, ' '), 'KEEPTTL')",
-    ],
-    [
-      'redlock: the latest round of a vote counts',
-      'if tonumber(before) > tonumber(round) then',
-      'if false then',
-      { specs: [integration('redlock-late-requests')] },
-    ],
-  ]),
+  ),
   ...inFile('lib/drivers/redlock/scripts/release.lua', { specs: [integration('redlock-late-requests')] }, [
     [
       'redlock: a round that is given back late takes nothing from a later one',
@@ -804,7 +802,7 @@ const storeMutations = [
       'redlock §4.6 only the holder releases',
       "if not lease or string.sub(lease, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
       'if not lease then',
-      { specs: [CONTRACT], grep: '^RedlockDriver on 3' },
+      { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
     ],
     [
       'redlock: all rounds that were given back stay so',
@@ -812,21 +810,25 @@ const storeMutations = [
       'true',
     ],
   ]),
-  ...inFile('lib/drivers/redlock/scripts/renew.lua', { specs: [CONTRACT], grep: '^RedlockDriver on 3' }, [
-    ['redlock §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', KEYS[i], ARGV[i + 1])", ''],
+  ...inFile(
+    'lib/drivers/redlock/scripts/renew.lua',
+    { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
     [
-      'redlock: a vote that a renewal takes is not counted as held',
-      'outcomes[#outcomes + 1] = -1',
-      'outcomes[#outcomes + 1] = lease and -1 or 0',
-      { specs: [integration('redlock')], grep: 'a grant by a quorum' },
+      ['redlock §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', KEYS[i], ARGV[i + 1])", ''],
+      [
+        'redlock: a vote that a renewal takes is not counted as held',
+        'outcomes[#outcomes + 1] = -1',
+        'outcomes[#outcomes + 1] = lease and -1 or 0',
+        { specs: [integration('redlock')], grep: 'a grant by a quorum' },
+      ],
+      [
+        'redlock: a renewal gives no vote to who was given back',
+        ' and not isGivenBack(KEYS[i + 3], ARGV[i + 2]) then',
+        ' then',
+        { specs: [integration('redlock'), integration('redlock-late-requests')], grep: 'renewal' },
+      ],
     ],
-    [
-      'redlock: a renewal gives no vote to who was given back',
-      ' and not isGivenBack(KEYS[i + 3], ARGV[i + 2]) then',
-      ' then',
-      { specs: [integration('redlock'), integration('redlock-late-requests')], grep: 'renewal' },
-    ],
-  ]),
+  ),
   ...inFile(
     'lib/drivers/redlock/scripts/include/first.lua',
     { specs: [integration('redlock')], grep: 'the fencing token|outlives all servers' },
@@ -888,12 +890,6 @@ const storeMutations = [
       '',
     ],
     [
-      'etcd §4.6 a cancelled holder gets nothing',
-      "if (this.#ended.has(claim.holder)) return { status: 'refused', record: null };",
-      '',
-      etcd,
-    ],
-    [
       'etcd §4.1 a grant says what is left of its lease',
       'Math.min(claim.ttl, Math.floor(lease.until - place.askedAt))',
       'claim.ttl',
@@ -901,13 +897,14 @@ const storeMutations = [
   ]),
   ...inFile('lib/drivers/etcd/ended-holders.ts', { specs: [unit('drivers/etcd/ended-holders')] }, [
     ['etcd §4.6 a cancelled holder is remembered for a minute', 'Math.max(ttl, REMEMBERED_FOR)', 'ttl'],
+    ['etcd §4.6 a cancelled holder gets nothing', 'return this.#until.has(holder);', 'return false;', etcd],
   ]),
   ...inFile('lib/drivers/etcd/store-lease.ts', { specs: [unit('drivers/etcd/store-lease')] }, [
     ['etcd §4.1 a keep-alive of another term proves nothing', 'if (claim.term !== term) return false;', ''],
     ['etcd §4.1 the newest keep-alive counts', 'Math.max(this.#anchor, claim.anchor)', 'claim.anchor'],
     ['etcd §4.4 a lease that is gone is not kept alive', 'if (ttl === 0) return false;', ''],
   ]),
-  ...inFile('lib/drivers/etcd/renewals.ts', { specs: [faults('etcd-stale-leader')] }, [
+  ...inFile('lib/drivers/etcd/renewals.ts', { specs: [unit('drivers/etcd/renewals')] }, [
     ['etcd §4.1 a renewal that is not proven fails', 'lease.until < sentAt + claim.ttl', 'false'],
   ]),
   ...inFile('lib/drivers/etcd/waiting.ts', etcd, [
