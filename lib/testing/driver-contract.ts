@@ -370,6 +370,24 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     assert.equal(second.grantOf(next), undefined);
   },
 
+  async 'arms a lease that it passes on for as long as it says'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const claim = bench.claim(waiter);
+    const askedAt = performance.now();
+    await queue(waiter, claim);
+    await holder.driver.release(held);
+    const { ttl } = await waiter.granted(claim);
+    const record = await holder.driver.inspect(claim.key);
+    const passed = performance.now() - askedAt;
+    assert.equal(record?.holder, claim.holder);
+    // A driver may count in seconds.
+    assert.ok(record.remaining > ttl - passed - 1000, `${record.remaining} ms are left of ${ttl} ms`);
+    assert.ok(record.remaining <= ttl + 1000, `it is armed for ${record.remaining} ms, not for ${ttl} ms`);
+  },
+
   async 'answers a waiter that was passed the lease, and asks again, with that grant'(bench) {
     const [holder, waiter] = [await bench.instance(), await bench.instance()];
     if (!holder.driver.capabilities.queue) return;
@@ -411,6 +429,20 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await second.granted(claims[1]);
     await second.driver.cancel(claims[1]);
     assert.equal(await holder.driver.inspect(held.key), null, 'a cancel gives back what was passed on');
+  },
+
+  async 'passes a lease that a cancel gives back to the next waiter'(bench) {
+    const [holder, first, second] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const claims = [bench.claim(first), bench.claim(second)] as const;
+    await queue(first, claims[0]);
+    await queue(second, claims[1]);
+    await holder.driver.release(held);
+    const { fencingToken } = await first.granted(claims[0]);
+    await first.driver.cancel(claims[0]);
+    assert.ok((await second.granted(claims[1])).fencingToken > fencingToken);
   },
 
   async 'skips a waiter that has not been heard of for three heartbeats'(bench) {
@@ -619,6 +651,11 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
       const block = await holder.driver.reserve(held);
       assert.ok(block && block.fencingToken > last, 'the block comes after the one before');
       last = block.fencingToken + block.tokens - 1;
+      const blocks = await Promise.all(Array.from({ length: 100 }, () => holder.driver.reserve!(held)));
+      for (const next of blocks.sort((a, b) => a!.fencingToken - b!.fencingToken)) {
+        assert.ok(next && next.fencingToken > last, 'blocks never overlap, however fast they are asked for');
+        last = next.fencingToken + next.tokens - 1;
+      }
       assert.equal(await holder.driver.reserve(bench.claim(holder)), null, 'nobody else can reserve');
     }
     await holder.driver.release(held);

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 type PushedGrant = Extract<DriverEvent, { type: 'granted' }>;
 
 /** Drivers that break one promise each, and the case that has to notice. */
-const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] = [
+const controls: { name: string; caughtBy: string; broken: () => LockDriver; shortTtl?: number }[] = [
   {
     name: 'two holders at once',
     caughtBy: 'grants a key to exactly one of many that ask at once',
@@ -62,8 +62,10 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
   {
     name: 'a lease that ends early',
     caughtBy: 'ends a lease that is not renewed',
+    // So long that its end is seen in time by a process that is busy with the other controls.
+    shortTtl: 3000,
     broken: () =>
-      alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: claim.ttl / 2 }, mode) })),
+      alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: claim.ttl / 30 }, mode) })),
   },
   {
     name: 'a renewal that takes over',
@@ -155,6 +157,32 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
           return driver.keepPlaces(places.map((place) => ({ ...place, holder: holder(place) })));
         },
       })),
+  },
+  {
+    name: 'a lease that is passed on for less than it says',
+    caughtBy: 'arms a lease that it passes on for as long as it says',
+    broken: () => alterPassed((remaining) => remaining / 4),
+  },
+  {
+    name: 'a lease that is passed on for longer than it says',
+    caughtBy: 'arms a lease that it passes on for as long as it says',
+    broken: () => alterPassed((remaining) => remaining * 4),
+  },
+  {
+    name: 'a cancel that sends away those who wait',
+    caughtBy: 'passes a lease that a cancel gives back to the next waiter',
+    broken: () => {
+      const waiting: Claim[] = [];
+      return alter((driver) => ({
+        acquire: (claim, mode) => {
+          if (mode === 'queue') waiting.push(claim);
+          return driver.acquire(claim, mode);
+        },
+        cancel: async () => {
+          for (const claim of waiting.toReversed()) await driver.cancel(claim);
+        },
+      }));
+    },
   },
   {
     name: 'a release that prefers nobody',
@@ -419,6 +447,16 @@ function alterAdvance(isMine: (before: { at: number; by: string } | undefined, t
   }));
 }
 
+/** What is left of a lease by what the store says, which is where the truth is. */
+function alterPassed(remaining: (remaining: number) => number): LockDriver {
+  return alter((driver) => ({
+    inspect: async (key) => {
+      const record = await driver.inspect(key);
+      return record && { ...record, remaining: remaining(record.remaining) };
+    },
+  }));
+}
+
 function alterGrant(token: (token: number) => number): LockDriver {
   return alter((driver) => ({
     acquire: async (claim, mode) => {
@@ -430,9 +468,9 @@ function alterGrant(token: (token: number) => number): LockDriver {
 
 describe('the contract catches', () => {
   // Most are caught by what does not happen in time: all wait for that together.
-  it.concurrent.each(controls)('$name', async ({ caughtBy, broken }) => {
+  it.concurrent.each(controls)('$name', async ({ caughtBy, broken, shortTtl = 100 }) => {
     const driver = broken();
-    const contract = driverContract({ create: () => driver, longTtl: 5000, shortTtl: 100 });
+    const contract = driverContract({ create: () => driver, longTtl: 5000, shortTtl });
     const { run } = contract.find(({ name }) => name === caughtBy)!;
     await expect(run()).rejects.toThrow();
   });

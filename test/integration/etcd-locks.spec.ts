@@ -211,6 +211,49 @@ describe('locks in etcd', () => {
     expect(lock.held).toBe(false);
   });
 
+  it('are lost for a holder whose key was deleted, and left alone where another has them since', async () => {
+    const [one, other] = [await open(), await open()];
+    const [former, current] = [claimOf('one'), claimOf('other')];
+    await one.driver.acquire(former, 'try');
+    const key = placeKey(NAME, former.holder);
+    await otherConnection().call('txn', { success: [{ requestDeleteRange: { key } }] }, 1000);
+    expect(await other.driver.acquire(current, 'try')).toMatchObject({ status: 'granted' });
+    expect(await one.driver.renew([former])).toEqual(['gone']);
+    expect(await one.driver.release(former)).toBe(false);
+    expect(await other.driver.renew([current])).toEqual([{ waiters: 0 }]);
+  });
+
+  it('stay with the successor when a release that named it is repeated, because its answer was lost', async () => {
+    const [holder, successor] = [await open(), await open()];
+    const [held, next] = [claimOf('holder'), claimOf('successor')];
+    await holder.driver.acquire(held, 'try');
+    await queued(successor, next);
+    const send = EtcdConnection.prototype.call;
+    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (
+      this: EtcdConnection,
+      ...[name, message, timeout]
+    ) {
+      const answer = await send.call(this, name, message, timeout);
+      if (name !== 'txn') return answer as never;
+      calls.mockRestore();
+      throw new DriverUnavailableError('No answer in time.', { sent: true });
+    });
+    await expect(holder.driver.release(held, 'successor')).rejects.toMatchObject({ sent: true });
+    await granted(successor, next);
+    expect(await holder.driver.release(held, 'successor')).toBe(false);
+    expect(await successor.driver.renew([next])).toEqual([{ waiters: 0 }]);
+  });
+
+  it('are granted for what is left of a lease that lay ready', async () => {
+    const { driver } = await open();
+    const first = claimOf('a');
+    await driver.acquire(first, 'try');
+    await driver.release(first);
+    await sleep(300);
+    const answer = await driver.acquire(claimOf('a'), 'try');
+    expect(answer.status === 'granted' && answer.ttl).toBeLessThanOrEqual(first.ttl - 300);
+  });
+
   it('are passed on within an instance with one request each, and tokens that increase', async () => {
     const { manager } = etcd.engine('a');
     await (await manager.acquire(request(forever))).release();
@@ -272,6 +315,32 @@ describe('an acquire that reaches the store late', () => {
     await expect(arrive()).rejects.toThrow('requested lease not found');
     expect(await etcd.stored(`${NAME}/`)).toEqual([]);
     expect(await driver.acquire(claim, 'queue')).toEqual({ status: 'refused', record: null });
+  });
+
+  it.each<[string, (driver: EtcdDriver, claim: Claim) => Promise<unknown>]>([
+    [
+      'was granted by another request and released',
+      async (driver, claim) => {
+        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+        expect(await driver.release(claim)).toBe(true);
+      },
+    ],
+    [
+      'was refused by another request',
+      async (driver, claim) => {
+        const other = await open();
+        const held = claimOf('b');
+        expect(await other.driver.acquire(held, 'try')).toMatchObject({ status: 'granted' });
+        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'refused' });
+        await other.driver.release(held);
+      },
+    ],
+  ])('takes nothing for long once its claim %s: the lease is not used again', async (_, settle) => {
+    const { driver, claim, arrive } = await lateAcquire();
+    await settle(driver, claim);
+    // Before or after the end of the lease, with which goes what is attached to it.
+    await arrive().catch((error: Error) => expect(error.message).toContain('requested lease not found'));
+    await vi.waitFor(async () => expect(await etcd.stored(`${NAME}/`)).toEqual([]), 5000);
   });
 
   it('control: takes the lock when nobody has cancelled it, and is found by the next request', async () => {

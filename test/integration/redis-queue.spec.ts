@@ -97,6 +97,26 @@ describe('instances that contend for one key on Redis', () => {
     expect(performance.now() - releasedAt).toBeLessThan(500);
   });
 
+  it('leave a queue behind for a limited time only, when all of them die', async () => {
+    const [first, second] = instances(2) as [RealEngine, RealEngine];
+    await first.manager.acquire(request(forever));
+    second.manager.acquire(request(forever)).catch(() => undefined);
+    await expect.poll(() => redis.admin.llen(`{${name}}:q`)).toBe(1);
+    for (const key of [`{${name}}`, `{${name}}:q`, `{${name}}:w`]) {
+      const left = await redis.admin.pttl(key);
+      expect(left, key).toBeGreaterThan(0);
+      expect(left, key).toBeLessThanOrEqual(24 * 3600 * 1000);
+    }
+  });
+
+  it('remember a cancelled holder for a minute, however short its TTL', async () => {
+    const [{ driver, manager }] = instances(1) as [RealEngine];
+    await manager.connect();
+    await driver.cancel({ key: name, holder: 'late', ttl: 100, instance: 'i0', metadata: {} });
+    const [marker] = await redis.admin.keys('*late*');
+    expect(await redis.admin.pttl(marker!)).toBeGreaterThan(45_000);
+  });
+
   it('pass a key on within themselves without Redis while nobody else waits', async () => {
     const [{ manager }] = instances(1) as [RealEngine];
     await (await manager.acquire(request(forever))).release();

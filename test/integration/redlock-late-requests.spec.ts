@@ -1,7 +1,7 @@
 // Requests that a server executes after the release of their holder: none may leave a vote behind.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { Claim } from 'nestjs-dist-lock';
+import type { Claim, Granted } from 'nestjs-dist-lock';
 import { RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { newHolder } from '../../lib/core/holder.js';
@@ -79,6 +79,20 @@ it('a renewal right after the grant tells servers that were not asked, and the r
   }
 });
 
+it('a repeated request is answered with the same token, whichever server is slow by then', async () => {
+  const driver = await open();
+  for (const [index, proxy] of proxies.entries()) {
+    const mine = claim(`test:l:k${index}`);
+    const first = await driver.acquire(mine, 'try');
+    // The two that were not needed for the grant do not know of it yet, and are asked instead of the one that is slow.
+    proxy.delayReplies(100);
+    const again = await driver.acquire(mine, 'try');
+    proxy.delayReplies(0);
+    expect(again).toMatchObject({ status: 'granted', fencingToken: (first as Granted).fencingToken });
+    expect(await driver.inspect(mine.key)).toMatchObject({ holder: mine.holder });
+  }
+});
+
 it('a release by an equal reference keeps servers from being asked later', async () => {
   const driver = await open();
   const mine = claim();
@@ -109,6 +123,18 @@ it('a request of a round before the last one is remembered by a server that is s
   await until(async () => {
     expect(await admins[0]!.script('EXISTS', scripts.acquire.sha)).toEqual([1]);
     for (const key of keys) expect(await votes(key)).toEqual(FREE);
+  });
+});
+
+it('a cancelled holder is remembered for a minute, however short its TTL', async () => {
+  const driver = await open();
+  const mine = { ...claim(), ttl: 100 };
+  await driver.cancel(mine);
+  await until(async () => {
+    for (const admin of admins) {
+      const [marker] = await admin.keys(`*${mine.holder}*`);
+      expect(await admin.pttl(marker!)).toBeGreaterThan(45_000);
+    }
   });
 });
 

@@ -97,7 +97,7 @@ export class MemoryDriver implements LockDriver {
     return places.map(({ key, holder, behind }) => {
       const entry = this.#entry(key);
       const waiter = entry.queue.get(holder);
-      const record = this.#record(entry);
+      const record = recordOf(entry, this.#clock.now());
       if (!waiter || !record) return 'ask';
       waiter.seen = this.#clock.now();
       const { remaining } = record;

@@ -192,7 +192,7 @@ export class RedisDriver implements LockDriver {
 
   async #keepTogether(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
     for (const inbox of new Set(places.map(({ key }) => this.#inboxFor(key)))) {
-      if (!this.#connection.listensTo(inbox)) void this.#connection.subscribe(inbox);
+      if (!this.#connection.listensTo(inbox)) void this.#connection.subscribe(inbox, false);
     }
     const args = places.flatMap(({ holder, behind }) => [holder, behind]);
     const replies = await this.#connection.run('heartbeat', places.flatMap(placeKeysOf), args);

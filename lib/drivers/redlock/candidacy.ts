@@ -1,6 +1,6 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
-import { count, type Result } from './ballot.js';
+import { count, mayBeGrantedBefore, type Result } from './ballot.js';
 import { ScriptCall } from '../redis/script-call.js';
 import { Candidate, NOBODY, Renewal, Round } from './candidate.js';
 import { release, type Votes } from './give-back.js';
@@ -110,6 +110,8 @@ export class Candidacy {
   async #vote(candidate: Candidate, round: Round, sentAt: number): Promise<Result> {
     const { claim, letPass, won } = candidate;
     const { size } = this.#servers;
+    // What it got in an earlier round of a split vote was no grant.
+    const isRepeated = won !== undefined || candidate.open === 0;
     if (won) this.#later.drop(won);
     const { quorum, rest } = this.#servers.orderFor(claim.key);
     let isAsked = false;
@@ -126,7 +128,8 @@ export class Candidacy {
         },
       },
       patience: patienceFor(claim.ttl),
-      decide: (tally) => count(tally, size, claim.holder, letPass),
+      decide: (tally) =>
+        isRepeated && mayBeGrantedBefore(tally, size) ? undefined : count(tally, size, claim.holder, letPass),
     });
     // An earlier round may have asked them.
     const isUnasked = !isAsked && rest.every(({ bit }) => !(candidate.open & bit));

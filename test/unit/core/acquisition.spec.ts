@@ -212,6 +212,18 @@ describe('an unknown outcome', () => {
     expect(await engine.manager.inspect('test:l:k')).toBeNull();
   });
 
+  it.each<[string, Error, 'cancel' | 'release']>([
+    ['that is no error of ours', new Error('The connection was lost.'), 'cancel'],
+    ['that says "sent"', new DriverUnavailableError('No answer in time.', { sent: true }), 'cancel'],
+    ['that says "not sent"', new DriverUnavailableError('Not connected.', { sent: false }), 'release'],
+  ])('is one after a rejection, unless that says otherwise: one %s', async (_, reject, ending) => {
+    engine.driver.next('acquire', { reject });
+    const acquired = outcome(engine.manager.acquire(request()));
+    await engine.clock.advance(200);
+    await acquired.value!.release();
+    expect(engine.driver.calls.map(({ call }) => call)).toEqual(['acquire', 'acquire', ending]);
+  });
+
   it('control: a plain release lets the late request take the key for nobody', async () => {
     engine.driver.next('acquire', { loseRequest: 100, executeLate: 5000 });
     engine.driver.cancel = async (claim) => void (await engine.driver.release(claim));
@@ -298,6 +310,15 @@ describe('release', () => {
     await lock.release();
     expect(await engine.manager.inspect('test:l:k')).toBeNull();
     expect(engine.eventTypes()).not.toContain('released');
+  });
+
+  it('that comes after the end, before any timer has told of it, is of a lock that was lost', async () => {
+    const lock = await engine.manager.acquire(request({ ttl: 3000 }));
+    const { signal } = lock;
+    engine.clock.block(3000);
+    await lock.release();
+    expect(signal.reason).toMatchObject({ code: 'LOCK_LOST', reason: 'expired' });
+    expect(engine.eventTypes()).toEqual(['acquired', 'lost']);
   });
 
   it('works with await using', async () => {

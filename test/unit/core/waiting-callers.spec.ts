@@ -60,6 +60,15 @@ describe('callers that wait', () => {
     expect(ended).toEqual(['stays 150']);
   });
 
+  it('whose time is over wait for nothing more', async () => {
+    const { clock, waiting, ended } = callers();
+    const patience = waiting.add({ key: 'k', name: 'k', wait: 100 }, clock.now());
+    await clock.advance(100);
+    void patience.bound(new Promise<never>(() => undefined)).catch((reason) => ended.push(String(reason)));
+    await clock.advance(0);
+    expect(ended).toEqual([String(timeUp)]);
+  });
+
   it('are ended by their signal, and no longer listen to it when they have gone', async () => {
     const { clock, ended, add } = callers();
     const controller = new AbortController();

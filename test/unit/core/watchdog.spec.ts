@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin } from '../../../lib/core/tenure.js';
-import { Engine, request } from '../../support/engine.js';
+import { Engine, outcome as outcomeOf, request } from '../../support/engine.js';
 
 // DESIGN §4, rules 4 and 5.
 describe('the watchdog', () => {
@@ -82,6 +82,23 @@ describe('the watchdog', () => {
     expect(engine.eventTypes()).toEqual(['acquired', 'lost']);
     await lock.release();
     expect(engine.driver.callsOf('release')).toHaveLength(0);
+  });
+
+  it('leaves the key of a lost lease to the next caller here, though the code that had it still runs', async () => {
+    const lost = await engine.manager.acquire(request({ ttl: 3000 }));
+    const { signal } = lost;
+    const next = outcomeOf(engine.manager.acquire(request({ ttl: 3000 })));
+    await engine.clock.advance(10);
+    await engine.store.release({ key: 'test:l:k', holder: lost.holder, ttl: 3000 });
+    await engine.clock.advance(1000);
+    expect(signal.aborted).toBe(true);
+    expect(next.value!.fencingToken).toBeGreaterThan(lost.fencingToken);
+    await lost.release();
+    expect(next.value!.held).toBe(true);
+    // Nobody here asks for what the instance has: the late release was not of this lease.
+    void engine.manager.acquire(request({ ttl: 3000 }));
+    await engine.clock.advance(10);
+    expect(await engine.manager.inspect('test:l:k')).toMatchObject({ holder: next.value!.holder, waiters: 0 });
   });
 
   it('tries again soon for a lease of which the store cannot tell, and for no other', async () => {
