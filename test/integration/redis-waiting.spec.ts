@@ -59,7 +59,7 @@ async function cost(waiter: RealEngine, keys: number): Promise<{ perSecond: numb
 }
 
 describe('a process that waits for many keys on Redis', () => {
-  it('keeps all its places with at most a hundred scripts a second', { timeout: 60_000 }, async () => {
+  it('keeps all its places with at most a hundred scripts a second', { timeout: 120_000 }, async () => {
     const { perSecond, queued } = await cost(engine('waiter'), KEYS);
     expect(queued).toBe(KEYS);
     expect(perSecond).toBeGreaterThan(0);
@@ -68,7 +68,7 @@ describe('a process that waits for many keys on Redis', () => {
 
   it(
     'control: where each claim asks for itself, a twentieth of the keys costs more than that',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async () => {
       const single = (driver: LockDriver): LockDriver =>
         new Proxy(driver, {
