@@ -315,7 +315,7 @@ describe('a connection', () => {
     const channels = async (): Promise<number> => (await redis.admin.pubsub('CHANNELS', '*:i:*')).length;
     expect(await channels()).toBe(2);
     expect(events).toEqual(['up']);
-    await redis.admin.client('KILL', 'TYPE', 'pubsub');
+    await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     await expect.poll(() => events, { timeout: 10_000 }).toEqual(['up', 'up']);
     expect(await channels()).toBe(2);
   });

@@ -691,12 +691,6 @@ const storeMutations = [
       { grep: 'a grant by a quorum' },
     ],
     [
-      'redlock: what failed is given back',
-      '        this.#withdraw(candidate, round);\n        throw error;',
-      '        throw error;',
-      { grep: 'with servers that are gone|a grant by a quorum' },
-    ],
-    [
       'redlock §4.7 a token that no quorum stored is raised on one',
       'if (!isReserved) await this.#raise(claim, block);',
       '',
