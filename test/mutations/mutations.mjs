@@ -754,12 +754,6 @@ const storeMutations = [
   ...inFile('lib/drivers/redlock/redlock-registry.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
     ['redlock: a fact is one that enough servers have', 'times >= least', 'times >= 1'],
     ['redlock: the newest value of a fact counts', 'if (version > known.version) Object.assign', 'Object.assign'],
-    [
-      'redlock: a number is moved by a majority',
-      "if (mine >= quorum) return 'mine';",
-      "if (mine >= 1) return 'mine';",
-      { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers registry: (moves|answers|keeps)' },
-    ],
   ]),
   ...inFile('lib/drivers/redlock/freed.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
     ['redlock: a key is free when a quorum tells', 'times === this.#quorum', 'times === 1'],
