@@ -391,7 +391,7 @@ const coreMutations = [
       'what the store refuses for good is not repeated',
       '!(error instanceof LockConfigError) &&',
       '',
-      { specs: [core('acquisition'), core('close'), integration('redis-acl')] },
+      { specs: [core('acquisition')] },
     ],
   ]),
 ];
