@@ -150,7 +150,12 @@ it('rounds up to the one that was given back get nothing, later ones do, until a
     const { script, keys, args } = release(mine, true, round);
     return admin.eval(script.lua, keys.length, ...keys, ...args);
   };
+  await ask(2);
+  await ask(1);
+  await giveBack(1);
+  expect((await votes(mine.key))[0]).toBe(mine.holder);
   await giveBack(2);
+  expect((await votes(mine.key))[0]).toBeUndefined();
   await giveBack(1);
   expect([await ask(1), await ask(2)]).toEqual([[], []]);
   expect(await ask(3)).not.toEqual([]);

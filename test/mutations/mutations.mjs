@@ -391,7 +391,7 @@ const coreMutations = [
       'what the store refuses for good is not repeated',
       '!(error instanceof LockConfigError) &&',
       '',
-      { specs: [core('acquisition'), core('close'), integration('redis-acl')] },
+      { specs: [core('acquisition')] },
     ],
   ]),
 ];
@@ -691,12 +691,6 @@ const storeMutations = [
       { grep: 'a grant by a quorum' },
     ],
     [
-      'redlock: what failed is given back',
-      '        this.#withdraw(candidate, round);\n        throw error;',
-      '        throw error;',
-      { grep: 'with servers that are gone|a grant by a quorum' },
-    ],
-    [
       'redlock §4.7 a token that no quorum stored is raised on one',
       'if (!isReserved) await this.#raise(claim, block);',
       '',
@@ -760,12 +754,6 @@ const storeMutations = [
   ...inFile('lib/drivers/redlock/redlock-registry.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
     ['redlock: a fact is one that enough servers have', 'times >= least', 'times >= 1'],
     ['redlock: the newest value of a fact counts', 'if (version > known.version) Object.assign', 'Object.assign'],
-    [
-      'redlock: a number is moved by a majority',
-      "if (mine >= quorum) return 'mine';",
-      "if (mine >= 1) return 'mine';",
-      { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers registry: (moves|answers|keeps)' },
-    ],
   ]),
   ...inFile('lib/drivers/redlock/freed.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
     ['redlock: a key is free when a quorum tells', 'times === this.#quorum', 'times === 1'],

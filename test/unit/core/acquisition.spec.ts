@@ -286,6 +286,14 @@ describe('release', () => {
     expect(engine.driver.callsOf('release')).toHaveLength(tries);
   });
 
+  it('is not repeated when only a change of configuration helps', async () => {
+    const lock = await engine.manager.acquire(request());
+    engine.driver.next('release', { reject: new LockConfigError('No permission.') });
+    await lock.release();
+    await engine.clock.advance(3000);
+    expect(engine.driver.callsOf('release')).toHaveLength(1);
+  });
+
   it('whose answer is lost is retried without touching the successor', async () => {
     const peer = engine.peer();
     const lock = await engine.manager.acquire(request());
