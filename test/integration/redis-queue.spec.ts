@@ -131,4 +131,21 @@ describe('instances that contend for one key on Redis', () => {
     // An acquire, a release, and a further block of 64 tokens now and then.
     expect((await commands())['evalsha']).toBeLessThanOrEqual(2 + Math.ceil(200 / 64));
   });
+
+  it('are kept in the queue as long as they are heard of: its keys end 10 s after the last heartbeat', async () => {
+    const [first, second] = instances(2) as [RealEngine, RealEngine];
+    const held = await first.manager.acquire(request(forever));
+    const waiting = second.manager.acquire(request(forever));
+    await second.event('contended');
+    for (const key of [`{${name}}:q`, `{${name}}:w`]) {
+      await expect.poll(() => redis.admin.pttl(key)).toBeGreaterThan(0);
+      // As if it had been silent for a while.
+      await redis.admin.pexpire(key, 5000);
+      await expect.poll(() => redis.admin.pttl(key), { timeout: 4000 }).toBeGreaterThan(5000);
+      expect(await redis.admin.pttl(key)).toBeLessThanOrEqual(10_000);
+    }
+    await held.release();
+    await (await waiting).release();
+    expect(await redis.admin.keys('*')).toEqual(['{test:t:}']);
+  });
 });

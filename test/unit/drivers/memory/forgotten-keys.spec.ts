@@ -42,7 +42,7 @@ it.each(Object.entries(ways))('the memory driver forgets %s', async (_, leave) =
     await leave(driver, claim);
     return new WeakRef(claim);
   };
-  const claims = await Promise.all(Array.from({ length: 100 }, (_, index) => one(index)));
+  const claims = await Promise.all([...Array(100).keys()].map(one));
   // The control: one that lasts is kept.
   const lasting = new WeakRef(claimOf('lasting', 1_000_000));
   await driver.acquire(lasting.deref()!, 'try');
