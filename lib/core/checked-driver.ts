@@ -1,9 +1,9 @@
 import {
   checkedAnswer,
   checkedBlock,
-  checkedEvent,
   checkedOutcomes,
   checkedRecord,
+  checkEvent,
   DriverAnswerError,
 } from './driver-answers.js';
 import type {
@@ -105,7 +105,7 @@ export class CheckedDriver implements LockDriver {
 
   #isEvent(event: DriverEvent): boolean {
     try {
-      this.#told(() => checkedEvent(this.#driver, event));
+      this.#told(() => checkEvent(this.#driver, event));
       return true;
     } catch {
       return false;

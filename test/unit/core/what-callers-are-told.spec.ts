@@ -264,7 +264,7 @@ describe('callers that wait', () => {
     ['in all', engineWith(3, 10), 'lock.maxWaiting allows', ['p', 'q', 'r', 's']],
     ['for one key', engineWith(10, 3), 'lock.maxWaitingPerKey allows', ['p', 'p', 'p', 'p']],
   ] as const)('are so many at most, %s', async (_, engine, option, keys) => {
-    const held = await Promise.all([...new Set(keys)].map((key) => ask(engine, key)));
+    const held = [...new Set(keys)].map((key) => ask(engine, key));
     await engine.clock.advance(0);
     const waiting = keys.map((key) => ask(engine, key));
     await engine.clock.advance(10);
