@@ -330,9 +330,10 @@ export class Acquisition {
     const cause = this.#failure;
     const down = store.downSince;
     const since = down === undefined ? '' : ` The store has been unreachable for ${Math.round(clock.now() - down)} ms.`;
+    const failed = cause instanceof DriverUnavailableError ? 'could not be acquired' : `${driver.name} did not answer`;
     const why = cause instanceof Error ? ` ${cause.message}` : '';
     return new DriverUnavailableError(
-      `${subjectOf(name, key)}: ${driver.name} did not answer within ${Math.round(this.#waited)} ms.${since}${why}`,
+      `${subjectOf(name, key)}: ${failed} within ${Math.round(this.#waited)} ms.${since}${why}`,
       { sent: this.#open || this.#stray, cause },
     );
   }

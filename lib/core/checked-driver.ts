@@ -1,10 +1,10 @@
 import {
   checkedAnswer,
   checkedBlock,
-  checkedEvent,
   checkedOutcomes,
   checkedPlaces,
   checkedRecord,
+  checkEvent,
   DriverAnswerError,
 } from './driver-answers.js';
 import type {
@@ -115,7 +115,7 @@ export class CheckedDriver implements LockDriver {
 
   #isEvent(event: DriverEvent): boolean {
     try {
-      this.#told(() => checkedEvent(this.#driver, event));
+      this.#told(() => checkEvent(this.#driver, event));
       return true;
     } catch {
       return false;

@@ -116,10 +116,9 @@ export function checkedRecord(driver: LockDriver, record: unknown): LockRecord |
 }
 
 /** @throws DriverAnswerError */
-export function checkedEvent(driver: LockDriver, event: unknown): DriverEvent {
+export function checkEvent(driver: LockDriver, event: unknown): void {
   const wrong = isObject(event) ? wrongEvent(event) : show(event);
   if (wrong !== undefined) throw new DriverAnswerError(driver.name, 'an event', wrong);
-  return event as unknown as DriverEvent;
 }
 
 function wrongAnswer(answer: Fields, { ttl }: Claim): string | undefined {

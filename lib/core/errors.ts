@@ -60,6 +60,11 @@ export class LockNotAcquiredError extends DistLockError {
   readonly remaining: number | undefined;
   /** Whether this very instance holds the lock: another call of it, or this one, which then waited for itself. */
   readonly heldHere: boolean;
+  /**
+   * Where in the code it was acquired, where this very instance holds it by `acquire` or `tryAcquire` and the place was
+   * noted. Not part of the message, which may reach a stranger.
+   */
+  readonly acquiredAt: string | undefined;
 
   constructor(
     readonly key: string,
@@ -74,15 +79,15 @@ export class LockNotAcquiredError extends DistLockError {
     const by = heldHere ? `this very instance (${heldBy})` : instance;
     const lasts =
       remaining === undefined ? '' : `, and its lease lasts for ${whole(remaining)} ms more unless it is renewed`;
-    const place = acquiredAt === undefined ? '' : ` It was acquired ${acquiredAt}.`;
     super(
       'LOCK_NOT_ACQUIRED',
-      `${subject} is held by ${by}${sinceText(since)}${lasts}; gave up after ${whole(waited)} ms.${place}`,
+      `${subject} is held by ${by}${sinceText(since)}${lasts}; gave up after ${whole(waited)} ms.`,
       409,
     );
     this.since = since;
     this.remaining = remaining;
     this.heldHere = heldHere;
+    this.acquiredAt = acquiredAt;
   }
 }
 

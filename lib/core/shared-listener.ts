@@ -19,7 +19,7 @@ class SharedListener {
   readonly #signal: AbortSignal;
   readonly #listeners = new Map<symbol, () => void>();
   readonly #onAbort = (): void => {
-    for (const listener of [...this.#listeners.values()]) listener();
+    for (const listener of this.#listeners.values()) listener();
   };
 
   constructor(signal: AbortSignal) {

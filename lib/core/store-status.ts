@@ -23,7 +23,7 @@ export class StoreStatus {
     if (type === 'down') this.#downSince ??= this.#clock.now();
     if (type !== 'up') return;
     this.#downSince = undefined;
-    for (const resolve of [...this.#onUp]) resolve();
+    for (const resolve of this.#onUp) resolve();
   }
 
   /** Resolves when the driver says that the store can be reached, or after so many milliseconds. */

@@ -81,9 +81,9 @@ interface DecoratedMethod {
 /** @throws LockConfigError for whatever else somebody may decorate */
 export function decoratedMethod(
   decorator: string,
-  [target, property, descriptor]: readonly [unknown, unknown, PropertyDescriptor | undefined],
+  [target, property, descriptor]: readonly [unknown, string | symbol | undefined, PropertyDescriptor | undefined],
 ): DecoratedMethod {
-  if (typeof property === 'object' && property !== null) {
+  if (typeof (property as unknown) === 'object' && property !== null) {
     throw new LockConfigError(
       `@${decorator}: the compiler emits standard decorators, which Nest does not use either. Set ` +
         '"experimentalDecorators": true in tsconfig.json.',
@@ -97,7 +97,7 @@ export function decoratedMethod(
   return { target, label, descriptor, original: original as AnyFunction };
 }
 
-function labelOf(target: unknown, property: unknown): string {
+function labelOf(target: unknown, property: string | symbol | undefined): string {
   const { name } = (typeof target === 'function' ? target : (target as object | null)?.constructor) ?? { name: '' };
   return property === undefined ? `class ${name}` : `${name}.${String(property)}`;
 }

@@ -19,7 +19,7 @@ async function replica(options = {}) {
 }
 
 /** In a process that lives for another reason, or not at all. */
-const soon = (task) => void setTimeout(task, 500).unref();
+const soon = (task) => void setTimeout(() => task(), 500).unref();
 const nameOf = (promise) =>
   promise.then(
     (lock) => (lock ? 'granted' : 'null'),

@@ -229,7 +229,7 @@ const FAILURES: Failure[] = [
       return () => proxy!.accept();
     },
     meaning: 'retryable',
-    text: /^Redis at 127\.0\.0\.1:\d+/,
+    text: /^(?:Lock "k": could not be acquired within \d+ ms\..* )?Redis at 127\.0\.0\.1:\d+/,
   },
   {
     name: 'CLUSTERDOWN',
@@ -407,7 +407,7 @@ describe('the error table', () => {
     await remove();
 
     expect(error.message).toMatch(text);
-    expect(error.message).toMatch(/^Redis at 127\.0\.0\.1:\d+/);
+    expect(error.message).toMatch(/^(?:Lock "k": could not be acquired within \d+ ms\..* )?Redis at 127\.0\.0\.1:\d+/);
     expect(error).toBeInstanceOf(meaning === 'configuration' ? LockConfigError : DriverUnavailableError);
     if (error instanceof DriverUnavailableError) expect(error.sent).toBe(meaning === 'unknown');
 

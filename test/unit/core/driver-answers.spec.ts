@@ -81,7 +81,7 @@ describe('an answer that does not fit the port', () => {
     const lock = await engine.manager.acquire(request());
     store.renew = () => Promise.resolve(outcomes as never);
     await engine.clock.advance(1100);
-    const [risk] = engine.events.filter(({ type }) => type === 'at-risk');
+    const risk = engine.events.find(({ type }) => type === 'at-risk');
     expect((risk as { cause?: Error }).cause?.message).toMatch(text);
     await engine.clock.advance(2000);
     expect(lock.signal.aborted).toBe(true);
@@ -151,7 +151,7 @@ describe('an answer that does not fit the port', () => {
       const create = (): LockDriver => {
         const driver = new MemoryDriver();
         const acquire = driver.acquire.bind(driver);
-        driver.acquire = async (...args) => ({ ...(await acquire(...args)), ...wrong }) as never;
+        driver.acquire = async (...args) => ({ ...(await acquire(...args)), ...wrong });
         return driver;
       };
       const [first] = driverContract({ create });
