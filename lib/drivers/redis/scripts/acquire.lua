@@ -8,7 +8,6 @@
 -- reply: 'token tokens waiters' granted | {2, remaining ms, lease, waiters} queued
 --        {0, remaining ms, lease, waiters} held by another | {0} this holder was cancelled
 --        {0, -1, text} something else uses the key
---        {0, -1, text} something else uses the key
 --- @include token
 local holder, ttl, inbox, tail = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[5]) == 0 then
@@ -23,10 +22,6 @@ if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then
 end
 if redis.call('EXISTS', KEYS[5]) == 1 then
   return { 0 }
-end
--- Not written by these scripts: nobody waits for what may never end.
-if lease and (redis.call('PTTL', KEYS[1]) == -1 or not string.find(lease, '^%S+ %d+ %S+ ')) then
-  return { 0, -1, lease }
 end
 -- Not written by these scripts: nobody waits for what may never end.
 if lease and (redis.call('PTTL', KEYS[1]) == -1 or not string.find(lease, '^%S+ %d+ %S+ ')) then

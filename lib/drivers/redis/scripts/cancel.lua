@@ -11,10 +11,6 @@
 if redis.call('HDEL', SEEN, ARGV[1]) == 1 then
   redis.call('LREM', QUEUE, 1, ARGV[2])
 end
--- Removed first: at maxmemory Redis refuses what needs memory to a script that has not written yet.
-if redis.call('HDEL', SEEN, ARGV[1]) == 1 then
-  redis.call('LREM', QUEUE, 1, ARGV[2])
-end
 redis.call('SET', CANCELLED, '', 'PX', ARGV[3])
 local held = redis.call('GET', LEASE)
 if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then

@@ -1,5 +1,5 @@
 -- Keeps the places of many waiters, as asking again would. Queues nobody and grants nothing.
--- KEYS[3i-2] lease: 'holder token inbox tail'  KEYS[3i-1] queue of its waiters
+-- KEYS[3i-2] lease: 'holder token inbox since tail'  KEYS[3i-1] queue of its waiters
 -- KEYS[3i] when each waiter was seen last, in ms
 -- ARGV[2i-1] holder, the one that waits  ARGV[2i] token of the lease that it knows to be in front
 -- reply: for each waiter the remaining ms of the lease in front, or {remaining ms, lease, waiters} when that is another
@@ -14,8 +14,8 @@ for i = 1, #KEYS / 3 do
   local held = read('GET', lease)
   outcomes[i] = -1
   -- The queue first: at maxmemory Redis refuses HSET to a script that has not written yet.
-  if held and read('HGET', seen, holder) and redis.call('PEXPIRE', queue, 86400000) == 1 then
-    redis.call('PEXPIRE', seen, 86400000)
+  if held and read('HGET', seen, holder) and redis.call('PEXPIRE', queue, 10000) == 1 then
+    redis.call('PEXPIRE', seen, 10000)
     redis.call('HSET', seen, holder, now)
     local remaining = redis.call('PTTL', lease)
     local isKnown = remaining < 0 or string.match(held, '^%S+ (%d+)') == known

@@ -1,5 +1,5 @@
 -- Re-arms the whole TTL of one lease, and names no other key: while a slot moves its keys may be at two servers.
--- KEYS[1] lease: 'holder token inbox tail'
+-- KEYS[1] lease: 'holder token inbox since tail'
 -- ARGV[1] holder  ARGV[2] TTL in ms
 -- reply: 1 held | 0 the lease is gone
 local lease = redis.call('GET', KEYS[1])

@@ -10,8 +10,6 @@ if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
 end
 -- Deleted first: at maxmemory Redis refuses what needs memory to a script that has not written yet.
 redis.call('DEL', KEYS[1])
--- Deleted first: at maxmemory Redis refuses what needs memory to a script that has not written yet.
-redis.call('DEL', KEYS[1])
 if redis.call('EXISTS', KEYS[3]) == 0 then
   return 1
 end
