@@ -7,6 +7,7 @@ import type { Holdings } from './holdings.js';
 import { Lease } from './lease.js';
 import { type Claim, type Granted, heartbeat, type LockDriver, type LockRecord, NO_METADATA } from './lock-driver.js';
 import { type Patience, timeUp } from './patience.js';
+import type { RequestGate } from './request-gate.js';
 import { Tenure } from './tenure.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
@@ -36,6 +37,7 @@ export interface AcquisitionContext {
   readonly instance: string;
   readonly room: WaitingRoom;
   readonly holdings: Holdings;
+  readonly gate: RequestGate;
   readonly emit: LockEventSink;
   /** Settles when the first connection to the store has succeeded or failed; undefined from then on. */
   starting(): Promise<void> | undefined;
@@ -127,12 +129,15 @@ export class Acquisition {
 
   /** One request to the store, and as many more as a slow grant needs for its confirmation. */
   async #ask(): Promise<Tenure | undefined> {
-    const { clock, driver } = this.#context;
+    const { clock, driver, gate } = this.#context;
     for (let confirming = false; ;) {
+      if (!gate.enter()) await this.#turn();
       const anchor = clock.now();
       this.#open = true;
       try {
-        const answer = await this.#patience.bound(driver.acquire(this.#claim, this.#seat ? 'queue' : 'try'));
+        const answer = await this.#patience.bound(
+          gate.send(() => driver.acquire(this.#claim, this.#seat ? 'queue' : 'try')),
+        );
         this.#failure = undefined;
         this.#failures = 0;
         if (answer.status !== 'granted') {
@@ -154,6 +159,24 @@ export class Acquisition {
         this.#failures++;
         return undefined;
       }
+    }
+  }
+
+  /** Who gives up here leaves without a request; a claim that the store knows comes first, or its place there is lost. */
+  async #turn(): Promise<void> {
+    const { driver, gate } = this.#context;
+    try {
+      await gate.turn(this.#patience, this.#open);
+    } catch (error) {
+      if (error === timeUp && this.#refusals === 0) {
+        this.#failure ??= new DriverUnavailableError(
+          `Lock "${this.#request.key}" was not asked for within ${Math.round(this.#waited)} ms: ${gate.limit} requests ` +
+            `of this instance to ${driver.name} are under way, and ${gate.standing + 1} wait for their turn. ` +
+            'Ask for fewer locks at once, or give `wait` more time.',
+          { sent: this.#stray },
+        );
+      }
+      throw error;
     }
   }
 

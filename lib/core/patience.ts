@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js';
-import { Deadlines, type Timed } from './deadlines.js';
+import { Deadlines } from './deadlines.js';
+import type { Timed } from './heap.js';
 
 /** Thrown inside the package when the time to wait is over; callers turn it into the error that fits. */
 export const timeUp = Symbol('time up');
@@ -8,9 +9,8 @@ export const timeUp = Symbol('time up');
  * How long one caller is prepared to wait: until a time limit, its own AbortSignal, or the closing of the service,
  * whichever comes first.
  */
-export class Patience implements Timed<Patience> {
-  before: Patience | undefined;
-  after: Patience | undefined;
+export class Patience implements Timed {
+  place: number | undefined;
   readonly deadline: number;
   /** Whether the caller is itself inside a guarded call, which a closing service waits for. */
   readonly insideGuardedCall: boolean;
