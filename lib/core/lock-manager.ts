@@ -13,8 +13,8 @@ import type { Registry } from './registry.js';
 import { RequestGate } from './request-gate.js';
 import { WaitingRoom } from './waiting-room.js';
 
-/** Requests that are under way at once; measured: fewer leave a Redis idle, more only wait in buffers. */
-const REQUESTS = Number(process.env.GATE ?? 512);
+/** Measured: fewer leave a Redis idle, more only wait in buffers. */
+const REQUESTS = 512;
 
 export interface LockManagerOptions {
   readonly driver: LockDriver;
@@ -22,6 +22,8 @@ export interface LockManagerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly emit: LockEventSink;
+  /** Requests that are under way at once, renewals aside. */
+  readonly requests?: number;
   /** Told when the store becomes reachable or unreachable, and of what an operator should mend. */
   readonly onStore?: (event: Extract<DriverEvent, { type: 'up' | 'down' | 'warning' }>) => void;
 }
@@ -57,7 +59,7 @@ export class LockManager {
     this.#driver = driver;
     this.#callers = new WaitingCallers(clock);
     this.#room = new WaitingRoom(clock);
-    const gate = new RequestGate(REQUESTS);
+    const gate = new RequestGate(options.requests ?? REQUESTS);
     const warn = (message: string): void => options.onStore?.({ type: 'warning', message });
     this.#holdings = new Holdings(driver, clock, random, emit, this.#room, gate, warn);
     this.#listener = (event) => {

@@ -16,13 +16,14 @@ export class Engine {
     readonly clock = new ManualClock(),
     readonly store: LockDriver = new MemoryDriver({ clock }),
     instance = 'a',
+    random = (): number => 0.5,
   ) {
     this.driver = new FaultyDriver(store, clock);
     this.manager = new LockManager({
       driver: this.driver,
       instance,
       clock,
-      random: () => 0.5,
+      random,
       emit: (event) => this.events.push(event),
     });
   }

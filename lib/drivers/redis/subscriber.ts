@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { detached } from '../../core/call-chain.js';
 import { connect, retryDelay } from './clients.js';
 import { hearAllErrors } from './socket-errors.js';
+import { readBeforeTimeout } from './socket-timeout.js';
 
 export interface SubscriberOptions {
   /** A connection that is not open yet, to a server that hears what is published; none while none is known. */
@@ -71,6 +72,7 @@ export class Subscriber {
     this.#client = client;
     if (!client) return this.#reopen();
     hearAllErrors(client);
+    readBeforeTimeout(client);
     client.on('message', this.#options.message);
     client.on('ready', () => {
       this.#attempts = 0;
