@@ -12,6 +12,7 @@ import { NextLook } from './next-look.js';
 import { type Patience, timeUp } from './patience.js';
 import type { Places } from './place.js';
 import { believable } from './pushed-grant.js';
+import type { RequestGate } from './request-gate.js';
 import { BLIP, type StoreStatus } from './store-status.js';
 import { electionOf, subjectOf } from './store-key.js';
 import { Tenure } from './tenure.js';
@@ -53,6 +54,7 @@ export interface AcquisitionContext {
   readonly room: WaitingRoom;
   readonly holdings: Holdings;
   readonly heartbeats: Heartbeats;
+  readonly gate: RequestGate;
   readonly emit: LockEventSink;
   readonly store: StoreStatus;
   readonly places: Places;
@@ -168,13 +170,16 @@ export class Acquisition {
 
   /** One request to the store, and as many more as a slow grant needs for its confirmation. */
   async #ask(): Promise<Tenure | undefined> {
-    const { clock, driver, room } = this.#context;
+    const { clock, driver, room, gate } = this.#context;
     for (let confirming = false; ;) {
+      if (!gate.enter()) await this.#turn();
       const anchor = clock.now();
       this.#open = true;
       try {
         const tokens = room.tokensFor(this.#claim.key);
-        const answer = await this.#patience.bound(driver.acquire(this.#claim, this.#seat ? 'queue' : 'try', tokens));
+        const answer = await this.#patience.bound(
+          gate.send(() => driver.acquire(this.#claim, this.#seat ? 'queue' : 'try', tokens)),
+        );
         this.#failure = undefined;
         this.#failures = 0;
         if (answer.status !== 'granted') {
@@ -197,6 +202,24 @@ export class Acquisition {
         this.#request.onFailed?.(error);
         return undefined;
       }
+    }
+  }
+
+  /** Who gives up here leaves without a request; a claim that the store knows comes first, or its place there is lost. */
+  async #turn(): Promise<void> {
+    const { driver, gate } = this.#context;
+    try {
+      await gate.turn(this.#patience, this.#open);
+    } catch (error) {
+      if (error === timeUp && this.#refusals === 0) {
+        this.#failure ??= new DriverUnavailableError(
+          `Lock "${this.#request.key}" was not asked for within ${Math.round(this.#waited)} ms: ${gate.limit} requests ` +
+            `of this instance to ${driver.name} are under way, and ${gate.standing + 1} wait for their turn. ` +
+            'Ask for fewer locks at once, or give `wait` more time.',
+          { sent: this.#stray },
+        );
+      }
+      throw error;
     }
   }
 

@@ -1,7 +1,8 @@
 import type { Clock, Timer } from './clock.js';
-import { Deadlines, type Timed } from './deadlines.js';
+import { Deadlines } from './deadlines.js';
 import { LONGEST_DURATION } from './duration.js';
 import { TooManyWaitingError } from './errors.js';
+import type { Timed } from './heap.js';
 import { onAbort } from './shared-listener.js';
 
 /** Thrown inside the package when the time to wait is over; callers turn it into the error that fits. */
@@ -31,9 +32,8 @@ export interface Caller {
  * How long one caller is prepared to wait: until a time limit, its own AbortSignal, or the closing of the service,
  * whichever comes first.
  */
-export class Patience implements Timed<Patience> {
-  before: Patience | undefined;
-  after: Patience | undefined;
+export class Patience implements Timed {
+  place: number | undefined;
   readonly deadline: number;
   readonly caller: Caller;
   readonly #callers: WaitingCallers;

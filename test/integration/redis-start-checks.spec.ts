@@ -250,7 +250,11 @@ describe('nobody gets a lock from', () => {
 
   // ioredis goes on in database 0, where those who were allowed to select another one do not look.
   it.each([
-    ['that the user may not select', async () => ({ ...(await userWith()), db: 1 }), /database 1 cannot be used: NOPERM.* Grant \+select/],
+    [
+      'that the user may not select',
+      async () => ({ ...(await userWith()), db: 1 }),
+      /database 1 cannot be used: NOPERM.* Grant \+select/,
+    ],
     [
       'that does not exist',
       () => ({ host: '127.0.0.1', port: redis.server.port, db: 99 }),

@@ -84,7 +84,10 @@ const http = (): Promise<number> =>
 
 /** A node of a cluster that nobody has given slots. */
 async function emptyCluster(): Promise<number> {
-  const node = await RedisServer.start({ args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'], highest: 55_000 });
+  const node = await RedisServer.start({
+    args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
+    highest: 55_000,
+  });
   closing.push(() => node.stop());
   return node.port;
 }

@@ -4,6 +4,7 @@ import type {
   AcquireMode,
   Claim,
   DriverCapabilities,
+  DriverEvent,
   DriverListener,
   LeaseRef,
   LockDriver,
@@ -79,6 +80,11 @@ export class FaultyDriver implements LockDriver {
   /** The next call of this kind, and those after it, meet these faults in turn. */
   next(call: Call, ...faults: Fault[]): void {
     this.#faults[call].push(...faults);
+  }
+
+  /** What a store says when its connection has changed. */
+  say(event: DriverEvent): void {
+    for (const listener of this.#listeners.keys()) listener(event);
   }
 
   callsOf(call: Call): { readonly at: number; readonly holders: readonly string[] }[] {

@@ -9,6 +9,7 @@ import { ScriptCall, type ScriptRules } from './script-call.js';
 import type { Servers, ServersListener } from './servers.js';
 import { SingleServer } from './single-server.js';
 import { hearAllErrors } from './socket-errors.js';
+import { readBeforeTimeout } from './socket-timeout.js';
 import { StartChecks } from './start-checks.js';
 import { Subscriber } from './subscriber.js';
 
@@ -42,6 +43,7 @@ export class RedisConnection {
     this.#servers = serversOf(this.#plan, {
       opened: (client, server, returns = false) => {
         hearAllErrors(client);
+        readBeforeTimeout(client);
         this.checks.watch(client, server, returns);
       },
       lost: () => listener.lost?.(),

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { detached } from '../../core/call-chain.js';
 import { connect, retryDelay } from './clients.js';
 import { hearAllErrors } from './socket-errors.js';
+import { readBeforeTimeout } from './socket-timeout.js';
 
 /** So many connections in a row, in about three seconds, led to another server than commands go to: worth telling. */
 const TOO_OFTEN = 6;
@@ -111,6 +112,7 @@ export class Subscriber {
     this.#client = client;
     if (!client) return this.#reopen();
     hearAllErrors(client);
+    readBeforeTimeout(client);
     client.on('message', this.#options.message);
     client.on('ready', () => {
       this.#attempts = 0;
