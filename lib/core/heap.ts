@@ -19,10 +19,6 @@ export class Heap<Item extends Timed> {
     return [...this.#items];
   }
 
-  has(item: Item): boolean {
-    return item.place !== undefined && this.#items[item.place] === item;
-  }
-
   add(item: Item): void {
     this.#items.push(item);
     this.#rise(item, this.#items.length - 1);
