@@ -28,7 +28,7 @@ export function messagesOf(file: string, code: string): Message[] {
     if (expression) texts.push(...textsOf(expression, constants));
   };
   const visit = (node: ts.Node): void => {
-    if (ts.isNewExpression(node) && /Error$/.test(node.expression.getText())) node.arguments?.forEach(add);
+    if (ts.isNewExpression(node) && node.expression.getText().endsWith('Error')) node.arguments?.forEach(add);
     if (ts.isCallExpression(node)) {
       if (node.expression.kind === ts.SyntaxKind.SuperKeyword) node.arguments.forEach(add);
       else if (CALLS.has(nameOf(node.expression))) add(node.arguments[0]);
