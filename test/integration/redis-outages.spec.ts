@@ -159,7 +159,9 @@ describe('no line, and no failed call, for', () => {
     };
     const before = await connections();
     expect(before).toHaveLength(2);
-    await orders.call('SENTINEL', 'FAILOVER', 'others');
+    // Not before the sentinel has seen the replica in step with its master.
+    const order = (): Promise<unknown> => orders.call('SENTINEL', 'FAILOVER', 'others').catch(String);
+    await expect.poll(order, { timeout: 15_000, interval: 200 }).toBe('OK');
     await expect.poll(() => heard, { timeout: 15_000 }).toEqual([expect.stringMatching(/^others /)]);
     await one.use();
     expect(await connections()).toEqual(before);
