@@ -216,3 +216,22 @@ describe('two lines for', () => {
     expect(linesOf(one).length).toBeLessThanOrEqual('enableReadyCheck' in options ? 12 : 2);
   });
 });
+
+it('a master that becomes a replica under many requests is left once, and no listener stays behind', async () => {
+  const own = await RedisServer.start();
+  closing.push(() => own.stop());
+  const one = await application(new RedisDriver(at(own.port)));
+  const warnings: Error[] = [];
+  const warned = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', warned);
+  closing.push(() => process.off('warning', warned));
+  const orders = new Redis(own.url);
+  closing.push(() => orders.disconnect());
+  await orders.replicaof('127.0.0.1', server.port);
+  const tries = Array.from({ length: 40 }, (_, index) =>
+    one.manager.tryAcquire(request({ key: `k${index}`, name: `test:l:k${index}` })),
+  );
+  const refused = (await Promise.allSettled(tries)).filter(({ status }) => status === 'rejected');
+  expect(refused).toHaveLength(40);
+  expect(warnings).toEqual([]);
+});

@@ -25,12 +25,14 @@ export class SingleServer implements Servers {
   readonly #lastError: LastError;
   readonly #diagnosis: Diagnosis;
   readonly #reconnector: Reconnector;
+  /** The connection that was given up last. */
+  #left: Redis['stream'] | undefined;
 
   readonly #fail = (error: unknown): never => {
-    // The client hangs up after this one: see clients.ts.
     if (error instanceof Error && isReadOnly(error)) {
       this.#lastError.note(error);
       this.#reconnector.refused();
+      this.#hangUp();
     }
     throw this.#lastError.classify(error);
   };
@@ -101,6 +103,14 @@ export class SingleServer implements Servers {
     return this.#quarantine?.covers(call)
       ? this.#quarantine.grant(call, this.#sender, this.name)
       : this.#sender.run(call);
+  }
+
+  /** A master that became a replica: the same name may lead to its successor. Once, however many replies say so. */
+  #hangUp(): void {
+    const { stream } = this.#client;
+    if (stream === this.#left) return;
+    this.#left = stream;
+    this.#client.disconnect(true);
   }
 
   async identity(): Promise<string> {
