@@ -74,7 +74,9 @@ describe('the page of errors', () => {
   });
 
   describe('would be caught', () => {
-    const [first = { message: '', repair: '' }] = rowsOf(PAGE);
+    const rows = rowsOf(PAGE);
+    const [first = { message: '', repair: '' }] = rows;
+    const listed = rows.map(({ message }) => message);
     const line = PAGE.split('\n').find((each) => each.includes(first.message))!;
 
     it.each([
@@ -96,7 +98,7 @@ describe('the page of errors', () => {
         ['not in the code: no row: | Nothing. |'],
       ],
     ])('%s', (_case, page, expected) => {
-      expect(differences(page, messages)).toEqual(expected);
+      expect(differences(page, listed)).toEqual(expected);
     });
 
     it.each(['', 'See the message.', 'Fix it.', 'Look at the server'])('with the repair "%s"', (repair) => {

@@ -7,7 +7,7 @@ import { ROOT } from './consumer.js';
  * Finds the messages of lib: the texts of errors, of refused options, of log lines and warnings, and the repairs in tables
  * of errors. `…` stands for a value that is put in at run time.
  *
- * A text is followed backwards from the place where it becomes a message (`REPORTS`, `new …Error()`, `message:`, `repair:`):
+ * A text is followed backwards from the place where it becomes a message (`REPORTS`, `new …Error()`, `message:`, `repair:`, `reason:`):
  * through constants, `+`, `?:`, functions of lib that return it, and parameters to the calls that pass it. A sentence that
  * a message puts in is a message of its own, since a reader searches for it.
  *
@@ -91,10 +91,10 @@ class Messages {
         node.arguments.forEach((argument) => this.#report(argument));
       } else if (REPORTS.has(nameOf(node.expression))) this.#report(node.arguments[0]);
     }
-    if (ts.isPropertyAssignment(node) && /^(?:repair|message)$/.test(node.name.getText())) {
+    if (ts.isPropertyAssignment(node) && /^(?:repair|message|reason)$/.test(node.name.getText())) {
       this.#report(node.initializer);
     }
-    if (ts.isShorthandPropertyAssignment(node) && node.name.text === 'message') this.#report(node.name);
+    if (ts.isShorthandPropertyAssignment(node) && /^(?:message|reason)$/.test(node.name.text)) this.#report(node.name);
   }
 
   #report(expression: ts.Expression | undefined, depth = 0): void {
@@ -157,7 +157,7 @@ class Messages {
   #constantOf(identifier: ts.Identifier): ts.Expression | undefined {
     const declaration = declarationOf(identifier);
     if (!declaration) return this.#constants.get(identifier.text);
-    if (ts.isParameter(declaration)) return undefined;
+    if (ts.isParameter(declaration)) return ts.isIdentifier(declaration.name) ? declaration.initializer : undefined;
     const loop = declaration.parent.parent;
     if (ts.isForOfStatement(loop)) return loop.expression;
     // Of `const { a } = b` nothing is known.
