@@ -10,7 +10,7 @@ import { Lease } from './lease.js';
 import { type Claim, type Granted, heartbeat, type LockDriver, type LockRecord, NO_METADATA } from './lock-driver.js';
 import { NextLook } from './next-look.js';
 import { type Patience, timeUp } from './patience.js';
-import type { Places } from './place.js';
+import type { CallSites } from './call-site.js';
 import { believable } from './pushed-grant.js';
 import type { RequestGate } from './request-gate.js';
 import { BLIP, type StoreStatus } from './store-status.js';
@@ -57,7 +57,7 @@ export interface AcquisitionContext {
   readonly gate: RequestGate;
   readonly emit: LockEventSink;
   readonly store: StoreStatus;
-  readonly places: Places;
+  readonly callSites: CallSites;
   /** Settles when the first connection to the store has succeeded or failed; undefined from then on. */
   starting(): Promise<void> | undefined;
 }
@@ -135,12 +135,12 @@ export class Acquisition {
   }
 
   refusal(): LockNotAcquiredError {
-    const { room, instance, places } = this.#context;
+    const { room, instance, callSites } = this.#context;
     const { key, name } = this.#request;
     const own = room.occupant(name)?.lease;
     if (own) {
       // Perhaps this very call chain has it: the next time this is to say where it was acquired.
-      if (!own.isGuarded) places.noteAll();
+      if (!own.isGuarded) callSites.noteAll();
       return new LockNotAcquiredError(key, this.#waited, instance, own.facts());
     }
     const facts = { subject: subjectOf(name, key), ...this.#recordFacts() };
@@ -213,9 +213,8 @@ export class Acquisition {
     } catch (error) {
       if (error === timeUp && this.#refusals === 0) {
         this.#failure ??= new DriverUnavailableError(
-          `Lock "${this.#request.key}" was not asked for within ${Math.round(this.#waited)} ms: ${gate.limit} requests ` +
-            `of this instance to ${driver.name} are under way, and ${gate.standing + 1} wait for their turn. ` +
-            'Ask for fewer locks at once, or give `wait` more time.',
+          `${gate.limit} requests of this instance to ${driver.name} are under way, and ${gate.standing + 1} wait for ` +
+            'their turn. Ask for fewer locks at once, or give `wait` more time.',
           { sent: this.#stray },
         );
       }
@@ -316,7 +315,15 @@ export class Acquisition {
   #keepPlace(seat: Seat, queuedAt: number): Promise<void> {
     const { clock, heartbeats } = this.#context;
     this.#place = new Place(this.#claim, queuedAt, clock.now(), this.#record, {
-      behind: (record) => this.#request.onRefused?.(record),
+      behind: (record) => {
+        this.#failure = undefined;
+        this.#request.onRefused?.(record);
+      },
+      failed: (cause) => {
+        this.#failure = cause;
+        this.#request.onFailed?.(cause);
+        if (this.#isHopeless(false)) seat.nudge();
+      },
       ask: () => seat.nudge(),
     });
     heartbeats.keep(this.#place);
@@ -328,6 +335,7 @@ export class Acquisition {
     this.#context.heartbeats.leave(this.#place);
     this.#queuedAt = this.#place.queuedAt;
     this.#record = this.#place.record;
+    this.#recordAt = this.#place.queuedAt;
     this.#place = undefined;
   }
 

@@ -183,9 +183,9 @@ function wrongRecord(record: unknown): string | undefined {
   if (typeof holder !== 'string') return `holder: ${show(holder)}`;
   if (typeof instance !== 'string') return `instance: ${show(instance)}`;
   if (!isCount(fencingToken) || fencingToken === 0) return `fencingToken: ${show(fencingToken)}`;
-  if (typeof since !== 'number' || !Number.isFinite(since)) return `since: ${show(since)}`;
   if (typeof remaining !== 'number') return `remaining: ${show(remaining)}`;
   if (!isObject(metadata)) return `metadata: ${show(metadata)}`;
+  if (typeof since !== 'number' || !Number.isFinite(since)) return `since: ${show(since)}`;
   return isCount(waiters) ? undefined : `waiters: ${show(waiters)}`;
 }
 

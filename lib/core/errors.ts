@@ -1,3 +1,5 @@
+import { printable } from './printable.js';
+
 /**
  * Every error of this package. Each has a stable `code`, and a `statusCode` that Nest's default exception filter
  * turns into the HTTP status. Messages name the key or the option and say how to mend it; they never hold secrets.
@@ -23,7 +25,7 @@ export class DistLockError extends Error {
     readonly statusCode = 500,
     options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(printable(message), options);
     this.name = new.target.name;
   }
 

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from './clock.js';
 import type { Lease, LeaseHandle, LeaseOwner } from './lease.js';
-import type { Places } from './place.js';
+import type { CallSites } from './call-site.js';
 import { subjectOf } from './store-key.js';
 
 /** A lock that its caller has to release is reported once it was held for so many TTLs. */
@@ -15,7 +15,7 @@ const REPAIR = 'release it in a finally block or by "await using", or use withLo
  */
 export class ForgottenLocks {
   readonly #clock: Clock;
-  readonly #places: Places;
+  readonly #callSites: CallSites;
   readonly #warn: (message: string) => void;
   readonly #warnAfter: number | undefined;
   readonly #held: () => Lease[];
@@ -27,13 +27,13 @@ export class ForgottenLocks {
   /** @param warnAfter milliseconds, for all locks; default: 10 TTLs, for those that their callers have to release */
   constructor(
     clock: Clock,
-    places: Places,
+    callSites: CallSites,
     warnAfter: number | undefined,
     held: () => Lease[],
     warn: (message: string) => void,
   ) {
     this.#clock = clock;
-    this.#places = places;
+    this.#callSites = callSites;
     this.#warnAfter = warnAfter;
     this.#held = held;
     this.#warn = warn;
@@ -84,29 +84,29 @@ export class ForgottenLocks {
 
   #isHeldLong(lease: Lease, now: number): void {
     const held = Math.round((now - lease.acquiredAt) / 1000);
-    const { text, place } = this.#describe(lease);
+    const { text, callSite } = this.#describe(lease);
     const forgotten = lease.isGuarded ? '' : ` If it was forgotten, ${REPAIR}.`;
     this.#warn(
-      `${text} has been held for ${held} s by this instance${place}.${forgotten} ` +
+      `${text} has been held for ${held} s by this instance${callSite}.${forgotten} ` +
         'If it is meant to be held for so long, raise lock.warnAfter.',
     );
   }
 
   #wasDropped(lease: Lease): void {
     if (lease.remaining === 0) return;
-    const { text, place } = this.#describe(lease);
+    const { text, callSite } = this.#describe(lease);
     this.#warn(
-      `${text} was dropped without a release${place}: nobody can release it any more, and it stays locked as long as ` +
+      `${text} was dropped without a release${callSite}: nobody can release it any more, and it stays locked as long as ` +
         `this process lives. Keep what acquire() returns: ${REPAIR}.`,
     );
   }
 
-  #describe(lease: Lease): { readonly text: string; readonly place: string } {
+  #describe(lease: Lease): { readonly text: string; readonly callSite: string } {
     this.#reported.add(lease);
-    this.#places.noteAll();
-    const acquired = lease.place?.text;
+    this.#callSites.noteAll();
+    const acquired = lease.callSite?.text;
     const unknown = lease.isGuarded ? '' : ' (the next time this says where it was acquired)';
-    const place = acquired === undefined ? unknown : `, acquired ${acquired}`;
-    return { text: subjectOf(lease.tenure.claim.key, lease.key), place };
+    const callSite = acquired === undefined ? unknown : `, acquired ${acquired}`;
+    return { text: subjectOf(lease.tenure.claim.key, lease.key), callSite };
   }
 }

@@ -8,8 +8,10 @@ import { NextLook } from './next-look.js';
 const CHUNK = 250;
 
 export interface PlaceListener {
-  /** Another lease is in front. */
-  behind(record: LockRecord): void;
+  /** Another lease is in front, or the store answers again. */
+  behind(record: LockRecord | null): void;
+  /** A heartbeat was not answered; it is tried again. */
+  failed(cause: unknown): void;
   /** The claim may have been granted, can be granted, or has lost its place: an acquire tells. */
   ask(): void;
 }
@@ -45,12 +47,13 @@ export class Place implements Linked<Place> {
   queued(sentAt: number, now: number, { remaining, record }: Exclude<PlaceOutcome, 'ask'>): void {
     if (sentAt <= this.queuedAt) return;
     this.queuedAt = sentAt;
+    const wasUnanswered = this.failures > 0;
     this.sentAt = undefined;
     this.failures = 0;
     this.#plan(now, remaining);
-    if (!record) return;
-    this.record = record;
-    this.listener.behind(record);
+    if (record) this.record = record;
+    else if (this.record) this.record = { ...this.record, remaining };
+    if (record || wasUnanswered) this.listener.behind(this.record);
   }
 
   #plan(now: number, remaining: number | undefined): void {
@@ -120,7 +123,7 @@ export class Heartbeats {
     for (const place of this.#places.items()) {
       if (place.due - place.slack <= now) {
         if (place.sentAt === undefined) this.#join(groups, place, now);
-        else this.#failed(place, now);
+        else this.#failed(place, now, new Error('The store did not answer a heartbeat in time.'));
       }
       next = Math.min(next, place.due);
     }
@@ -157,18 +160,20 @@ export class Heartbeats {
           this.#arm(place.due);
         }
       });
-    } catch {
+    } catch (error) {
       const now = this.#clock.now();
-      for (const place of places) if (this.#places.has(place) && place.sentAt === sentAt) this.#failed(place, now);
+      for (const place of places)
+        if (this.#places.has(place) && place.sentAt === sentAt) this.#failed(place, now, error);
     }
   }
 
   /** The slack lets those that fail together be tried again together. */
-  #failed(place: Place, now: number): void {
+  #failed(place: Place, now: number, cause: unknown): void {
     const delay = backoff(place.failures++, Math.min(100, heartbeat(place.claim.ttl) / 2), 1000, this.#random);
     place.sentAt = undefined;
     place.due = now + delay;
     place.slack = delay / 2;
     this.#arm(place.due);
+    place.listener.failed(cause);
   }
 }

@@ -3,7 +3,7 @@ import { type Duration, toMilliseconds } from './duration.js';
 import type { Linked } from './linked-list.js';
 import { type HoldFacts, LockLostError, type LossReason } from './errors.js';
 import { Lock } from './lock.js';
-import type { Place } from './place.js';
+import type { CallSite } from './call-site.js';
 import { electionOf, subjectOf } from './store-key.js';
 import type { Tenure } from './tenure.js';
 
@@ -19,7 +19,7 @@ export class Lease implements Linked<Lease> {
   /** Handles that use this lease; the last one to let go ends it. */
   shares = 0;
   /** Where it was acquired, where that was noted. */
-  place: Place | undefined;
+  callSite: CallSite | undefined;
   /** A call of ours releases it, where nobody can forget to. */
   isGuarded = false;
   /** No caller's: a leader's. */
@@ -89,7 +89,7 @@ export class Lease implements Linked<Lease> {
       since: this.tenure.wallAt(this.acquiredAt),
       remaining: this.remaining,
       heldHere: true,
-      acquiredAt: this.place?.text,
+      acquiredAt: this.callSite?.text,
     };
   }
 }

@@ -13,7 +13,7 @@ import type { Lease, LeaseHandle } from './lease.js';
 import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock-driver.js';
 import type { Lock } from './lock.js';
 import { type Patience, timeUp, WaitingCallers, type WaitingLimits } from './patience.js';
-import { type Place, Places } from './place.js';
+import { type CallSite, CallSites } from './call-site.js';
 import type { Registry } from './registry.js';
 import { RequestGate } from './request-gate.js';
 import { StoreStatus } from './store-status.js';
@@ -41,7 +41,7 @@ export interface LockManagerOptions {
 export interface AcquireRequest extends LeaseRequest {
   readonly reentrant?: boolean | undefined;
   /** Where the caller is. */
-  readonly place?: Place | undefined;
+  readonly callSite?: CallSite | undefined;
 }
 
 /**
@@ -54,7 +54,7 @@ export class LockManager {
   readonly random: Random;
 
   /** Where callers acquire. */
-  readonly places = new Places();
+  readonly callSites = new CallSites();
 
   readonly #driver: LockDriver;
   readonly #store: StoreStatus;
@@ -85,7 +85,7 @@ export class LockManager {
     const gate = new RequestGate(options.requests ?? REQUESTS);
     this.#holdings = new Holdings(driver, clock, random, emit, this.#room, gate, warn);
     this.#heartbeats = new Heartbeats(driver, clock, random);
-    this.#forgotten = new ForgottenLocks(clock, this.places, options.warnAfter, () => this.#holdings.held, warn);
+    this.#forgotten = new ForgottenLocks(clock, this.callSites, options.warnAfter, () => this.#holdings.held, warn);
     this.#listener = (event) => {
       if (event.type === 'up' || event.type === 'down' || event.type === 'warning') onStore(event);
       this.#heard(event);
@@ -100,7 +100,7 @@ export class LockManager {
       holdings: this.#holdings,
       heartbeats: this.#heartbeats,
       store: this.#store,
-      places: this.places,
+      callSites: this.callSites,
       gate,
       starting: () => this.#starting(),
     };
@@ -209,12 +209,12 @@ export class LockManager {
     }
   }
 
-  #handOut(lease: Lease, { place, isBackground = false }: AcquireRequest, isGuarded: boolean): LeaseHandle {
+  #handOut(lease: Lease, { callSite, isBackground = false }: AcquireRequest, isGuarded: boolean): LeaseHandle {
     if (isBackground) {
       lease.isBackground = true;
       return this.#holdings.share(lease);
     }
-    lease.place = place;
+    lease.callSite = callSite;
     lease.isGuarded = isGuarded;
     this.#forgotten.watch(lease);
     if (isGuarded) return this.#holdings.share(lease);

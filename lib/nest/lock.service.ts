@@ -10,7 +10,7 @@ import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import type { AcquireRequest, LockManager } from '../core/lock-manager.js';
 import type { Lock } from '../core/lock.js';
-import type { Place } from '../core/place.js';
+import type { CallSite } from '../core/call-site.js';
 import { promiseTry } from '../core/promise-try.js';
 import { lockName } from '../core/store-key.js';
 
@@ -68,8 +68,8 @@ export class LockService {
    * @throws LockKeyError, LockConfigError, LockServiceClosedError, or the reason of `signal`
    */
   acquire(key: string, options: AcquireOptions = DEFAULTS): Promise<Lock> {
-    const place = this.#manager.places.note(LockService.prototype.acquire);
-    return promiseTry(() => this.#manager.acquire(this.#request(key, options, place)));
+    const callSite = this.#manager.callSites.note(LockService.prototype.acquire);
+    return promiseTry(() => this.#manager.acquire(this.#request(key, options, callSite)));
   }
 
   /**
@@ -78,8 +78,8 @@ export class LockService {
    * @throws DriverUnavailableError when the store could not be asked, and as `acquire`
    */
   tryAcquire(key: string, options?: TryOptions): Promise<Lock | null> {
-    const place = this.#manager.places.note(LockService.prototype.tryAcquire);
-    return promiseTry(() => this.#manager.tryAcquire(this.#request(key, once(options), place)));
+    const callSite = this.#manager.callSites.note(LockService.prototype.tryAcquire);
+    return promiseTry(() => this.#manager.tryAcquire(this.#request(key, once(options), callSite)));
   }
 
   /**
@@ -105,13 +105,13 @@ export class LockService {
     return record && { key, ...record };
   }
 
-  #request(key: string, options: AcquireOptions, place?: Place): AcquireRequest {
+  #request(key: string, options: AcquireOptions, callSite?: CallSite): AcquireRequest {
     const { namespace, ttl: defaultTtl, wait } = this.#settings;
     const name = lockName(namespace, key);
     const checked = this.#checked.get(options) ?? this.#check(key, options);
     const { ttl = defaultTtl, limit = { wait }, metadata, signal, reentrant, unavailable } = checked;
     // Property by property: on Node 20 each one that follows a spread costs half a microsecond.
-    return { key, name, ttl, limit, metadata, signal, reentrant, unavailable, place };
+    return { key, name, ttl, limit, metadata, signal, reentrant, unavailable, callSite };
   }
 
   #check(key: string, options: AcquireOptions): CheckedOptions {

@@ -349,7 +349,7 @@ describe('a first connection that fails', () => {
 
   it('of Redlock: a quorum that cannot be reached', async () => {
     const ports = [server.port, await freePort(), await silent()];
-    const servers = ports.map((port) => ({ host: '127.0.0.1', port, ...limits }));
+    const servers = ports.map((port) => Object.assign({ host: '127.0.0.1', port }, limits));
     const before = performance.now();
     const error = await engine(new RedlockDriver({ servers }))
       .manager.connect()

@@ -109,6 +109,11 @@ export class FaultyDriver implements LockDriver {
     return this.#run('acquire', [claim], () => this.#store.acquire(claim, mode, tokens));
   }
 
+  /** Of which part of the store a key is; a test may say. */
+  renewalGroup(_key: string): number {
+    return 0;
+  }
+
   get keepPlaces(): LockDriver['keepPlaces'] {
     const store = this.#store;
     if (!store.keepPlaces) return undefined;

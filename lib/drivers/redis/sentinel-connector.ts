@@ -56,7 +56,7 @@ class SentinelConnector extends AccessConnector {
 
   protected override async open(): Promise<Socket> {
     const reasons: string[] = [];
-    for (const endpoint of [...this.#endpoints]) {
+    for (const endpoint of this.#endpoints.slice()) {
       const master = await this.#askFor(endpoint).catch((error: Error) => {
         reasons.push(`sentinel ${nameOf(endpoint)}: ${error.message}`);
       });

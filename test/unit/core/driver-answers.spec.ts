@@ -1,4 +1,4 @@
-import { LockConfigError, type LockDriver } from 'nestjs-dist-lock';
+import { LockConfigError, type LockDriver, LockNotAcquiredError } from 'nestjs-dist-lock';
 import { driverContract, ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { driverProblems } from '../../../lib/core/driver-answers.js';
@@ -7,7 +7,7 @@ import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
 const granted = { status: 'granted', fencingToken: 5, tokens: 1, ttl: 3000, waiters: 0 };
-const record = { holder: 'h', instance: 'b', fencingToken: 5, remaining: 100, metadata: {}, waiters: 0 };
+const record = { holder: 'h', instance: 'b', fencingToken: 5, since: 1, remaining: 100, metadata: {}, waiters: 0 };
 
 const WRONG_TOKENS = [0, -3, 1.5, null, undefined, NaN, Infinity, 2 ** 53, '5', {}];
 const WRONG_COUNTS = [-1, 1.5, null, undefined, NaN, '1'];
@@ -30,9 +30,10 @@ const wrongAnswers: readonly (readonly [unknown, RegExp])[] = [
   ),
   [{ status: 'refused', record: { ...record, holder: undefined } }, /record: holder: undefined/],
   [{ status: 'refused', record: { ...record, instance: 5 } }, /record: instance: 5/],
-  [{ status: 'refused', record: { ...record, remaining: NaN } }, /record: remaining: NaN/],
+  [{ status: 'refused', record: { ...record, remaining: '100' } }, /record: remaining: "100"/],
   [{ status: 'refused', record: { ...record, metadata: null } }, /record: metadata: null/],
   [{ status: 'refused', record: { ...record, waiters: undefined } }, /record: waiters: undefined/],
+  [{ status: 'refused', record: { ...record, since: NaN } }, /record: since: NaN/],
 ];
 
 function managerOver(driver: LockDriver, warnings: string[] = []): LockManager {
@@ -72,7 +73,7 @@ describe('an answer that does not fit the port', () => {
     [undefined, /renew\(\) answered undefined/],
     [[], /0 outcomes for 1 leases/],
     [[{ waiters: 0 }, { waiters: 0 }], /2 outcomes for 1 leases/],
-    [['held'], /an outcome of "held"/],
+    [['queued'], /an outcome of "queued"/],
     [[null], /an outcome of null/],
     [[{}], /an outcome of an object/],
     [[{ waiters: -1 }], /an outcome of an object/],
@@ -85,6 +86,29 @@ describe('an answer that does not fit the port', () => {
     expect((risk as { cause?: Error }).cause?.message).toMatch(text);
     await engine.clock.advance(2000);
     expect(lock.signal.aborted).toBe(true);
+  });
+
+  it.each([
+    [undefined, /keepPlaces\(\) answered undefined/],
+    [[], /0 outcomes for 1 leases/],
+    [['queued'], /an outcome of "queued"/],
+    [[{ remaining: '5' }], /an outcome of an object/],
+    [[{ remaining: 5, record: null }], /an outcome of an object/],
+    [[{ remaining: 5, record: { ...record, fencingToken: 1.5 } }], /an outcome of an object/],
+  ])('of keepPlaces(): %j counts as none: the waiter goes on, and is told why it waited', async (outcomes, text) => {
+    const peer = new Engine(engine.clock, store, 'b');
+    await peer.manager.acquire(request({ ttl: 60_000 }));
+    const answer = store.keepPlaces.bind(store);
+    store.keepPlaces = () => Promise.resolve(outcomes as never);
+    const waiting = outcome(engine.manager.acquire(request({ limit: { wait: 3000 } })));
+    await engine.clock.advance(3000);
+    expect((waiting.error as Error).message).toMatch(text);
+
+    const patient = outcome(engine.manager.acquire(request({ limit: { wait: 6000 } })));
+    await engine.clock.advance(1000);
+    store.keepPlaces = answer;
+    await engine.clock.advance(5000);
+    expect(patient.error).toBeInstanceOf(LockNotAcquiredError);
   });
 
   it.each([0, { fencingToken: 0, tokens: 1 }, { fencingToken: 7, tokens: 0 }, { fencingToken: 7 }, undefined])(

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
-import { Place, Places } from '../../../lib/core/place.js';
+import { CallSite, CallSites } from '../../../lib/core/call-site.js';
 import { Candidate } from '../../support/candidate.js';
 import { Engine, request } from '../../support/engine.js';
 
@@ -16,7 +16,7 @@ describe('a lock that is held for long', () => {
   it('is reported once, after ten TTLs, with the place where it was acquired', async () => {
     const engine = new Engine();
     async function forgetful(): Promise<void> {
-      await engine.manager.acquire(request({ place: new Place(inner) }));
+      await engine.manager.acquire(request({ callSite: new CallSite(inner) }));
     }
     function inner(): Promise<void> {
       return forgetful();
@@ -75,7 +75,7 @@ describe('a handle that was collected', () => {
   it('is reported, and its lock is kept: what it protects may still run', async () => {
     const engine = new Engine();
     await (async () => {
-      await engine.manager.acquire(request({ place: new Place(collected) }));
+      await engine.manager.acquire(request({ callSite: new CallSite(collected) }));
     })();
     await collected(engine);
     expect(engine.warnings).toEqual([
@@ -101,17 +101,17 @@ describe('a handle that was collected', () => {
 
 describe('places', () => {
   it('are noted of the first acquisitions, and of all once one was missing', () => {
-    const places = new Places();
+    const callSites = new CallSites();
     const noted = (count: number): number =>
-      Array.from({ length: count }, () => places.note(noted)).filter((place) => place !== undefined).length;
+      Array.from({ length: count }, () => callSites.note(noted)).filter((callSite) => callSite !== undefined).length;
     expect([noted(999), noted(5)]).toEqual([999, 1]);
-    places.noteAll();
+    callSites.noteAll();
     expect(noted(5000)).toBe(5000);
   });
 
   it('leave the limit of stack traces as it was', () => {
     const before = Error.stackTraceLimit;
-    new Places().note(collectGarbage);
+    new CallSites().note(collectGarbage);
     expect(Error.stackTraceLimit).toBe(before);
   });
 });

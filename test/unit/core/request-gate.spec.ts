@@ -127,7 +127,7 @@ describe('the gate before the store', () => {
       await clock.advance(1000);
       expect(all[1]!.error).toMatchObject({
         message:
-          'Lock "a" was not asked for within 1000 ms: 1 requests of this instance to memory are under way, and 2 ' +
+          'Lock "a": could not be acquired within 1000 ms. 1 requests of this instance to memory are under way, and 2 ' +
           'wait for their turn. Ask for fewer locks at once, or give `wait` more time.',
         sent: false,
       });
@@ -169,6 +169,7 @@ describe('the gate before the store', () => {
   it('lets a claim that has a place in the store go before those that have none', async () => {
     const { clock, driver, manager } = engine(1);
     driver.isSlow = false;
+    driver.keepPlaces = async (places) => places.map(() => 'ask');
     const peer = new LockManager({ driver, instance: 'b', clock, random: () => 0.5, emit: () => {} });
     await peer.acquire(forKey('k', { ttl: 60_000 }));
     void manager.acquire(forKey('k')).catch(() => undefined);

@@ -9,7 +9,7 @@ import {
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { AcquireRequest } from '../../../lib/core/lock-manager.js';
-import { Place } from '../../../lib/core/place.js';
+import { CallSite } from '../../../lib/core/call-site.js';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { Candidate } from '../../support/candidate.js';
 import { Engine, outcome, request } from '../../support/engine.js';
@@ -54,7 +54,7 @@ describe('an error says who holds the lock, since when, and for how long', () =>
 
   it('that this very instance holds, and where it was acquired', async () => {
     function here(): Promise<unknown> {
-      return engine.manager.acquire(request({ place: new Place(here) }));
+      return engine.manager.acquire(request({ callSite: new CallSite(here) }));
     }
     await here();
     await engine.clock.advance(1000);

@@ -3,7 +3,7 @@ const NOTED_FROM_THE_START = 1000;
 const FRAMES = 3;
 
 /** Where in the code a lock was acquired. */
-export class Place {
+export class CallSite {
   // The text is made when somebody asks for it, which is seldom.
   readonly #trace: { readonly stack?: string } = {};
 
@@ -26,13 +26,13 @@ export class Place {
  * Notes where locks are acquired. A stack trace costs some microseconds, too many for each of thousands of locks a
  * second: so it is taken for the first ones, and for all once a lock was found that somebody forgot to release.
  */
-export class Places {
+export class CallSites {
   #left = NOTED_FROM_THE_START;
 
-  note(above: (...args: never[]) => unknown): Place | undefined {
+  note(above: (...args: never[]) => unknown): CallSite | undefined {
     if (this.#left === 0) return undefined;
     this.#left--;
-    return new Place(above);
+    return new CallSite(above);
   }
 
   /** From now on all. */
