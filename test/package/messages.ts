@@ -126,15 +126,9 @@ class Messages {
 
   #ofBinary({ left, right, operatorToken }: ts.BinaryExpression, depth: number): string[] {
     const [begins, ends] = [this.#textsOf(left, depth), this.#textsOf(right, depth)];
-    switch (operatorToken.kind) {
-      case ts.SyntaxKind.PlusToken:
-        return begins.flatMap((text) => ends.map((end) => text + end));
-      case ts.SyntaxKind.QuestionQuestionToken:
-      case ts.SyntaxKind.BarBarToken:
-        return [...begins, ...ends];
-      default:
-        return ends;
-    }
+    if (operatorToken.kind === ts.SyntaxKind.PlusToken) return begins.flatMap((text) => ends.map((end) => text + end));
+    const isEither = [ts.SyntaxKind.QuestionQuestionToken, ts.SyntaxKind.BarBarToken].includes(operatorToken.kind);
+    return isEither ? [...begins, ...ends] : ends;
   }
 
   #ofTemplate({ head, templateSpans }: ts.TemplateExpression, depth: number): string {
@@ -272,7 +266,7 @@ function isPublic(node: Callable): boolean {
 
 function isInError(node: ts.Node): boolean {
   const owner = ts.findAncestor(node, ts.isClassDeclaration);
-  return /Error$/.test(owner?.name?.text ?? '');
+  return owner?.name?.text.endsWith('Error') ?? false;
 }
 
 function nameOf(expression: ts.Expression): string {
