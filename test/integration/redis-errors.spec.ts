@@ -184,7 +184,7 @@ const FAILURES: Failure[] = [
       };
     },
     meaning: 'retryable',
-    text: /MISCONF .* — Redis cannot save its data: look into its log/s,
+    text: /MISCONF .* — Redis cannot save its data: the log of the server says why/s,
   },
   {
     name: 'LOADING',
