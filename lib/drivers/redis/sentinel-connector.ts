@@ -89,12 +89,16 @@ class SentinelConnector extends AccessConnector {
     client.on('error', (error: Error) => (first ??= reasonOf(error)));
     try {
       const address = (await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name!)) as string[] | null;
-      if (!address) throw new Error(`It knows no master named "${name}".`);
+      if (!address) throw new Error(`This sentinel knows no master named "${name}".`);
       if (updateSentinels) this.#learn((await client.call('SENTINEL', 'SENTINELS', name!)) as string[][]);
       return this.#mapped({ host: address[0]!, port: Number(address[1]) });
     } catch (error) {
       const reason = reasonOf(error);
-      throw (isVague(reason) ? first : undefined) ?? reason ?? new Error('It hung up.', { cause: error });
+      throw (
+        (isVague(reason) ? first : undefined) ??
+        reason ??
+        new Error('The sentinel closed the connection.', { cause: error })
+      );
     } finally {
       client.disconnect();
     }

@@ -120,7 +120,9 @@ export class SingleServer implements Servers {
     } catch (error) {
       throw this.#lastError.classify(error);
     }
-    throw new LockConfigError(`Redis at ${this.name} does not tell its run_id in INFO.`);
+    throw new LockConfigError(
+      `Redis at ${this.name} does not report run_id in INFO, by which RedlockDriver knows its servers. Use Redis or Valkey.`,
+    );
   }
 
   openSubscriber(): Redis {
