@@ -83,7 +83,7 @@ class SentinelConnector extends AccessConnector {
   async #askFor(endpoint: Endpoint): Promise<Endpoint> {
     const { name, updateSentinels = true, sentinelTLS } = this.options;
     const { host, port } = endpoint;
-    this.sockets.opened({ at: { host, port }, usesTls: Boolean(sentinelTLS), role: `sentinel ${nameOf(endpoint)}` });
+    this.sockets.tried({ at: { host, port }, usesTls: Boolean(sentinelTLS), role: `sentinel ${nameOf(endpoint)}` });
     const client = this.#clientOf(endpoint);
     let first: Error | undefined;
     client.on('error', (error: Error) => (first ??= reasonOf(error)));
