@@ -177,9 +177,8 @@ export class Acquisition {
       this.#open = true;
       try {
         const tokens = room.tokensFor(this.#claim.key);
-        const answer = await this.#patience.bound(
-          gate.send(() => driver.acquire(this.#claim, this.#seat ? 'queue' : 'try', tokens)),
-        );
+        const asking = driver.acquire(this.#claim, this.#seat ? 'queue' : 'try', tokens);
+        const answer = await this.#patience.bound(asking, gate.leave);
         this.#failure = undefined;
         this.#failures = 0;
         if (answer.status !== 'granted') {

@@ -24,6 +24,7 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from './lock-driver.js';
+import { promiseTry } from './promise-try.js';
 import type { Registry } from './registry.js';
 
 /**
@@ -65,13 +66,15 @@ export class CheckedDriver implements LockDriver {
     await this.#driver.connect(hearing);
   }
 
-  async acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued> {
-    const answer = await this.#driver.acquire(claim, mode, tokens);
-    return this.#told(() => checkedAnswer(this.#driver, claim, answer));
+  // No async functions on the way of every lock: each costs a promise more.
+  acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued> {
+    return promiseTry(() => this.#driver.acquire(claim, mode, tokens)).then((answer) =>
+      this.#told(() => checkedAnswer(this.#driver, claim, answer)),
+    );
   }
 
-  async cancel(claim: Claim): Promise<void> {
-    await this.#driver.cancel(claim);
+  cancel(claim: Claim): Promise<void> {
+    return promiseTry(() => this.#driver.cancel(claim));
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
@@ -79,8 +82,8 @@ export class CheckedDriver implements LockDriver {
     return this.#told(() => checkedOutcomes(this.#driver, leases, outcomes));
   }
 
-  async release(lease: LeaseRef, to?: string): Promise<boolean> {
-    return this.#driver.release(lease, to);
+  release(lease: LeaseRef, to?: string): Promise<boolean> {
+    return promiseTry(() => this.#driver.release(lease, to));
   }
 
   async inspect(key: string): Promise<LockRecord | null> {

@@ -44,8 +44,12 @@ export class ForgottenLocks {
     this.#arm(this.#dueAt(lease));
   }
 
-  /** A handle that its caller has to release: reported when it is collected instead. */
+  /**
+   * A handle that its caller has to release: reported when it is collected instead, where its call site was noted. To
+   * watch all handles would cost more than the rest of a lock.
+   */
   handOut(lease: Lease, owner: LeaseOwner, share: (lease: Lease, owner: LeaseOwner) => LeaseHandle): LeaseHandle {
+    if (!lease.callSite) return share(lease, owner);
     const watched: LeaseOwner = {
       letGo: (released) => {
         this.#dropped.unregister(watched);

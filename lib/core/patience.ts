@@ -8,6 +8,8 @@ import { onAbort } from './shared-listener.js';
 /** Thrown inside the package when the time to wait is over; callers turn it into the error that fits. */
 export const timeUp = Symbol('time up');
 
+const NOTHING = (): void => undefined;
+
 /** How many callers may wait at once. */
 export interface WaitingLimits {
   readonly inAll: number;
@@ -60,11 +62,24 @@ export class Patience implements Timed {
     if (this.#ended) throw this.#ended.reason;
   }
 
-  /** The outcome of `work`, or a rejection when patience ends first; `work` then goes on unobserved. */
-  bound<T>(work: Promise<T>): Promise<T> {
+  /**
+   * The outcome of `work`, or a rejection when patience ends first; `work` then goes on.
+   *
+   * @param settled called when `work` is over, also after that
+   */
+  bound<T>(work: Promise<T>, settled: () => void = NOTHING): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#interrupt = reject;
-      work.then(resolve, reject);
+      work.then(
+        (result) => {
+          settled();
+          resolve(result);
+        },
+        (reason: unknown) => {
+          settled();
+          reject(reason);
+        },
+      );
       if (this.#ended) reject(this.#ended.reason);
     });
   }

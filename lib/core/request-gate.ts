@@ -13,8 +13,6 @@ export class RequestGate {
   #underWay = 0;
   #standing = 0;
 
-  readonly #settled = (): void => this.#leave();
-
   constructor(limit: number) {
     this.limit = limit;
   }
@@ -43,22 +41,26 @@ export class RequestGate {
     }
   }
 
-  /** Sends a request whose place is taken, and frees the place when it is settled. */
-  send<T>(request: () => Promise<T>): Promise<T> {
-    try {
-      const answer = request();
-      answer.then(this.#settled, this.#settled);
-      return answer;
-    } catch (error) {
-      this.#leave();
-      throw error;
+  /** Frees the place of a request that is settled; the next one has it. */
+  readonly leave = (): void => {
+    const next = this.#urgent.first ?? this.#others.first;
+    if (!next) {
+      this.#underWay--;
+      return;
     }
-  }
+    next.line.remove(next);
+    this.#standing--;
+    next.call();
+  };
 
   /** Sends a request that others wait for as soon as there is room. */
   async sendUrgent<T>(request: () => Promise<T>): Promise<T> {
     if (!this.enter()) await this.#stand(true).called;
-    return this.send(request);
+    try {
+      return await request();
+    } finally {
+      this.leave();
+    }
   }
 
   #stand(isUrgent: boolean): Turn {
@@ -68,21 +70,9 @@ export class RequestGate {
   }
 
   #giveUp(turn: Turn): void {
-    if (turn.isCalled) return this.#leave();
+    if (turn.isCalled) return this.leave();
     turn.line.remove(turn);
     this.#standing--;
-  }
-
-  /** The place goes to the next one. */
-  #leave(): void {
-    const next = this.#urgent.first ?? this.#others.first;
-    if (!next) {
-      this.#underWay--;
-      return;
-    }
-    next.line.remove(next);
-    this.#standing--;
-    next.call();
   }
 }
 
