@@ -39,6 +39,9 @@ describe('while the store is down', () => {
     const after = sent().slice(from);
     expect(after.length).toBeLessThanOrEqual(1 + COUNT / 250);
     expect(Math.max(...after.map(({ holders }) => holders.length))).toBe(250);
+    // Each once, also those that fell due while it was down.
+    const renewed = after.flatMap(({ holders }) => holders);
+    expect(renewed.toSorted()).toEqual(locks.map(({ holder }) => holder).toSorted());
     // Nearest to their end first.
     const ends = new Map(locks.map(({ holder, remaining }) => [holder, remaining]));
     const order = after.slice(1).flatMap(({ holders }) => holders.map((holder) => ends.get(holder)!));
@@ -103,6 +106,16 @@ describe('while the store is down', () => {
     expect(new Set(holders).size).toBe(COUNT);
     expect(await engine.store.inspect('test:l:k1')).toBeNull();
     expect(await engine.store.inspect('test:l:k1999')).toBeNull();
+  });
+
+  it('a driver that says that it is connected again has all releases executed at once', async () => {
+    engine.driver.unreachable = true;
+    void Promise.all(locks.map((lock) => lock.release()));
+    await engine.clock.advance(10_000);
+    engine.driver.unreachable = false;
+    engine.driver.say({ type: 'up' });
+    await engine.clock.advance(1);
+    for (const { key } of locks) expect(await engine.store.inspect(`test:l:${key}`)).toBeNull();
   });
 
   describe('in part', () => {

@@ -121,6 +121,20 @@ describe('the gate before the store', () => {
       expect([second.settled, third.value?.held]).toEqual([true, true]);
     });
 
+    it('takes no place when its turn would have come', async () => {
+      const { clock, driver, manager } = engine(1);
+      void manager.acquire(forKey('busy', { limit: { wait: 60_000 } }));
+      const left = outcome(manager.acquire(forKey('left', { limit: { wait: 1000 } })));
+      await clock.advance(1000);
+      expect(left.settled).toBe(true);
+      driver.isSlow = false;
+      driver.answer();
+      await clock.advance(0);
+      const next = outcome(manager.acquire(forKey('next')));
+      await clock.advance(0);
+      expect(next.value).toMatchObject({ held: true });
+    });
+
     it('is told that the store was not asked, and how to repair it', async () => {
       const { clock, manager } = engine(1);
       const all = ['x', 'a', 'b'].map((key) => outcome(manager.acquire(forKey(key, { limit: { wait: 1000 } }))));

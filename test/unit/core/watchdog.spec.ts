@@ -70,6 +70,14 @@ describe('the watchdog', () => {
     expect(lock.remaining).toBe(1000 + 3000 - driftMargin(3000) - 2800);
   });
 
+  it('renews nothing again for which an answer came late', async () => {
+    for (const key of ['a', 'b', 'c']) await engine.manager.acquire(request({ key, name: `test:l:${key}` }));
+    engine.driver.next('renew', { answerAfter: 520 });
+    await engine.clock.advance(1900);
+    expect(renewals()).toEqual([1000]);
+    expect(engine.eventTypes().filter((type) => type === 'renewed')).toHaveLength(3);
+  });
+
   it('takes "not the holder" as final', async () => {
     const lock = await engine.manager.acquire(request());
     const { signal } = lock;
