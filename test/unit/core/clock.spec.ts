@@ -56,7 +56,10 @@ describe('SystemClock', () => {
 
   it('keeps the process alive by the timers that are meant to, and by no other', () => {
     const setTimeout = vi.spyOn(globalThis, 'setTimeout');
-    const clock = new SystemClock();
+    const clock = new SystemClock(
+      () => performance.now(),
+      () => Date.now(),
+    );
     const timers = [true, false, undefined].map((keepAlive) => {
       setTimeout.mockClear();
       const timer = clock.after(1000, () => undefined, keepAlive);

@@ -70,6 +70,28 @@ describe('the watchdog', () => {
     expect(lock.remaining).toBe(1000 + 3000 - driftMargin(3000) - 2800);
   });
 
+  it('renews what is left, though the lease by which it looked for the store was released meanwhile', async () => {
+    const kept = await engine.manager.acquire(request());
+    const probed = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other' }));
+    engine.driver.next('renew', { reject: new Error('down') }, { loseRequest: 100 });
+    await engine.clock.advance(1100);
+    expect(engine.driver.callsOf('renew').at(-1)).toMatchObject({ at: 1075, holders: [probed.holder] });
+    await probed.release();
+    await engine.clock.advance(3000);
+    expect(kept.held).toBe(true);
+  });
+
+  it('begins its retries early after an outage in which all leases ended, too', async () => {
+    await engine.manager.acquire(request({ ttl: 600 }));
+    engine.driver.unreachable = true;
+    await engine.clock.advance(5000);
+    engine.driver.unreachable = false;
+    const lock = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other', ttl: 600 }));
+    engine.driver.next('renew', { reject: new Error('a blip') });
+    await engine.clock.advance(2000);
+    expect(lock.held).toBe(true);
+  });
+
   it('renews nothing again for which an answer came late', async () => {
     for (const key of ['a', 'b', 'c']) await engine.manager.acquire(request({ key, name: `test:l:${key}` }));
     engine.driver.next('renew', { answerAfter: 520 });
