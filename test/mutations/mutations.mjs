@@ -149,10 +149,11 @@ const coreMutations = [
   ]),
   ...inFile('lib/core/watchdog.ts', { specs: [core('watchdog'), core('validity')] }, [
     [
-      '§4.5 an expired lease is lost before anything is sent for it',
-      'if (first.tenure.remainingAt(now) === 0) this',
-      'if (first.due - first.slack > now && first.tenure.remainingAt(now) === 0) this',
+      '§4.5 an expired lease is lost',
+      "this.lose(first.tenure, 'expired', first.cause);",
+      'this.unwatch(first.tenure);',
     ],
+    ['§4.5 nothing is sent for what is no longer renewed', 'due.filter((watch) => watch.isOpen)', 'due'],
     [
       '§4.4 "not the holder" is final',
       "if (outcome === 'gone') return this.lose(tenure, 'gone');",
@@ -240,11 +241,6 @@ const coreMutations = [
     ['a part that is down is probed', 'this.#user.probe(item);', ''],
     ['what is probed is sent once when the part is there again', '      items.pop();\n', ''],
     ['not always the same is probed', 'Math.floor(this.#random() * items.length)', 'items.length - 1'],
-    [
-      'what is not worth sending any more is not probed',
-      '(outage.items = this.#user.wanted(outage.items))',
-      'outage.items',
-    ],
     ['no more than a few parts are probed at a time', 'const PROBES = 8;', 'const PROBES = 800;'],
     ['what waited for a part is sent when it answers', 'this.#user.again(this.#user.wanted(outage.items));', ''],
     [

@@ -34,6 +34,8 @@ describe('while the store is down', () => {
     expect(during.slice(COUNT / 250).every(({ holders }) => holders.length === 1)).toBe(true);
     expect(count('at-risk')).toBe(COUNT);
     engine.driver.unreachable = false;
+    const ends = new Map(locks.map(({ holder, remaining }) => [holder, remaining]));
+    expect(new Set(ends.values()).size).toBeGreaterThan(50);
     const from = sent().length;
     await engine.clock.advance(1000);
     const after = sent().slice(from);
@@ -43,13 +45,30 @@ describe('while the store is down', () => {
     const renewed = after.flatMap(({ holders }) => holders);
     expect(renewed.toSorted()).toEqual(locks.map(({ holder }) => holder).toSorted());
     // Nearest to their end first.
-    const ends = new Map(locks.map(({ holder, remaining }) => [holder, remaining]));
     const order = after.slice(1).flatMap(({ holders }) => holders.map((holder) => ends.get(holder)!));
     expect(order).toEqual(order.toSorted((one, other) => one - other));
     await engine.clock.advance(60_000);
     expect(locks.every(({ held }) => held)).toBe(true);
     expect(count('at-risk')).toBe(COUNT);
     expect(count('lost')).toBe(0);
+  });
+
+  it('leases that fall due one after the other are not tried, and renewed in one go as soon as it is back', async () => {
+    const other = new Engine();
+    for (let index = 0; index < 30; index++) {
+      await other.manager.acquire(request({ key: `k${index}`, name: `test:l:k${index}`, ttl }));
+      await other.clock.advance(300);
+    }
+    other.driver.unreachable = true;
+    await other.clock.advance(12_000);
+    const numbers = (): number[] => other.driver.callsOf('renew').map(({ holders }) => holders.length);
+    // Those of the first tick; all others are probes.
+    expect(numbers().filter((number) => number > 1)).toHaveLength(1);
+    expect(other.eventTypes().filter((type) => type === 'at-risk')).toHaveLength(30);
+    other.driver.unreachable = false;
+    const before = numbers().length;
+    await other.clock.advance(1000);
+    expect(numbers().slice(before)).toEqual([1, 29]);
   });
 
   it('each loss is told when the lease is over, not before and not after', async () => {
@@ -162,16 +181,17 @@ describe('while the store is down', () => {
   });
 
   it.each([
-    ['an error', new Error('Not this one.')],
-    ['a mistake in the configuration', new LockConfigError('Not this one.')],
-  ])('a lease that the store answers with %s, and all that are sent with it, costs no other', async (_, error) => {
+    ['an error', new Error('Not this one.'), 0],
+    ['an error, the last of them', new Error('Not this one.'), -1],
+    ['a mistake in the configuration', new LockConfigError('Not this one.'), 0],
+  ])('a lease that the store answers with %s, and all that are sent with it, costs no other', async (_, error, at) => {
     let seed = 1;
     const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
     const other = new Engine(engine.clock, engine.store, 'b', { random });
     const others: LeaseHandle[] = [];
     for (let index = 0; index < 300; index++)
       others.push(await other.manager.acquire(request({ key: `o${index}`, name: `test:l:o${index}`, ttl })));
-    const [bad] = others as [LeaseHandle];
+    const bad = others.at(at)!;
     const { renew } = engine.store;
     engine.store.renew = (leases) =>
       leases.some(({ holder }) => holder === bad.holder) ? Promise.reject(error) : renew.call(engine.store, leases);
