@@ -1181,11 +1181,6 @@ const storeMutations = [
   ...inFile('lib/drivers/redis/subscriber.ts', { specs: [faults('endpoint-failover')], grep: '^a subscription' }, [
     ['redis: a subscription that the commands cannot see is given up', 'if (isInPlace) {', 'if (true) {'],
     [
-      'redis: subscriptions are looked for where the commands go, from time to time',
-      'if (this.#presence !== undefined && (await this.#send())) await this.followCommands();',
-      '',
-    ],
-    [
       'redis: an operator is told of an address that leads to several servers',
       'if (++this.#strays === TOO_OFTEN) this.#options.strayed();',
       '',
