@@ -1215,7 +1215,7 @@ const storeMutations = [
       'redis: connections that do not last are opened ever more rarely',
       'this.#attemptIn(lasted ? 0 : retryDelay(this.#failures));',
       'this.#attemptIn(0);',
-      { grep: 'an endpoint behind which' },
+      { specs: [unit('drivers/redis/reconnector')] },
     ],
   ]),
   ...inFile('lib/drivers/redlock/quorum.ts', { specs: [unit('drivers/redlock/quorum')] }, [
