@@ -52,7 +52,7 @@ export class OptionsCheck {
   /** As `duration`; what the driver does not accept is wrong also where it is the fallback. */
   ttl(value: Duration | undefined, path: string, fallback: number, { minTtl, maxTtl = Infinity }: TtlRange): number {
     const ttl = this.duration(value, path, fallback);
-    if (ttl < minTtl) this.problem(`${path}: ${ttl} ms is under the minimum of ${minTtl} ms.`);
+    if (ttl < minTtl) this.problem(`${path}: ${ttl} ms is under the minimum of ${minTtl} ms. Set a longer one.`);
     if (ttl > maxTtl) {
       this.problem(
         `${path}: ${ttl} ms is over the maximum of ${maxTtl} ms, which the driver sets. Set a shorter one, or raise ` +

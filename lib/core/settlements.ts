@@ -118,7 +118,7 @@ export class Settlements {
   #refused({ message }: LockConfigError): void {
     if (message === this.#refusal) return;
     this.#refusal = message;
-    this.#warn(`The store refuses to take a lock back; it stays taken until its TTL has run out. ${message}`);
+    this.#warn(`The store refuses to release a lock; the lock stays taken until its TTL has run out. ${message}`);
   }
 }
 

@@ -162,7 +162,7 @@ function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['in
     check.problem(`instance.${option}: must be visible ASCII characters, since it is sent in the X-Leader header.`);
   }
   if (typeof url === 'string' && hasCredentials(url)) {
-    check.problem('instance.url: must hold no user name or password, since it is told to clients.');
+    check.problem('instance.url: must hold no user name or password, since clients see it.');
   }
   check.metadata(metadata, 'instance.metadata');
   return { id, url, metadata, acceptsUrl: acceptedUrls(url, resolveAllowedUrls(check, allowedUrls)) };

@@ -192,7 +192,7 @@ describe('a cluster whose users change', () => {
     const [holder, waiter] = [await open({ hosts: cluster.hosts, auth }), await open({ hosts: cluster.hosts, auth })];
     expect(await wakeUp(holder, waiter)).toBeLessThan(1000);
     await admin('auth/user/delete', { name: 'billing' });
-    await expect(holder.driver.acquire(claimOf('holder'), 'try')).rejects.toThrow(/Check `auth`/);
+    await expect(holder.driver.acquire(claimOf('holder'), 'try')).rejects.toThrow(/Check `auth\.username`/);
     await admin('auth/user/add', { name: 'billing', password: auth.password });
     await admin('auth/user/grant', { user: 'billing', role: 'billing' });
     expect(await wakeUp(holder, waiter)).toBeLessThan(1500);

@@ -90,7 +90,7 @@ const starts: { name: string; options: () => EtcdDriverOptions | Promise<EtcdDri
   {
     name: 'a Redis listens there',
     options: () => ({ hosts: [`127.0.0.1:${redis.port}`] }),
-    told: /etcd at 127\.0\.0\.1:\d+: (what answers there does not speak gRPC|the connection was closed).* — Check host/,
+    told: /etcd at 127\.0\.0\.1:\d+: (the server does not speak gRPC|the connection was closed).* — Check host/,
   },
   {
     name: 'a Redis listens there, and TLS is wanted',
@@ -102,12 +102,12 @@ const starts: { name: string; options: () => EtcdDriverOptions | Promise<EtcdDri
     options: async () => ({
       hosts: await serve((socket) => socket.on('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))),
     }),
-    told: /what answers there does not speak gRPC — Check host and port/,
+    told: /the server does not speak gRPC — Check host and port/,
   },
   {
     name: 'TLS is wanted of a server that has none',
     options: () => ({ hosts: plain.hosts, tls: {} }),
-    told: /etcd at 127\.0\.0\.1:\d+: .*What answers there (speaks|may speak) no TLS/s,
+    told: /etcd at 127\.0\.0\.1:\d+: .*The server (does|may) not use TLS/s,
   },
   {
     name: 'TLS is not wanted of a server that has it',
@@ -135,7 +135,7 @@ const starts: { name: string; options: () => EtcdDriverOptions | Promise<EtcdDri
   {
     name: 'the function `tls` never answers',
     options: () => ({ hosts: secure.hosts, tls: never }),
-    told: /the function `tls` failed: it gave nothing in time/,
+    told: /the function `tls` failed: it gave no value in time/,
   },
   {
     name: 'the function `tls` fails',
@@ -155,7 +155,7 @@ const starts: { name: string; options: () => EtcdDriverOptions | Promise<EtcdDri
   {
     name: 'the function `auth` never answers',
     options: () => ({ hosts: plain.hosts, auth: never }),
-    told: /the function `auth` failed: it gave nothing in time/,
+    told: /the function `auth` failed: it gave no value in time/,
   },
   {
     name: 'the function `auth` fails',

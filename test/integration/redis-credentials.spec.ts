@@ -240,10 +240,7 @@ describe('certificates that are renewed', () => {
     const admin = new Redis(server.url);
     closing.push(() => admin.disconnect());
     const now = renewed.issue('server', `IP:${host}`);
-    await admin.config(
-      'SET',
-      ...['tls-cert-file', now.cert, 'tls-key-file', now.key, 'tls-ca-cert-file', renewed.path],
-    );
+    await admin.config('SET', 'tls-cert-file', now.cert, 'tls-key-file', now.key, 'tls-ca-cert-file', renewed.path);
     await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     await (await one.manager.acquire(request())).release();
     expect(asked).toBeGreaterThan(before);

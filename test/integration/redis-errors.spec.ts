@@ -165,7 +165,7 @@ const FAILURES: Failure[] = [
     name: 'NOREPLICAS',
     provoke: setting('min-replicas-to-write', '1'),
     meaning: 'retryable',
-    text: /NOREPLICAS .* — Too few replicas \(min-replicas-to-write\)/s,
+    text: /NOREPLICAS .* — Too few replicas are attached: .* lower min-replicas-to-write/s,
   },
   {
     name: 'MISCONF',
@@ -184,7 +184,7 @@ const FAILURES: Failure[] = [
       };
     },
     meaning: 'retryable',
-    text: /MISCONF .* — Redis cannot save its data: look into its log/s,
+    text: /MISCONF .* — Redis cannot save its data: the log of the server says why/s,
   },
   {
     name: 'LOADING',
@@ -204,7 +204,7 @@ const FAILURES: Failure[] = [
       };
     },
     meaning: 'retryable',
-    text: /LOADING .* — It answers when it has read its data from disk/s,
+    text: /LOADING .* — The server answers when it has read its data from disk/s,
   },
   {
     name: 'maxclients',
@@ -218,7 +218,7 @@ const FAILURES: Failure[] = [
     },
     meaning: 'retryable',
     // The server hangs up after its reply, and the hang-up is often noticed first: then it is asked again.
-    text: /max number of clients .* — Raise maxclients/s,
+    text: /max number of clients .* — The server takes no further connection: raise maxclients/s,
   },
   {
     name: 'a refused connection',
@@ -314,7 +314,7 @@ const FAILURES: Failure[] = [
       return () => admin.del(`{${name}}`);
     },
     meaning: 'configuration',
-    text: /WRONGTYPE .* — Something else uses this key: change `namespace`/s,
+    text: /WRONGTYPE .* — Another application uses this key: change `namespace`/s,
   },
   {
     name: 'a timeout: the server executes the command later',

@@ -102,7 +102,7 @@ describe('a key of ours that something else has written', () => {
     await redis.admin.config('RESETSTAT');
     const failure = await engine.manager.acquire(request({ ttl: 30_000 })).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(LockConfigError);
-    expect((failure as Error).message).toMatch(/something else uses this key.*namespace/is);
+    expect((failure as Error).message).toMatch(/another application uses this key.*namespace/is);
     await expect(engine.manager.inspect(key)).rejects.toBeInstanceOf(LockConfigError);
     expect(await redis.admin.exists(`${lease}:q`, `${lease}:w`)).toBe(0);
   });

@@ -39,7 +39,7 @@ describe('a value of somebody else under the name of a lock', () => {
     for (const [name, attempt] of Object.entries(attempts)) {
       const error: unknown = await attempt().catch((reason: unknown) => reason);
       expect(error, name).toBeInstanceOf(LockConfigError);
-      expect((error as Error).message, name).toMatch(/[Ss]omething else uses this key[:.]? .*`namespace`/);
+      expect((error as Error).message, name).toMatch(/[Aa]nother application uses this key[:.]? .*`namespace`/);
     }
     // Nobody waits for what may never end.
     expect(await redis.admin.exists(`${KEY}:q`, `${KEY}:w`)).toBe(0);

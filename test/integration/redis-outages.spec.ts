@@ -159,7 +159,9 @@ describe('no line, and no failed call, for', () => {
     };
     const before = await connections();
     expect(before).toHaveLength(2);
-    await orders.call('SENTINEL', 'FAILOVER', 'others');
+    // Not before the sentinel has seen the replica in step with its master.
+    const order = (): Promise<unknown> => orders.call('SENTINEL', 'FAILOVER', 'others').catch(String);
+    await expect.poll(order, { timeout: 15_000, interval: 200 }).toBe('OK');
     await expect.poll(() => heard, { timeout: 15_000 }).toEqual([expect.stringMatching(/^others /)]);
     await one.use();
     expect(await connections()).toEqual(before);
@@ -213,4 +215,24 @@ describe('two lines for', () => {
     await one.logger.line('log', /again/);
     expect(linesOf(one).length).toBeLessThanOrEqual('enableReadyCheck' in options ? 12 : 2);
   });
+});
+
+it('a master that becomes a replica under many requests is left once, and no listener stays behind', async () => {
+  const own = await RedisServer.start();
+  closing.push(() => own.stop());
+  const one = await application(new RedisDriver(at(own.port)));
+  const warnings: Error[] = [];
+  const warned = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', warned);
+  closing.push(() => process.off('warning', warned));
+  const orders = new Redis(own.url);
+  closing.push(() => orders.disconnect());
+  await orders.replicaof('127.0.0.1', server.port);
+  const limit = { attempts: 1, retryDelay: 1 };
+  const tries = Array.from({ length: 40 }, (_, index) =>
+    one.manager.tryAcquire(request({ name: `test:l:k${index}`, limit })),
+  );
+  const refused = (await Promise.allSettled(tries)).filter(({ status }) => status === 'rejected');
+  expect(refused).toHaveLength(40);
+  expect(warnings).toEqual([]);
 });

@@ -301,7 +301,7 @@ describe('a lock that the server refuses to take back', () => {
     await redis.admin.acl('SETUSER', name, '-del');
     await lock.release();
     expect(await redis.admin.exists(`{${key}}`)).toBe(1);
-    const warning = await one.warning(/refuses to take a lock back/);
+    const warning = await one.warning(/refuses to release a lock/);
     expect(warning).toMatch(
       /stays taken until its TTL has run out\. Redis at .* — Give the Redis user the permissions/,
     );

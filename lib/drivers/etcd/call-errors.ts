@@ -44,18 +44,18 @@ const rules: readonly Rule[] = [
   {
     pattern: /^No connection established.*wrong version number/s,
     meaning: 'configuration',
-    repair: 'What answers there speaks no TLS: leave `https://` and `tls` out, or check the port.',
+    repair: 'The server does not use TLS: leave out `https://` and `tls`, or check the port.',
   },
   {
     pattern: /^No connection established.*before secure TLS connection/s,
     meaning: 'retryable',
-    repair: 'What answers there may speak no TLS: leave `https://` and `tls` out then, or check the port.',
+    repair: 'The server may not use TLS: then leave out `https://` and `tls`, or check the port.',
   },
   {
     pattern: /^No connection established.*(certificate|altnames|SSL routines|alert)/is,
     meaning: 'credentials',
     repair:
-      'Check `tls`: `ca` must have signed the certificate of the server, which must name the host; a server that wants ' +
+      'Check `tls`: `ca` must have signed the certificate of the server, which must name the host; a server that asks for ' +
       'client certificates needs `cert` and `key`.',
   },
   {
@@ -70,15 +70,19 @@ const rules: readonly Rule[] = [
   {
     pattern: /database space exceeded/,
     meaning: 'retryable',
-    repair: 'Compact and defragment etcd, then disarm its alarm.',
+    repair: 'The database of etcd is full: compact and defragment etcd, then disarm its alarm.',
   },
   {
     pattern: /permission denied/,
     meaning: 'configuration',
     repair: 'Grant the user read and write on the prefix that the README names under "etcd permissions".',
   },
-  { pattern: /user name is empty/, meaning: 'token-missing', repair: 'This cluster wants `auth`.' },
-  { pattern: /invalid user ID or password/, meaning: 'credentials', repair: 'Check `auth`.' },
+  { pattern: /user name is empty/, meaning: 'token-missing', repair: 'This cluster needs a login: pass `auth`.' },
+  {
+    pattern: /invalid user ID or password/,
+    meaning: 'credentials',
+    repair: 'Check `auth.username` and `auth.password`.',
+  },
 ];
 
 export interface Credentials {
@@ -133,7 +137,7 @@ function reasonOf(details: string): string {
     .replace(/^Deadline exceeded after.*$/s, 'no answer in time')
     .replace(UNCONNECTED, '')
     .trim();
-  if (reason === 'Protocol error') return 'what answers there does not speak gRPC';
+  if (reason === 'Protocol error') return 'the server does not speak gRPC';
   if (reason === 'Failed to connect') return 'the connection was closed before it was ready';
   return /^(undefined|null|)$/.test(reason) ? 'no connection, and no reason given' : reason;
 }

@@ -72,7 +72,10 @@ export class Claims {
       if (answer) return answer;
       this.#drop(place);
       if (attempt < 3) continue;
-      throw new DriverUnavailableError(`The etcd leases for "${claim.key}" do not last.`, { sent: true });
+      throw new DriverUnavailableError(
+        `The etcd leases for "${claim.key}" end before they can be used. Give the lock a longer TTL, and look for slow disks of etcd.`,
+        { sent: true },
+      );
     }
   }
 

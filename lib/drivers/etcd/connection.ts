@@ -157,7 +157,7 @@ export class EtcdConnection {
   }
 
   async #channelOf(member: Member, timeout: number): Promise<Channel> {
-    const late = (): Error => new Error('it gave nothing in time');
+    const late = (): Error => new Error('it gave no value in time');
     try {
       return await within(member.channel(), timeout, late);
     } catch (error) {

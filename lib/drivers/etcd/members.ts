@@ -53,10 +53,13 @@ export class Members {
     if (this.size > 0) return this.#untried(tried);
     const names = this.#options.hosts.map(({ name }) => name).join(', ');
     const reason = this.#failure?.message ?? 'no address';
-    throw new DriverUnavailableError(`etcd: no address was found for ${names}: ${reason}.`, {
-      sent: false,
-      cause: this.#failure,
-    });
+    throw new DriverUnavailableError(
+      `etcd: no address was found for ${names}: ${reason}. Check the names in \`hosts\`.`,
+      {
+        sent: false,
+        cause: this.#failure,
+      },
+    );
   }
 
   /** Whether another one is used from now on. */

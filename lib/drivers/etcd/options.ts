@@ -116,7 +116,7 @@ function readHosts(check: OptionsCheck, hosts: unknown, hasTls: boolean): { foun
   const isSecure = schemes.has('https');
   if (hasTls && !isSecure) check.problem("tls: the hosts say 'http'. Say 'https', or leave the scheme out.");
   const names = found.filter(({ name }) => name).map(({ name, port }) => `${name.toLowerCase()}:${port}`);
-  if (new Set(names).size < names.length) check.problem('hosts: names one member twice.');
+  if (new Set(names).size < names.length) check.problem('hosts: names one member twice. Leave out one of them.');
   return { found, isSecure };
 }
 

@@ -28,7 +28,7 @@ export class Strangers {
     const [owner] = seen;
     if (!seen.some(isLasting)) {
       if (owner && !readPlace(owner))
-        this.#say(owner, 'is no record of this package, and holds it until its lease ends');
+        this.#say(owner, 'is no record of this package, and blocks the lock until its lease ends');
       return false;
     }
     if (attempt > ATTEMPTS) return false;
@@ -43,7 +43,7 @@ export class Strangers {
     }));
     const success = lasting.map(({ key }): RequestOp => ({ requestDeleteRange: { key } }));
     await this.#connection.call('txn', { compare, success }, timeout);
-    for (const place of lasting) this.#say(place, 'has no lease, so that it would block it for ever: it was removed');
+    for (const place of lasting) this.#say(place, 'has no lease and would block the lock for ever: it was removed');
     return true;
   }
 

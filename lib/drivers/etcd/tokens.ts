@@ -49,7 +49,7 @@ export class Tokens {
     const { auth, canChange } = this.#options;
     if (!auth) return metadata;
     const until = performance.now() + timeout;
-    const late = (): Error => new Error('it gave nothing in time');
+    const late = (): Error => new Error('it gave no value in time');
     try {
       const { username: name, password } = await within(auth(), timeout, late).catch((error: unknown) => {
         throw supplierFailure('auth', error);

@@ -58,8 +58,8 @@ const single = {
   ...enforced,
   enableOfflineQueue: false,
   retryStrategy: () => null,
-  // A master that became a replica: ask again who is master.
-  reconnectOnError: isReadOnly,
+  // It hangs up once for each reply, and leaves listeners behind: see SingleServer.
+  reconnectOnError: null,
 } satisfies RedisOptions;
 
 const singleDefaults = { ...defaults, sentinelCommandTimeout: 1000 } satisfies RedisOptions;

@@ -16,11 +16,11 @@ const EXAMPLES =
 
 /** @returns the options, if they are good enough to look for further problems in them */
 export function checkConnection(options: unknown, check: OptionsCheck): Options | undefined {
-  if (typeof options === 'string') return fail(check, 'a text is no options. Pass { url }.');
+  if (typeof options === 'string') return fail(check, 'a string is not an options object. Pass { url }.');
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     return fail(check, `expected an object with options. ${EXAMPLES}`);
   }
-  if (isClient(options)) return fail(check, 'a client is no options. Pass { client }.');
+  if (isClient(options)) return fail(check, 'a client is not an options object. Pass { client }.');
   const known = options as Options;
   const before = check.count;
   refuseKeyPrefix(known, check);
@@ -35,7 +35,7 @@ export function checkConnection(options: unknown, check: OptionsCheck): Options 
   if (first === 'path' || first === 'host' || first === 'port') checkRedisOptions(known, check, []);
   if (!['host', 'port'].includes(first) && others.length > 0) {
     const both = `\`${first}\` and \`${others[0]}\` exclude each other`;
-    check.problem(`${both}: each says where the server is. Leave one of them out.`);
+    check.problem(`${both}: each says where the server is. Leave out one of them.`);
   }
   return check.count === before ? known : undefined;
 }
@@ -54,7 +54,7 @@ function checkWithUrl({ url, ...rest }: Options, check: OptionsCheck): void {
   const inUrl = checkUrl(url, check);
   for (const name of inUrl) {
     if (rest[name] === undefined || rest[name] === null) continue;
-    check.problem(`\`${name}\`: the URL says it, too. Leave it out of one of them.`);
+    check.problem(`\`${name}\`: the URL has this option, too. Leave out one of them.`);
   }
 }
 
@@ -103,7 +103,7 @@ function checkCluster({ cluster, ...rest }: Options, check: OptionsCheck): void 
 function checkConnector(options: Options, check: OptionsCheck, path = ''): void {
   if (!options['Connector']) return;
   const asked = ['username', 'password', 'tls'].find((name) => typeof options[name] === 'function');
-  if (asked) check.problem(`${path}${asked}: must be a value beside \`Connector\`, which would not ask a function.`);
+  if (asked) check.problem(`${path}${asked}: must be a value, since \`Connector\` does not call a function.`);
 }
 
 function isNode(node: unknown): boolean {
@@ -124,7 +124,9 @@ function checkSentinels(options: Options, check: OptionsCheck): void {
   checkGroup(options, check);
   const { tls, enableTLSForSentinelMode } = options;
   if (tls && enableTLSForSentinelMode === false) {
-    check.problem('`tls` is for the masters, which `enableTLSForSentinelMode: false` denies: leave one of them out.');
+    check.problem(
+      '`tls` is for the masters, but `enableTLSForSentinelMode: false` turns it off: leave out one of them.',
+    );
   }
   if (!tls && enableTLSForSentinelMode) {
     check.problem('`enableTLSForSentinelMode` needs `tls`; `tls: {}` trusts the authorities that Node knows.');

@@ -49,9 +49,12 @@ export function planConnection(options: RedisConnectionOptions & FailoverOptions
   if (ack !== undefined && ack !== 'majority' && ack !== 'all' && !(Number.isSafeInteger(ack) && ack >= 0)) {
     check.problem("replicas.ack: expected a number of replicas, 'majority' or 'all'.");
   }
-  if (timeout !== undefined && !ack) check.problem('replicas.timeout: without effect; set replicas.ack.');
+  if (timeout !== undefined && !ack)
+    check.problem('replicas.timeout: has no effect without replicas.ack. Set replicas.ack.');
   if (ack && ackTimeout >= commandTimeout) {
-    check.problem(`replicas.timeout: ${ackTimeout} ms is not less than commandTimeout (${commandTimeout} ms).`);
+    check.problem(
+      `replicas.timeout: ${ackTimeout} ms is not less than commandTimeout (${commandTimeout} ms). Lower it, or raise commandTimeout.`,
+    );
   }
   const quarantine =
     failoverQuarantine === undefined ? undefined : check.duration(failoverQuarantine, 'failoverQuarantine', 0);

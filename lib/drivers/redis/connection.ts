@@ -160,6 +160,7 @@ export class RedisConnection {
     this.#closed = true;
     this.#servers.close();
     this.#subscriber.close();
+    this.#plan.sockets.end();
   }
 
   #announce(): void {

@@ -1,22 +1,23 @@
 import { createConnection, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector, type RedisOptions } from 'ioredis';
-import type { Sockets } from './sockets.js';
+import { detached } from '../../core/call-chain.js';
+import { type Sockets, TIME_TO_END } from './sockets.js';
 
 export type ConnectorClass = NonNullable<RedisOptions['Connector']>;
-
-/** Milliseconds that a connection may take to end, as in ioredis. */
-const DISCONNECT = 2000;
 
 /** What all our connectors do: ask for credentials and certificates, then open a stream. */
 export abstract class AccessConnector extends AbstractConnector {
   protected readonly options: RedisOptions;
   protected readonly sockets: Sockets;
+  readonly #timeToEnd: number;
 
   constructor(options: unknown, sockets: Sockets) {
     const own = options as RedisOptions;
-    super(own.disconnectTimeout ?? DISCONNECT);
+    const timeToEnd = Math.min(own.disconnectTimeout ?? TIME_TO_END, TIME_TO_END);
+    super(timeToEnd);
     this.options = own;
+    this.#timeToEnd = timeToEnd;
     this.sockets = sockets;
   }
 
@@ -31,12 +32,27 @@ export abstract class AccessConnector extends AbstractConnector {
     }
   }
 
+  /** That of ioredis leaves a timer for a connection that is over already, and waits for one that is not there yet. */
+  override disconnect(): void {
+    this.connecting = false;
+    const { stream } = this;
+    if (!stream || stream.destroyed) return;
+    if ('connecting' in stream && stream.connecting) {
+      stream.destroy();
+      return;
+    }
+    const timer = detached(() => setTimeout(() => stream.destroy(), this.#timeToEnd)).unref();
+    stream.once('close', () => clearTimeout(timer));
+    stream.end();
+  }
+
   protected abstract open(): Promise<Socket>;
 
   protected openStream(at: NetConnectOpts, tls: RedisOptions['tls'], role?: string): Socket {
     this.assertConnecting();
-    this.sockets.opened({ at, usesTls: Boolean(tls), role });
+    this.sockets.tried({ at, usesTls: Boolean(tls), role });
     const stream = tls ? connectTls({ ...at, ...tls }) : createConnection(at);
+    this.sockets.opened(stream);
     this.stream = stream;
     stream.once('error', (error) => {
       this.firstError = error;

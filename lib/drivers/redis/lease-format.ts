@@ -54,7 +54,7 @@ export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply, key: 
     if (remaining !== -1) return recordOf(remaining, lease, waiters);
   } catch {}
   throw new LockConfigError(
-    `The Redis key "${leaseKey(key)}" holds something that is no lease: something else uses this key. ` +
+    `The Redis key "${leaseKey(key)}" holds a value that is not a lease: another application uses this key. ` +
       'Change `namespace`, or delete the key.',
   );
 }
@@ -89,7 +89,7 @@ function tailFrom(text = ''): Pick<LockRecord, 'instance' | 'metadata'> | undefi
 /** The value may be anything: it is not shown. */
 function foreign(): never {
   throw new LockConfigError(
-    'A key of this namespace holds a value that is no lease: something else uses this key: change `namespace`.',
+    'A key of this namespace holds a value that is not a lease: another application uses this key. Change `namespace`.',
   );
 }
 

@@ -28,9 +28,11 @@ export async function probe(at: NetConnectOpts, usesTls: boolean, limit: number)
   if (usesTls) return undefined;
   // An alert of TLS, or a hang-up without a word: it did not like plain text.
   if (text.startsWith('\x15') || closed) {
-    return (await speaksTls(at, limit / 2)) ? 'This port speaks TLS.' : 'It hangs up, and says nothing.';
+    return (await speaksTls(at, limit / 2))
+      ? 'This port speaks TLS.'
+      : 'This port closes the connection and sends nothing.';
   }
-  return text === '' ? 'It accepts connections, and answers nothing.' : undefined;
+  return text === '' ? 'This port accepts connections and does not answer.' : undefined;
 }
 
 function listen(at: NetConnectOpts, limit: number): Promise<Heard | undefined> {

@@ -37,7 +37,8 @@ const DEPTH = 8;
  */
 export function reasonOf(error: unknown, depth = 0): Error | undefined {
   if (depth > DEPTH || error === undefined || error === null) return undefined;
-  if (!(error instanceof Error)) return new Error(String(error));
+  if (!(error instanceof Error))
+    return new Error(typeof error === 'string' ? error : 'something that is no error was thrown');
   // ioredis adds the command with all that was sent, the password of an AUTH included.
   if ('command' in error) delete error.command;
   const { errors, lastNodeError, code } = error as Error & {

@@ -78,7 +78,11 @@ const rules: readonly Rule[] = [
     meaning: 'configuration',
     repair: 'This server is no cluster: pass { host, port } or { url } instead of `cluster`.',
   },
-  { pattern: reply('LOADING'), meaning: 'retryable', repair: 'It answers when it has read its data from disk.' },
+  {
+    pattern: reply('LOADING'),
+    meaning: 'retryable',
+    repair: 'The server answers when it has read its data from disk.',
+  },
   { pattern: reply('BUSY'), meaning: 'retryable', repair: 'A script runs for too long: SCRIPT KILL ends it.' },
   { pattern: reply('READONLY'), meaning: 'retryable', repair: 'This server is a replica; connect to the master.' },
   {
@@ -86,13 +90,21 @@ const rules: readonly Rule[] = [
     meaning: 'retryable',
     repair: 'This server is a replica that lost its master; connect to the master.',
   },
-  { pattern: reply('NOREPLICAS'), meaning: 'retryable', repair: 'Too few replicas (min-replicas-to-write).' },
+  {
+    pattern: reply('NOREPLICAS'),
+    meaning: 'retryable',
+    repair: 'Too few replicas are attached: start them again, or lower min-replicas-to-write.',
+  },
   { pattern: reply('OOM'), meaning: 'retryable', repair: 'Redis is out of memory: raise maxmemory or free keys.' },
-  { pattern: reply('MISCONF'), meaning: 'retryable', repair: 'Redis cannot save its data: look into its log.' },
+  {
+    pattern: reply('MISCONF'),
+    meaning: 'retryable',
+    repair: 'Redis cannot save its data: the log of the server says why.',
+  },
   {
     pattern: reply('CLUSTERDOWN'),
     meaning: 'retryable',
-    repair: 'The cluster has no master for the slot of this key.',
+    repair: 'The cluster has no master for the slot of this key: start its node again, or let a replica take over.',
   },
   { pattern: reply('TRYAGAIN'), meaning: 'retryable', repair: UNSETTLED },
   {
@@ -100,8 +112,17 @@ const rules: readonly Rule[] = [
     meaning: 'retryable',
     repair: 'This server is one of a cluster: use the `cluster` option of RedisDriver.',
   },
-  { pattern: /max number of clients/, meaning: 'retryable', repair: 'Raise maxclients.' },
+  {
+    pattern: /max number of clients/,
+    meaning: 'retryable',
+    repair: 'The server takes no further connection: raise maxclients, or close connections that nobody uses.',
+  },
   { pattern: /timed out/i, meaning: 'unknown', repair: 'The server or the network is slow, or does not answer.' },
+  {
+    pattern: /port closes the connection|port accepts connections and does not answer/,
+    meaning: 'unknown',
+    repair: 'Check host and port.',
+  },
   {
     // Inside of a script the refusal has no code: the last is that of Redis 7.2 and of Valkey.
     pattern: /(?:^|[-\s])NOPERM\b|user executing the script can't|ACL failure in script/,
@@ -112,13 +133,13 @@ const rules: readonly Rule[] = [
   {
     pattern: reply('WRONGTYPE'),
     meaning: 'configuration',
-    repair: 'Something else uses this key: change `namespace`.',
+    repair: 'Another application uses this key: change `namespace`.',
   },
   {
     // A script found a value in which nothing of a lease stands.
     pattern: /Lua redis(?: lib|\.call\(\))? command arguments must be|user_script:\d+: (?:bad argument|attempt to)/,
     meaning: 'configuration',
-    repair: 'Something else uses this key: change `namespace`.',
+    repair: 'Another application uses this key: change `namespace`.',
   },
   { pattern: reply('CROSSSLOT'), meaning: 'configuration', repair: 'Use the `cluster` option of RedisDriver.' },
   {
@@ -141,7 +162,7 @@ const rules: readonly Rule[] = [
   {
     pattern: /alert certificate required/,
     meaning: 'configuration',
-    repair: 'The server wants a certificate of its clients: pass `tls: { cert, key }`.',
+    repair: 'The server asks for a certificate of its clients: pass `tls: { cert, key }`.',
   },
 ];
 

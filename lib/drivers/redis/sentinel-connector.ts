@@ -56,7 +56,7 @@ class SentinelConnector extends AccessConnector {
 
   protected override async open(): Promise<Socket> {
     const reasons: string[] = [];
-    for (const endpoint of [...this.#endpoints]) {
+    for (const endpoint of this.#endpoints.slice()) {
       const master = await this.#askFor(endpoint).catch((error: Error) => {
         reasons.push(`sentinel ${nameOf(endpoint)}: ${error.message}`);
       });
@@ -83,18 +83,22 @@ class SentinelConnector extends AccessConnector {
   async #askFor(endpoint: Endpoint): Promise<Endpoint> {
     const { name, updateSentinels = true, sentinelTLS } = this.options;
     const { host, port } = endpoint;
-    this.sockets.opened({ at: { host, port }, usesTls: Boolean(sentinelTLS), role: `sentinel ${nameOf(endpoint)}` });
+    this.sockets.tried({ at: { host, port }, usesTls: Boolean(sentinelTLS), role: `sentinel ${nameOf(endpoint)}` });
     const client = this.#clientOf(endpoint);
     let first: Error | undefined;
     client.on('error', (error: Error) => (first ??= reasonOf(error)));
     try {
       const address = (await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name!)) as string[] | null;
-      if (!address) throw new Error(`It knows no master named "${name}".`);
+      if (!address) throw new Error(`This sentinel knows no master named "${name}".`);
       if (updateSentinels) this.#learn((await client.call('SENTINEL', 'SENTINELS', name!)) as string[][]);
       return this.#mapped({ host: address[0]!, port: Number(address[1]) });
     } catch (error) {
       const reason = reasonOf(error);
-      throw (isVague(reason) ? first : undefined) ?? reason ?? new Error('It hung up.', { cause: error });
+      throw (
+        (isVague(reason) ? first : undefined) ??
+        reason ??
+        new Error('The sentinel closed the connection.', { cause: error })
+      );
     } finally {
       client.disconnect();
     }

@@ -21,7 +21,7 @@ export function refuseOldVersion(info: ServerInfo, server: string): LockConfigEr
   if (major === undefined || minor === undefined || Number.isNaN(major + minor)) return undefined;
   if (major > OLDEST[0]! || (major === OLDEST[0] && minor >= OLDEST[1]!)) return undefined;
   return new LockConfigError(
-    `Redis at ${server} is version ${version}; RedisDriver needs Redis 6.2 or later, or Valkey.`,
+    `Redis at ${server} is version ${version}; RedisDriver needs Redis 6.2 or later, or Valkey. Upgrade the server.`,
   );
 }
 

@@ -25,12 +25,14 @@ export class SingleServer implements Servers {
   readonly #lastError: LastError;
   readonly #diagnosis: Diagnosis;
   readonly #reconnector: Reconnector;
+  /** The connection that was given up last. */
+  #left: Redis['stream'] | undefined;
 
   readonly #fail = (error: unknown): never => {
-    // The client hangs up after this one: see clients.ts.
     if (error instanceof Error && isReadOnly(error)) {
       this.#lastError.note(error);
       this.#reconnector.refused();
+      this.#hangUp();
     }
     throw this.#lastError.classify(error);
   };
@@ -103,6 +105,14 @@ export class SingleServer implements Servers {
       : this.#sender.run(call);
   }
 
+  /** A master that became a replica: the same name may lead to its successor. Once, however many replies say so. */
+  #hangUp(): void {
+    const { stream } = this.#client;
+    if (stream === this.#left) return;
+    this.#left = stream;
+    this.#client.disconnect(true);
+  }
+
   async identity(): Promise<string> {
     try {
       const id = parseInfo(await this.#client.info('server')).get('run_id');
@@ -110,7 +120,9 @@ export class SingleServer implements Servers {
     } catch (error) {
       throw this.#lastError.classify(error);
     }
-    throw new LockConfigError(`Redis at ${this.name} does not tell its run_id in INFO.`);
+    throw new LockConfigError(
+      `Redis at ${this.name} does not report run_id in INFO, by which RedlockDriver knows its servers. Use Redis or Valkey.`,
+    );
   }
 
   openSubscriber(): Redis {

@@ -2,7 +2,7 @@ import { Command } from 'ioredis';
 
 /** What a redirection that leads nowhere calls for. */
 export const UNSETTLED =
-  'A slot is half-way from one node to another, or they do not agree on who has it: `redis-cli --cluster fix` ends that.';
+  'A slot is half-way from one node to another, or the nodes do not agree on its owner: run `redis-cli --cluster fix`.';
 
 /** The slot of a cluster that a key is in. */
 export function slotOf(key: string): number {

@@ -25,7 +25,7 @@ export function readBeforeTimeout(client: Redis): void {
       internals.socketTimeoutTimer = undefined;
       stream.destroy(new Error(`Socket timeout. Expecting data, but didn't receive any in ${socketTimeout}ms.`));
     };
-    const timer = setTimeout(() => setImmediate(judge), socketTimeout);
+    const timer = setTimeout(() => setImmediate(judge), socketTimeout).unref();
     internals.socketTimeoutTimer = timer;
     process.nextTick(() => internals.socketTimeoutTimer === timer && timer.refresh());
     stream.once('data', () => {

@@ -1,9 +1,13 @@
-import type { NetConnectOpts } from 'node:net';
+import type { NetConnectOpts, Socket } from 'node:net';
+import { detached } from '../../core/call-chain.js';
 import type { AccessSource } from './access.js';
 import { probe } from './port-probe.js';
 
+/** Milliseconds that a connection may take to end; a shorter `disconnectTimeout` of ioredis counts. */
+export const TIME_TO_END = 500;
+
 /** A connection that was tried. */
-export interface Opened {
+export interface Tried {
   readonly at: NetConnectOpts;
   readonly usesTls: boolean;
   /** Which of several kinds of servers it leads to, for messages: 'sentinel host:port', 'master host:port'. */
@@ -16,7 +20,8 @@ export interface Opened {
  */
 export class Sockets {
   readonly access: AccessSource;
-  #latest: Opened | undefined;
+  readonly #open = new Set<Socket>();
+  #latest: Tried | undefined;
   #listener: ((error: Error) => void) | undefined;
 
   constructor(access: AccessSource) {
@@ -32,8 +37,19 @@ export class Sockets {
     this.#listener?.(error);
   }
 
-  opened(connection: Opened): void {
+  tried(connection: Tried): void {
     this.#latest = connection;
+  }
+
+  opened(stream: Socket): void {
+    this.#open.add(stream);
+    stream.once('close', () => this.#open.delete(stream));
+  }
+
+  /** The driver is closed. ioredis leaves alone the connections by which it asks a cluster for its slots. */
+  end(): void {
+    const destroyAll = (): void => this.#open.forEach((stream) => stream.destroy());
+    detached(() => setTimeout(destroyAll, TIME_TO_END)).unref();
   }
 
   /** Asks where the latest connection was to lead what it is. @param limit milliseconds */

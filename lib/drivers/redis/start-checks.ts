@@ -86,7 +86,9 @@ export class StartChecks {
   subscriptionFailed(error: Error, server: string): void {
     const reason = classify(error, server);
     if (!(reason instanceof LockConfigError)) return;
-    this.#say(`${reason.message} It lacks +subscribe or its channels: a waiter finds out late that a lock is free.`);
+    this.#say(
+      `${reason.message} The user lacks +subscribe or its channels: a waiter finds out late that a lock is free.`,
+    );
   }
 
   subscriberStrayed(server: string): void {

@@ -130,7 +130,9 @@ export class RedlockRegistry implements Registry {
       if (answer.status === 'granted') return claim;
       await pause(1 + Math.random() * 9);
     }
-    throw new DriverUnavailableError('Redlock: too many move this number at once.', { sent: false });
+    throw new DriverUnavailableError('Redlock: too many instances change this number at once. Try again.', {
+      sent: false,
+    });
   }
 }
 

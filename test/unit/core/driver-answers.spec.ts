@@ -98,7 +98,7 @@ describe('an answer that does not fit the port', () => {
   ])('of keepPlaces(): %j counts as none: the waiter goes on, and is told why it waited', async (outcomes, text) => {
     const peer = new Engine(engine.clock, store, 'b');
     await peer.manager.acquire(request({ ttl: 60_000 }));
-    const answer = store.keepPlaces!.bind(store);
+    const answer = store.keepPlaces.bind(store);
     store.keepPlaces = () => Promise.resolve(outcomes as never);
     const waiting = outcome(engine.manager.acquire(request({ limit: { wait: 3000 } })));
     await engine.clock.advance(3000);

@@ -119,7 +119,7 @@ describe('an option of forRoot() is refused at start', () => {
     [{ instance: { url: new URL('http://a') } }, 'instance.url: expected a string.'],
     ...['http://me@a', 'https://me:secret@a:3000/x', 'http://:secret@a'].map((url): [unknown, string] => [
       { instance: { url } },
-      'instance.url: must hold no user name or password, since it is told to clients.',
+      'instance.url: must hold no user name or password, since clients see it.',
     ]),
     [
       { instance: { allowedUrls: 'http://a' } },
@@ -164,10 +164,10 @@ describe('an option of forRoot() is refused at start', () => {
 
   it('when it is under the minimum TTL of the driver', async () => {
     expect(await problemOf({ driver: redis(), lock: { ttl: 99 } })).toContain(
-      'lock.ttl: 99 ms is under the minimum of 100 ms.',
+      'lock.ttl: 99 ms is under the minimum of 100 ms. Set a longer one.',
     );
     expect(await problemOf({ driver: redis(), elections: [{ leaseDuration: '50ms' }] })).toContain(
-      'elections[0].leaseDuration: 50 ms is under the minimum of 100 ms.',
+      'elections[0].leaseDuration: 50 ms is under the minimum of 100 ms. Set a longer one.',
     );
   });
 
@@ -178,7 +178,7 @@ describe('an option of forRoot() is refused at start', () => {
       async run(): Promise<void> {}
     }
     expect(await startError(compile({ providers: [Jobs] }))).toEqual(
-      new LockConfigError('@WithLock on Jobs.run: ttl: 19 ms is under the minimum of 20 ms.'),
+      new LockConfigError('@WithLock on Jobs.run: ttl: 19 ms is under the minimum of 20 ms. Set a longer one.'),
     );
   });
 

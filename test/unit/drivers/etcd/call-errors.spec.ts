@@ -34,7 +34,7 @@ const failures: [code: number, details: string, meaning: Meaning, told?: string]
     14,
     'No connection established. Last error: Protocol error (2026-11-30T00:28:03.300Z). Resolution note: ',
     'not sent',
-    'what answers there does not speak gRPC — Check host and port',
+    'the server does not speak gRPC — Check host and port',
   ],
   [
     14,
@@ -48,7 +48,7 @@ const failures: [code: number, details: string, meaning: Meaning, told?: string]
     14,
     'No connection established. Last error: Error: 807C:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:a.c:350:\n',
     'configuration',
-    '807C:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:a.c:350: — What answers there speaks no TLS',
+    '807C:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:a.c:350: — The server does not use TLS',
   ],
   [
     14,

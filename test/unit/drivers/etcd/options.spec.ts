@@ -28,7 +28,7 @@ const wrong: [options: unknown, messages: string[]][] = [
   [{ hosts: ['http://a:1/v3'] }, [`hosts[0]: ${PORT}`]],
   [{ hosts: ['a:0', 'b:70000'] }, ['hosts[0]: expected a port from 1 to 65535.', 'hosts[1]: expected a port']],
   [{ hosts: ['http://a:1', 'https://b:1'] }, ['hosts: all must have the same scheme']],
-  [{ hosts: ['a:2379', 'http://A'] }, ['hosts: names one member twice.']],
+  [{ hosts: ['a:2379', 'http://A'] }, ['hosts: names one member twice. Leave out one of them.']],
   [{ hosts: ['http://a:1'], tls: {} }, ["tls: the hosts say 'http'."]],
   [{ hosts: ['http://a:1'], tls: () => ({}) }, ["tls: the hosts say 'http'."]],
   [{ hosts: ['a:1'], tls: true }, ['tls: expected an object.']],
