@@ -288,7 +288,11 @@ const coreMutations = [
       '',
       { specs: [core('heartbeats'), core('queue'), core('request-gate')] },
     ],
-    ['§4.10 a heartbeat tells who is in front', 'if (record) this.record = record;', ''],
+    [
+      '§4.10 a heartbeat tells who is in front',
+      'if (record) this.record = record;',
+      'if (record) this.record ??= record;',
+    ],
     [
       'one who waits is told that the store does not answer',
       'place.listener.failed(cause);',
@@ -1514,9 +1518,6 @@ const storeMutations = [
   ...inFile('lib/drivers/etcd/names.ts', { specs: [unit('drivers/etcd/names')] }, [
     ['etcd: no lock is in the line of another', ".replaceAll('/', '%2F')", ''],
     ['etcd: no two names are one', ".replaceAll('%', '%25')", ''],
-  ]),
-  ...inFile('lib/drivers/etcd/hand-overs.ts', { specs: [integration('etcd-locks')] }, [
-    ['etcd: a hand-over gives away what is ours only', 'compare: [...isOurs, waits]', 'compare: [waits]'],
   ]),
   ...inFile('lib/drivers/etcd/waiting.ts', etcd, [
     [

@@ -92,6 +92,16 @@ describe('the watchdog', () => {
     expect(lock.held).toBe(true);
   });
 
+  it('sends nothing for a lease that was released by whoever was told of the loss of another', async () => {
+    const other = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other', renewEvery: 100 }));
+    const lost = await engine.manager.acquire(request({ ttl: 600 }));
+    lost.signal.addEventListener('abort', () => void other.release());
+    engine.clock.block(700);
+    await engine.clock.advance(0);
+    expect(lost.held).toBe(false);
+    expect(renewals()).toEqual([]);
+  });
+
   it('renews nothing again for which an answer came late', async () => {
     for (const key of ['a', 'b', 'c']) await engine.manager.acquire(request({ key, name: `test:l:${key}` }));
     engine.driver.next('renew', { answerAfter: 520 });
