@@ -240,7 +240,6 @@ const coreMutations = [
   ...inFile('lib/core/outages.ts', { specs: [core('outages'), core('watchdog')] }, [
     ['a part that is down is probed', 'this.#user.probe(item);', ''],
     ['what is probed is sent once when the part is there again', '      items.pop();\n', ''],
-    ['not always the same is probed', 'Math.floor(this.#random() * items.length)', 'items.length - 1'],
     ['no more than a few parts are probed at a time', 'const PROBES = 8;', 'const PROBES = 800;'],
     ['what waited for a part is sent when it answers', 'this.#user.again(this.#user.wanted(outage.items));', ''],
     [

@@ -1,9 +1,12 @@
+import { setImmediate } from 'node:timers/promises';
 import { DriverUnavailableError, LockNotAcquiredError, LockServiceClosedError } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
 import type { AcquireMode, Claim, LeaseRef } from '../../../lib/core/lock-driver.js';
 import { type AcquireRequest, LockManager } from '../../../lib/core/lock-manager.js';
+import { WaitingCallers } from '../../../lib/core/patience.js';
+import { RequestGate } from '../../../lib/core/request-gate.js';
 import { outcome, request } from '../../support/engine.js';
 
 /** A store that answers when a test says so, and notes what it was asked for. */
@@ -119,6 +122,23 @@ describe('the gate before the store', () => {
       driver.answer();
       await clock.advance(0);
       expect([second.settled, third.value?.held]).toEqual([true, true]);
+    });
+
+    it.each([0, 1])('leaves its place when it goes %i steps after it was called', async (steps) => {
+      const gate = new RequestGate(1);
+      const controller = new AbortController();
+      const callers = new WaitingCallers(new ManualClock());
+      const patience = callers.add({ key: 'k', name: 'k', wait: Infinity, signal: controller.signal }, 0);
+      gate.enter();
+      const turn = outcome(gate.turn(patience, false));
+      const answer = Promise.resolve();
+      void gate.send(() => answer);
+      let step = answer;
+      for (let count = 0; count < steps; count++) step = step.then(() => undefined);
+      void step.then(() => controller.abort(aborted));
+      await setImmediate();
+      expect(turn.error).toBe(aborted);
+      expect(gate.enter()).toBe(true);
     });
 
     it('takes no place when its turn would have come', async () => {
