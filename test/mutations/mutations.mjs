@@ -578,7 +578,12 @@ const coreMutations = [
       'holdings.cancel(this.#claim);\n    this.#claim = this.#newClaim();',
       'holdings.cancel(this.#claim);',
     ],
-    ['§4.10 a lost push costs a poll or a heartbeat', 'Math.min(queued, poll)', 'Infinity'],
+    [
+      '§4.10 a lost push costs a poll or a heartbeat',
+      'Math.min(queued, poll)',
+      'Infinity',
+      { specs: [core('heartbeats')] },
+    ],
     ['one who waits in a queue says so in time', 'heartbeat(this.#claim.ttl) * (0.75', '60_000 * (0.75'],
     [
       '"contended" on the way to a grant is a waiter',

@@ -94,10 +94,18 @@ describe('claims that wait in the queue of a store', () => {
     expect(sizes().slice(3)).toEqual([60, 250, 250, 40]);
   });
 
+  it('are refused, not told that the store does not answer, where it answers again', async () => {
+    await holder.manager.acquire(request({ ttl: 60_000 }));
+    const waiting = outcome(waiter.manager.acquire(request({ ttl, limit: { wait: 3000 } })));
+    waiter.driver.next('keepPlaces', { reject: new Error('refused') });
+    await clock.advance(3000);
+    expect(waiting.error).toBeInstanceOf(LockNotAcquiredError);
+  });
+
   it('are no longer kept once the caller has gone', async () => {
     await holder.manager.acquire(request({ ttl: 60_000 }));
-    const waiting = outcome(waiter.manager.acquire(request({ ttl, limit: { wait: 2000 } })));
-    await clock.advance(2000);
+    const waiting = outcome(waiter.manager.acquire(request({ ttl, limit: { wait: 1900 } })));
+    await clock.advance(1900);
     expect(waiting.error).toBeInstanceOf(LockNotAcquiredError);
     const before = beats();
     await clock.advance(10 * HEARTBEAT);

@@ -171,6 +171,7 @@ describe('the gate before the store', () => {
       const { clock, driver, manager } = engine(1);
       driver.isSlow = false;
       const peer = new LockManager({ driver, instance: 'b', clock, random: () => 0.5, emit: () => {} });
+      driver.keepPlaces = async (places) => places.map(() => 'ask');
       await peer.acquire(forKey('k', { ttl: 60_000 }));
       const refused = outcome(manager.acquire(forKey('k', { limit: { wait: 1000 } })));
       await clock.advance(10);
