@@ -584,7 +584,12 @@ const coreMutations = [
       'Infinity',
       { specs: [core('heartbeats')] },
     ],
-    ['one who waits in a queue says so in time', 'heartbeat(this.#claim.ttl) * (0.75', '60_000 * (0.75'],
+    [
+      'one who waits in a queue says so in time',
+      'heartbeat(this.#claim.ttl) * (0.75',
+      '60_000 * (0.75',
+      { specs: [core('heartbeats')] },
+    ],
     [
       '"contended" on the way to a grant is a waiter',
       'this.#seat?.contended ? Math.max(1, granted.waiters) : granted.waiters',

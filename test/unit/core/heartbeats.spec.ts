@@ -94,6 +94,15 @@ describe('claims that wait in the queue of a store', () => {
     expect(sizes().slice(3)).toEqual([60, 250, 250, 40]);
   });
 
+  it('are kept by asking again where the driver keeps none, however seldom the caller looks', async () => {
+    Object.defineProperty(store, 'keepPlaces', { value: undefined });
+    waiter = holder.peer('waiter');
+    await holder.manager.acquire(request({ ttl: 60_000 }));
+    void waiter.manager.acquire(request({ ...forever, pollEvery: 60_000 }));
+    await clock.advance(5 * HEARTBEAT);
+    expect(asks()).toBe(6);
+  });
+
   it('are refused, not told that the store does not answer, where it answers again', async () => {
     await holder.manager.acquire(request({ ttl: 60_000 }));
     const waiting = outcome(waiter.manager.acquire(request({ ttl, limit: { wait: 3000 } })));
