@@ -56,10 +56,12 @@ export class Outages<Item> {
       outage.items.push(item);
     } else this.#outages.set(part, { cause, items: [item] });
     this.#base = Math.min(this.#base, base);
-    this.#timer ??= this.#clock.after(backoff(this.#attempt++, this.#base, 1000, this.#random), () => {
-      this.#timer = undefined;
-      this.#probeSome(PROBES);
-    });
+    this.#probeLater();
+  }
+
+  /** A probe came to nothing, and its item is not to be sent any more: the others still wait. */
+  failed(): void {
+    if (this.#outages.size > 0) this.#probeLater();
   }
 
   /** To be told of every answer. */
@@ -81,10 +83,22 @@ export class Outages<Item> {
   #over(part: number): void {
     this.#outages.delete(part);
     this.#attempt = 0;
+    this.#endIfOver();
+  }
+
+  #endIfOver(): void {
     if (this.#outages.size > 0) return;
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#attempt = 0;
     this.#base = Infinity;
+  }
+
+  #probeLater(): void {
+    this.#timer ??= this.#clock.after(backoff(this.#attempt++, this.#base, 1000, this.#random), () => {
+      this.#timer = undefined;
+      this.#probeSome(PROBES);
+    });
   }
 
   #probeSome(count: number): void {
@@ -104,5 +118,6 @@ export class Outages<Item> {
       items.pop();
       this.#user.probe(item);
     }
+    this.#endIfOver();
   }
 }

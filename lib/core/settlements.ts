@@ -95,6 +95,7 @@ export class Settlements {
 
   #failed(settlement: Settlement, cause: unknown): void {
     if (this.#isWanted(settlement)) this.#outages.add(settlement.part, settlement, firstDelay(settlement), cause);
+    else this.#outages.failed();
   }
 
   /** The part answers: one that fails nevertheless has to wait for itself. */

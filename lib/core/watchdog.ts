@@ -133,6 +133,7 @@ export class Watchdog {
       },
       (error: unknown) => {
         for (const watch of watches) if (watch.isOpen && watch.sentAt === sentAt) this.#suspend(watch, error);
+        if (isProbe) this.#outages.failed();
       },
     );
   }

@@ -61,6 +61,8 @@ const records: [name: string, value: string][] = [
   ['a list', '[]'],
   ['null', 'null'],
   ['a number', '5'],
+  ['a holder that is a number', JSON.stringify({ ...place, holder: 5 })],
+  ['no instance', JSON.stringify({ ...place, instance: undefined })],
   ['no inbox', JSON.stringify({ ...place, inbox: undefined })],
   ['a TTL of text', JSON.stringify({ ...place, ttl: '30s' })],
   ['a TTL of 0', JSON.stringify({ ...place, ttl: 0 })],

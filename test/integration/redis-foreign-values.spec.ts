@@ -25,6 +25,7 @@ describe('a value of somebody else under the name of a lock', () => {
     ['JSON', ['SET', KEY, '{"holder":"x"}']],
     ['nearly a lease', ['SET', KEY, 'holder 5 inbox {"instance":5}']],
     ['nearly a lease, without JSON', ['SET', KEY, 'holder 5 inbox null']],
+    ['a lease that never ends', ['SET', KEY, 'holder 5 inbox 1 {"instance":"x","metadata":{}}']],
     ['a list', ['RPUSH', KEY, 'x']],
     ['a hash', ['HSET', KEY, 'field', 'x']],
   ])('%s is an error that says so', async (_, [command, ...args]) => {
@@ -40,6 +41,8 @@ describe('a value of somebody else under the name of a lock', () => {
       expect(error, name).toBeInstanceOf(LockConfigError);
       expect((error as Error).message, name).toMatch(/[Aa]nother application uses this key[:.]? .*`namespace`/);
     }
+    // Nobody waits for what may never end.
+    expect(await redis.admin.exists(`${KEY}:q`, `${KEY}:w`)).toBe(0);
     expect(await redis.admin.exists(KEY)).toBe(1);
   });
 });

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import type { TokenBlock } from '../../lib/core/lock-driver.js';
 import { SlotMarks } from '../../lib/drivers/redis/marks.js';
 import { slotOf } from '../../lib/drivers/redis/slots.js';
 import { ClockShim } from '../support/clock-shim.js';
@@ -124,6 +125,24 @@ describe('the fencing token of a key is above all earlier ones', () => {
     }
     expect(await admin.keys('*')).toEqual([MARK]);
     expect(Number(await admin.get(MARK)) / 1000 - Date.now()).toBeLessThan(1000);
+  });
+
+  it('and are reserved one at a time while the mark is more than a second ahead of the clock', async () => {
+    const { server, admin } = await start();
+    const one = engine(server);
+    await one.manager.connect();
+    /** How many tokens are reserved, first and then, and how far above the last of them the mark is. */
+    const reserved = async (ahead: number): Promise<number[]> => {
+      await admin.set(MARK, String((Date.now() + ahead) * 1000));
+      const claim = { key: `test:l:${ahead}`, holder: 'h', ttl: 30_000, instance: 'i', metadata: {} };
+      const granted = (await one.driver.acquire(claim, 'try', 10)) as TokenBlock;
+      const block = (await one.driver.reserve!(claim, 10))!;
+      const last = block.fencingToken + block.tokens - 1;
+      return [granted.tokens, block.tokens, Number(await admin.get(MARK)) - last];
+    };
+    expect(await reserved(DAY)).toEqual([1, 1, 1]);
+    expect(await reserved(500)).toEqual([10, 10, 1]);
+    expect(await reserved(-DAY)).toEqual([10, 10, 1]);
   });
 
   it('also when there are more than a block of them, each in use at once', async () => {

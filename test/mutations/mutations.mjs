@@ -1,5 +1,5 @@
 // The safety core, broken one rule at a time. A name says what holds without the mutation; § is the rule of the safety
-// model. Texts are short, so that they survive most changes of the code around them; unit/mutations.spec.ts checks
+// model. Texts are short, so that they survive most changes of the code around them; test/unit/support/mutations.spec.ts checks
 // that each is still there.
 
 const unit = (name) => `test/unit/${name}.spec.ts`;
@@ -90,39 +90,86 @@ const coreMutations = [
     ['§4.2 ensure() demands the time that it is asked for', "remaining >= toMilliseconds(time, 'ensure()')", 'true'],
   ]),
   ...inFile('lib/core/clock.ts', { specs: [core('clock')] }, [
-    ['§4.3 the time of a suspend counts', 'this.#slept += lead - this.#lead', 'this.#slept += 0'],
-    ['§4.3 an adjustment of the wall clock does not count', 'lead - this.#lead > ADJUSTMENT', 'lead - this.#lead > 0'],
-    ['§4.3 adjustments do not add up', '    this.#lead = lead;', ''],
+    ['§4.3 the time of a suspend counts', 'suspends.slept += lead - suspends.lead', 'suspends.slept += 0'],
+    [
+      '§4.3 an adjustment of the wall clock does not count',
+      'lead - suspends.lead > ADJUSTMENT',
+      'lead - suspends.lead > 0',
+    ],
+    ['§4.3 adjustments do not add up', '    suspends.lead = lead;', ''],
+    [
+      '§4.3 a suspend that is found sets the timers again',
+      'if (suspends.slept !== this.#slept) {',
+      'if (false) {',
+      { specs: [core('suspend')] },
+    ],
+  ]),
+  ...inFile('lib/core/suspends.ts', { specs: [core('suspend')] }, [
+    [
+      '§4.3 all copies of the package count the same suspends',
+      '(shared[SUSPENDS] ??= { slept: 0, lead })',
+      '{ slept: 0, lead }',
+    ],
+  ]),
+  ...inFile('lib/core/pending-timers.ts', { specs: [core('suspend'), core('clock')] }, [
+    ['§4.3 timers count the time of a suspend', 'for (const timer of this.#pending.items()) timer.arm(now);', ''],
+    ['§4.3 somebody looks for a suspend while a timer is pending', '      this.#look();', ''],
+    ['§4.3 a suspend is looked for all the time', 'if (this.#pending.first) this.#lookLater();', ''],
+    ['§4.3 a suspend is noticed within a second', 'const LOOK_EVERY = 1000;', 'const LOOK_EVERY = 5000;'],
+    [
+      'a timer that was cancelled does not fire after a suspend, either',
+      'clearTimeout(this.#timeout);\n    this.#pending.remove(this);',
+      'clearTimeout(this.#timeout);',
+    ],
+    ['a timer fires once', 'this.#pending.remove(this);\n    this.#task();', 'this.#task();'],
+    [
+      'a timer that is meant to keeps the process alive',
+      'if (!this.#keepAlive) this.#timeout.unref();',
+      'this.#timeout.unref();',
+    ],
+    ['no other timer keeps the process alive', 'if (!this.#keepAlive) this.#timeout.unref();', ''],
+    [
+      'to look for a suspend keeps no process alive',
+      'setTimeout(look, LOOK_EVERY)).unref();',
+      'setTimeout(look, LOOK_EVERY));',
+    ],
   ]),
   ...inFile('lib/core/deadlines.ts', { specs: [core('deadlines'), core('waiting-callers')] }, [
-    ['nothing is over before its deadline', 'item.deadline > now ||', ''],
+    ['nothing is over before its deadline', ' && first.deadline <= now', ''],
     [
       'an earlier deadline moves the timer',
       'if (at >= this.#timerAt) return;',
       'if (this.#timerAt < Infinity) return;',
     ],
-    ['the timer is armed again for those that are left', 'this.#arm(next, now);', ''],
+    [
+      'the timer is armed again for those that are left',
+      'this.#arm(this.#waiting.first?.deadline ?? Infinity, now);',
+      '',
+    ],
   ]),
   ...inFile('lib/core/watchdog.ts', { specs: [core('watchdog'), core('validity')] }, [
-    ['§4.5 an expired lease is lost before anything is sent for it', 'if (tenure.remaining === 0) {', 'if (false) {'],
     [
-      '§4.5 the loss is told when the lease ends, whenever the next renewal is due',
-      'Math.min(next, watch!.due, validUntil)',
-      'Math.min(next, watch!.due)',
+      '§4.5 an expired lease is lost',
+      "this.lose(first.tenure, 'expired', first.cause);",
+      'this.unwatch(first.tenure);',
     ],
+    ['§4.5 nothing is sent for what is no longer renewed', 'due.filter((watch) => watch.isOpen)', 'due'],
     [
       '§4.4 "not the holder" is final',
       "if (outcome === 'gone') return this.lose(tenure, 'gone');",
       "if (outcome === 'gone') return;",
     ],
     ['§4.4 an answer that cannot tell renews nothing', "if (outcome === 'unknown') {", 'if (false) {'],
-    ['§4.4 an attempt is bounded by a sixth of the TTL', 'sentAt + tenure.claim.ttl / 6', 'sentAt + tenure.claim.ttl'],
+    [
+      '§4.4 an attempt is bounded by a sixth of the TTL',
+      'sentAt + watch.tenure.claim.ttl / 6',
+      'sentAt + watch.tenure.claim.ttl',
+    ],
     [
       '§4.4 the next renewal is due in time',
-      'watch.due = from + tenure.renewEvery',
-      'watch.due = from + tenure.claim.ttl',
+      'sentAt + tenure.renewEvery, tenure.renewEvery / 4',
+      'sentAt + tenure.claim.ttl, 0',
     ],
-    ['§4.4 retries begin at a twelfth of a short TTL', 'Math.min(100, tenure.claim.ttl / 12)', '100'],
     ['§4.1 a renewal counts from its sending', 'tenure.renewed(sentAt)', 'tenure.renewed(this.#clock.now())'],
     [
       '§6 the waiters in a renewal are those who wait',
@@ -139,18 +186,242 @@ const coreMutations = [
     ['a renewal is bounded in size', 'const CHUNK = 250', 'const CHUNK = 1e9'],
     [
       'nodes of a cluster are renewed apart',
-      'if (!this.#driver.renewalGroup) return [tenures];',
-      'return [tenures];',
-      { specs: [integration('redis-cluster')], grep: 'puts no lease on the other nodes' },
+      'this.#driver.renewalGroup?.(watch.tenure.claim.key) ?? 0',
+      '0',
+      { specs: [core('outages')], grep: 'in part' },
     ],
     [
       '§4.5 what is verified is verified now',
-      'if (this.#watched.first) this.#arm(now);',
-      '',
+      'if (watch.sentAt === undefined) this.#plan(watch, now);',
+      '{}',
       { specs: [core('reconnection')] },
     ],
-    ['§4.5 what is verified is due', 'watch!.due = now;', '{}', { specs: [core('reconnection')] }],
+    [
+      'a part that is down is not asked for each lease',
+      'if (this.#outages.isDown(part)) this.#suspend(watch, this.#outages.causeOf(part));\n      else if',
+      'if',
+      { specs: [core('outages')] },
+    ],
+    [
+      'leases are renewed as soon as the store answers',
+      'this.#outages.answered(part!);',
+      '',
+      { specs: [core('outages')] },
+    ],
+    [
+      'what waited for the store is renewed',
+      'this.#send(watches.filter((watch) => watch.isOpen && watch.tries <= 1));',
+      '',
+      { specs: [core('outages')] },
+    ],
+    [
+      'what fails by itself is tried again by itself',
+      'if (watch.tries > 1) this.#retry(watch, watch.cause);',
+      '{}',
+      { specs: [core('outages')] },
+    ],
+    ['what was answered late is not sent again', 'watch.isSuspended && ', ''],
+    ['a verification does not wait for a probe', 'this.#outages.end();', '', { specs: [core('outages')] }],
+    [
+      'leases that end first are renewed first',
+      'one.tenure.validUntil - other.tenure.validUntil',
+      '0',
+      { specs: [core('outages')] },
+    ],
   ]),
+  ...inFile('lib/core/watch.ts', { specs: [core('watchdog'), core('validity'), core('outages')] }, [
+    [
+      '§4.5 the loss is told when the lease ends, whenever the next renewal is due',
+      'Math.min(due, this.tenure.validUntil)',
+      'due',
+    ],
+    ['§4.4 retries begin at a twelfth of a short TTL', 'Math.min(100, this.tenure.claim.ttl / 12)', '100'],
+  ]),
+  ...inFile('lib/core/outages.ts', { specs: [core('outages'), core('watchdog')] }, [
+    ['a part that is down is probed', 'this.#user.probe(item);', ''],
+    ['what is probed is sent once when the part is there again', '      items.pop();\n', ''],
+    ['no more than a few parts are probed at a time', 'const PROBES = 8;', 'const PROBES = 800;'],
+    ['what waited for a part is sent when it answers', 'this.#user.again(this.#user.wanted(outage.items));', ''],
+    [
+      'others are probed when a probe came to nothing',
+      'if (this.#outages.size > 0) this.#probeLater();',
+      '',
+      { specs: [core('watchdog')] },
+    ],
+    [
+      'an outage that has ended by itself leaves nothing behind',
+      '    this.#endIfOver();\n  }\n}',
+      '  }\n}',
+      { specs: [core('watchdog')] },
+    ],
+    ['a part that answers has others probed', 'this.#probeSome(FURTHER);', ''],
+    [
+      'what waited is sent when the driver says that the store is there again',
+      'this.#user.again(this.#user.wanted(items));',
+      '',
+    ],
+  ]),
+  ...inFile('lib/core/heartbeats.ts', { specs: [core('heartbeats'), core('queue')] }, [
+    ['§4.1 the anchor of a push does not go back', 'if (sentAt <= this.queuedAt) return;', ''],
+    ['§4.1 a heartbeat counts from its sending', 'this.queuedAt = sentAt;', 'this.queuedAt = now;'],
+    [
+      '§4.1 a heartbeat that is not answered does not count',
+      'place.sentAt = undefined;\n    place.due = now + delay;',
+      'place.queuedAt = now;\n    place.sentAt = undefined;\n    place.due = now + delay;',
+    ],
+    [
+      '§4.1 a heartbeat that is under way does not count',
+      'place.sentAt = now;\n    place.due = now +',
+      'place.queuedAt = now;\n    place.sentAt = now;\n    place.due = now +',
+    ],
+    ['a place is kept in time', 'now + next : this.queuedAt + usual', 'now + next : this.queuedAt + 4 * usual'],
+    [
+      'a heartbeat waits for its answer as long as for the next one',
+      'place.due = now + heartbeat(place.claim.ttl);',
+      'place.due = Infinity;',
+    ],
+    ['a heartbeat that failed is repeated soon', 'place.due = now + delay;', 'place.due = now + 60_000;'],
+    [
+      'one who has to ask is told',
+      'place.listener.ask();',
+      '',
+      { specs: [core('heartbeats'), core('queue'), core('request-gate')] },
+    ],
+    [
+      '§4.10 a heartbeat tells who is in front',
+      'if (record) this.record = record;',
+      'if (record) this.record ??= record;',
+    ],
+    [
+      'one who waits is told that the store does not answer',
+      'place.listener.failed(cause);',
+      '',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    ['all places are looked at when the store is there again', 'place.sentAt = undefined;\n      place.due = now;', ''],
+    [
+      'a place is looked at again though a heartbeat is under way',
+      'place.sentAt = undefined;\n      place.due = now;',
+      'place.due = now;',
+    ],
+    ['places of different parts are kept apart', 'this.#driver.renewalGroup?.(place.claim.key) ?? 0', '0'],
+    ['a heartbeat is bounded in size', 'const CHUNK = 250', 'const CHUNK = 1e9'],
+  ]),
+  ...inFile('lib/core/next-look.ts', { specs: [core('heartbeats'), core('queue'), core('acquisition')] }, [
+    [
+      'somebody looks when the lease in front runs out',
+      'remaining !== undefined && remaining >= 0 ? remaining + 1 : Infinity',
+      'Infinity',
+    ],
+    ['a store that talks nonsense is not asked all the time', 'Math.max(end, SHORTEST * 2 ** this.#early)', 'end'],
+    ['looks that find the lease still there come ever later', 'this.#early++;', ''],
+  ]),
+  ...inFile('lib/core/pushed-grant.ts', { specs: [core('lying-driver'), core('queue'), core('heartbeats')] }, [
+    ['§4.10 an old push grants nothing', '    fencingToken > last &&\n', ''],
+    ['§4.10 a push with a token that is far ahead grants nothing', '    fencingToken - last < FARTHEST &&\n', ''],
+    ['§4.10 a push of something else grants nothing', "    status === 'granted' &&\n", ''],
+    [
+      '§4.10 a push counts for a few heartbeats',
+      'Math.min(pushed.ttl, MOST_HEARTBEATS * heartbeat(ttl))',
+      'pushed.ttl',
+    ],
+    ['§4.10 a push gives no more tokens than a grant can', 'Math.min(tokens, MOST_TOKENS)', 'tokens'],
+  ]),
+  ...inFile('lib/core/request-gate.ts', { specs: [core('request-gate')] }, [
+    ['no more requests than the limit are under way', 'if (this.#underWay >= this.limit) return false;', ''],
+    [
+      'what gives something back goes first',
+      'this.#urgent.first ?? this.#others.first',
+      'this.#others.first ?? this.#urgent.first',
+    ],
+    [
+      'who gives up as its turn comes leaves the place to the next',
+      'if (turn.isCalled) return this.#leave();',
+      'if (turn.isCalled) return;',
+    ],
+    ['who gave up takes no place', 'turn.line.remove(turn);\n    this.#standing--;', ''],
+    ['who gives up asks for nothing', '      patience.check();\n', ''],
+    [
+      'a request that fails leaves its place',
+      'answer.then(this.#settled, this.#settled);',
+      'answer.then(this.#settled, () => undefined);',
+    ],
+    ['what gives something back waits for its turn', 'if (!this.enter()) await this.#stand(true).called;', ''],
+  ]),
+  ...inFile('lib/core/store-status.ts', { specs: [core('what-callers-are-told')] }, [
+    ['a store that is there again is not down', 'this.#downSince = undefined;', ''],
+    ['an outage counts from its start', 'this.#downSince ??= ', 'this.#downSince = '],
+    [
+      'a single try is repeated as soon as the store is there again',
+      'for (const resolve of this.#onUp) resolve();',
+      '',
+    ],
+    [
+      'a single try waits for a blip only',
+      'this.#clock.after(milliseconds, over)',
+      'this.#clock.after(100 * milliseconds, over)',
+    ],
+  ]),
+  ...inFile('lib/core/checked-driver.ts', { specs: [core('driver-answers'), core('lying-driver')] }, [
+    [
+      'what a driver answers to an acquire is checked',
+      'this.#told(() => checkedAnswer(this.#driver, claim, answer))',
+      'answer',
+    ],
+    [
+      'what a driver answers to a renewal is checked',
+      'this.#told(() => checkedOutcomes(this.#driver, leases, outcomes))',
+      'outcomes',
+    ],
+    [
+      'what a driver answers to heartbeats is checked',
+      'this.#told(() => checkedPlaces(driver, places, outcomes))',
+      'outcomes',
+    ],
+    ['tokens that a driver reserves are checked', 'this.#told(() => checkedBlock(driver, block))', 'block'],
+    ['a record that a driver gives is checked', 'this.#told(() => checkedRecord(this.#driver, record))', 'record'],
+    ['what a driver says by itself is checked', 'if (this.#isEvent(event)) listener(event);', 'listener(event);'],
+    ['an operator is told once of a call that answers wrongly', ' && !this.#warned.has(error.call)', ''],
+  ]),
+  ...inFile('lib/core/driver-answers.ts', { specs: [core('driver-answers'), core('lying-driver')] }, [
+    ['a grant is not for longer than was asked for', ' || ttl > longest', ''],
+    [
+      'a fencing token is not 0',
+      '{ fencingToken, tokens }: Fields): string | undefined {\n  if (!isCount(fencingToken) || fencingToken === 0)',
+      '{ fencingToken, tokens }: Fields): string | undefined {\n  if (!isCount(fencingToken))',
+    ],
+    ['a block of tokens stays exact', ' && fencingToken <= Number.MAX_SAFE_INTEGER - (tokens - 1)', ''],
+    ['each lease has an outcome', 'if (outcomes.length !== count)', 'if (false)'],
+    [
+      'a number is one that can be counted with',
+      'return Number.isSafeInteger(value) && (value as number) >= 0;',
+      "return typeof value === 'number';",
+    ],
+  ]),
+  ...inFile('lib/core/forgotten-locks.ts', { specs: [core('forgotten-locks')] }, [
+    ['a lock that is held for long is reported', 'if (this.#dueAt(lease) <= now) this.#isHeldLong(lease, now);', ''],
+    ['a lock that is held for long is reported once', 'this.#reported.add(lease);', ''],
+    ['a leader is no forgotten lock', 'if (lease.isBackground) continue;', ''],
+    ['a guarded call forgets no lock', 'isGuarded ? Infinity : ', ''],
+    ['a handle that was dropped is reported', 'this.#dropped.register(handle, lease, watched);', ''],
+  ]),
+  ...inFile(
+    'lib/core/shared-listener.ts',
+    { specs: [core('waiting-callers'), core('acquisition'), core('listeners')] },
+    [
+      ['a signal that was aborted before ends the wait', 'if (signal.aborted) {', 'if (false) {'],
+      [
+        'who has gone no longer listens',
+        'if (this.#listeners.delete(id) && this.#listeners.size === 0) {',
+        'if (false) {',
+      ],
+      [
+        'a signal is no longer listened to when all have gone',
+        "this.#signal.removeEventListener('abort', this.#onAbort);",
+        '',
+      ],
+    ],
+  ),
   ...inFile('lib/core/holdings.ts', { specs: [core('queue')] }, [
     [
       'a lease that is almost over is not handed on here',
@@ -250,7 +521,18 @@ const coreMutations = [
     ['a tenure vacates its own place only', 'line?.occupant !== tenure', '!line', { specs: [core('watchdog')] }],
     ['the next in line is called when one leaves', '    this.#moved(seat.line);', '', { specs: [core('acquisition')] }],
     ['nobody here asks the store for what the instance has', 'if (line.occupant) return;', ''],
-    ['who waits is woken when the store is there again', 'first?.nudge();', ';', { specs: [core('reconnection')] }],
+    [
+      'who waits is woken when the store is there again',
+      'if (first && !first.keepsPlace) first.nudge();',
+      '{}',
+      { specs: [core('reconnection'), core('what-callers-are-told'), core('plain-driver')] },
+    ],
+    [
+      'one whose place is kept is not woken when the store is there again',
+      'first && !first.keepsPlace',
+      'first',
+      { specs: [core('heartbeats')] },
+    ],
   ]),
   ...inFile('lib/core/acquisition.ts', { specs: [core('acquisition'), core('queue'), core('validity')] }, [
     [
@@ -271,10 +553,9 @@ const coreMutations = [
     ],
     [
       '§4.1 a push with little time left is confirmed',
-      'return isFresh(tenure, pushed.ttl) ? tenure : undefined;',
-      'return tenure;',
+      'return tenure && isFresh(tenure, granted.ttl) ? tenure : undefined;',
+      'return tenure || undefined;',
     ],
-    ['§4.10 an old push grants nothing', 'if (pushed.fencingToken <= this.#record.fencingToken) return undefined;', ''],
     [
       '§4.6 what is given up is cancelled',
       'if (this.#open || this.#stray) this.#context.holdings.cancel(this.#claim);',
@@ -298,12 +579,17 @@ const coreMutations = [
       'holdings.cancel(this.#claim);',
     ],
     [
-      'somebody looks when the lease in front runs out',
-      '(this.#record?.remaining ?? Infinity) + 1 + spread',
+      '§4.10 a lost push costs a poll or a heartbeat',
+      'Math.min(queued, poll)',
       'Infinity',
+      { specs: [core('heartbeats')] },
     ],
-    ['§4.10 a lost push costs a poll or a heartbeat', 'Math.min(queued, poll,', 'Math.min('],
-    ['one who waits in a queue says so in time', 'heartbeat(this.#claim.ttl) * (0.75', '60_000 * (0.75'],
+    [
+      'one who waits in a queue says so in time',
+      'heartbeat(this.#claim.ttl) * (0.75',
+      '60_000 * (0.75',
+      { specs: [core('heartbeats')] },
+    ],
     [
       '"contended" on the way to a grant is a waiter',
       'this.#seat?.contended ? Math.max(1, granted.waiters) : granted.waiters',
@@ -319,7 +605,80 @@ const coreMutations = [
       'if (error instanceof LockConfigError) throw error;',
       '',
     ],
-    ['an answer ends a failure', '        this.#failure = undefined;', ''],
+    ['an answer ends a failure', 'this.#failure = undefined;\n        this.#failures = 0;', ''],
+    [
+      'a claim that has a place in the store goes before those that have none',
+      'gate.turn(this.#patience, this.#open)',
+      'gate.turn(this.#patience, false)',
+      { specs: [core('request-gate')] },
+    ],
+    [
+      '§3 who was refused before it stood at the gate was refused',
+      'if (error === timeUp && this.#refusals === 0) {',
+      'if (error === timeUp) {',
+      { specs: [core('request-gate')] },
+    ],
+    [
+      '§4.6 what was answered wrongly may have been granted',
+      'if (error instanceof DriverAnswerError) return false;',
+      '',
+      { specs: [core('driver-answers')] },
+    ],
+    [
+      '§4.1 a push counts from the latest heartbeat that was answered',
+      'this.#queuedAt = this.#place.queuedAt;',
+      '',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      '§4.10 a push is newer than what a heartbeat saw in front',
+      'this.#record = this.#place.record;',
+      '',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      'one who has gone keeps no place',
+      'this.#context.heartbeats.leave(this.#place);',
+      '',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      'a heartbeat that is answered ends a failure',
+      'this.#failure = undefined;\n        this.#request.onRefused?.(record);',
+      'this.#request.onRefused?.(record);',
+      { specs: [core('heartbeats'), core('what-callers-are-told'), leader('transitions')] },
+    ],
+    [
+      'one who does not wait for the store is told in the middle of its wait',
+      'if (this.#isHopeless(false)) seat.nudge();',
+      '',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'one who does not wait for the store is told at once that it is down',
+      "unavailable === 'reject' && (downBefore >= 0 || downFor >= BLIP)",
+      'false',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'a blip ends no wait',
+      "unavailable === 'reject' && (downBefore >= 0 || downFor >= BLIP)",
+      "unavailable === 'reject' && downFor >= 0",
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'nobody waits for a store that was down for longer than that',
+      "'wait' in limit && downBefore > limit.wait",
+      'false',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      '§4.6 a single try of unknown outcome is not repeated',
+      ' || failure.sent) return true;',
+      ') return true;',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    ['a single try is repeated once', 'this.#isRepeated = true;', '', { specs: [core('what-callers-are-told')] }],
   ]),
   ...inFile('lib/core/lock-manager.ts', { specs: [core('close')] }, [
     [
@@ -331,7 +690,7 @@ const coreMutations = [
     ['§4.11 a lost lock is not shared', 'handle.ensure();', '', { specs: [core('call-chain')] }],
     [
       '§4.11 siblings have a shared lock one after the other',
-      'await patience.bound(before);',
+      'await patience.wait(before);',
       '',
       { specs: [core('call-chain')] },
     ],
@@ -372,11 +731,56 @@ const coreMutations = [
       '',
       { specs: [core('plain-driver')] },
     ],
+    [
+      'places are looked at when the store is there again',
+      'this.#heartbeats.verify();',
+      '',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      'what the driver says of the store is noted',
+      'this.#store.heard(event);',
+      '',
+      { specs: [core('what-callers-are-told')] },
+    ],
   ]),
   ...inFile('lib/core/patience.ts', { specs: [core('waiting-callers'), core('acquisition')] }, [
-    ['a signal that was aborted before ends the wait', 'if (signal.aborted) this.#onAbort();\n    else ', ''],
     ['patience that has ended bounds what comes after', 'if (this.#ended) reject(this.#ended.reason);', ''],
     ['a signal ends a wait', 'this.#interrupt?.(this.#ended.reason);', ''],
+    [
+      'a process lives as long as a caller that waits',
+      'if (this.#waiting++ === 0) this.#stayAlive();',
+      'this.#waiting++;',
+    ],
+    [
+      'a process ends when nobody waits any more',
+      'if (--this.#waiting === 0) this.#keepAlive?.cancel();',
+      '--this.#waiting;',
+    ],
+    [
+      'nobody awaits a campaign',
+      'if (!this.#isWaiting && !this.caller.isBackground) {',
+      'if (!this.#isWaiting) {',
+      { specs: [core('waiting-callers'), core('what-callers-are-told')] },
+    ],
+    [
+      'callers that wait are bounded in number',
+      'if (this.#waiting >= inAll)',
+      'if (false)',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'callers that wait for one key are bounded in number',
+      'if (ofKey >= perKey)',
+      'if (false)',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'callers that have gone make room',
+      'if (this.#isWaiting) this.#callers.endWaiting(this.caller);',
+      '',
+      { specs: [core('what-callers-are-told'), core('waiting-callers')] },
+    ],
   ]),
   ...inFile('lib/core/call-chain.ts', { specs: [core('call-chain')] }, [
     ['§4.11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
@@ -389,10 +793,31 @@ const coreMutations = [
     ['§4.6 a release is repeated for its TTL only', 'this.#clock.now() < deadline', 'true'],
     [
       'what the store refuses for good is not repeated',
-      '!(error instanceof LockConfigError) &&',
-      '',
+      'if (!(error instanceof LockConfigError)) return this.#failed(settlement, error);',
+      'return this.#failed(settlement, error);',
       { specs: [core('acquisition')] },
     ],
+    [
+      'a store that is down is not asked for each release',
+      'if (!isProbe && this.#outages.isDown(part)) throw this.#outages.causeOf(part);',
+      '',
+      { specs: [core('outages')] },
+    ],
+    ['others are tried when one that was tried is given up', 'else this.#outages.failed();', ''],
+    [
+      'releases are executed as soon as the store answers',
+      'this.#outages.answered(part);',
+      '',
+      { specs: [core('outages')] },
+    ],
+    [
+      'releases are executed when the driver says that the store is there again',
+      'this.#outages.end();',
+      '',
+      { specs: [core('outages')] },
+    ],
+    ['an operator is told of refused releases', 'this.#refused(error);', ''],
+    ['an operator is told of refused releases once', 'if (message === this.#refusal) return;', ''],
   ]),
 ];
 
@@ -403,11 +828,15 @@ const storeMutations = [
       'return this.#rearm(entry, entry.holding, claim.ttl);',
       'return this.#grant(entry, claim, claim.ttl);',
     ],
-    ['memory §4.6 a cancelled holder gets nothing', 'if (this.#isCancelled(claim.holder)) return', 'if (false) return'],
+    [
+      'memory §4.6 a cancelled holder gets nothing',
+      'if (this.#cancelled.get(claim.holder)) return',
+      'if (false) return',
+    ],
     [
       'memory §4.6 a cancelled holder is remembered for a minute',
-      'Math.max(claim.ttl, CANCELLED_FOR)',
-      'claim.ttl',
+      'true, CANCELLED_FOR',
+      'true, claim.ttl',
       { specs: [unit('drivers/memory/memory-driver')] },
     ],
     [
@@ -427,10 +856,9 @@ const storeMutations = [
       'until: this.#clock.now() + ttl / 2 }',
       { specs: [unit('drivers/memory/memory-driver')] },
     ],
-    ['memory: a waiter that is not heard of is skipped', '<= 3 * heartbeat(claim.ttl)', '<= Infinity'],
     [
       'memory §4.7 a block of tokens is reserved',
-      'this.#lastToken = fencingToken + TOKENS - 1;',
+      'this.#lastToken = fencingToken + tokens - 1;',
       'this.#lastToken = fencingToken;',
       { specs: [CONTRACT, core('queue')], grep: '^MemoryDriver|larger token|falls short' },
     ],
@@ -445,20 +873,29 @@ const storeMutations = [
     ['memory §4.6 a cancel leaves the queue', 'this.#entry(claim.key).queue.delete(claim.holder);', ''],
     [
       'memory: only the holder reserves tokens',
-      'this.#entry(key).holding?.claim.holder === holder ? this.#mint() : null',
-      'this.#mint()',
+      'this.#entry(key).holding?.claim.holder === holder ? this.#mint(tokens) : null',
+      'this.#mint(tokens)',
     ],
+    ['memory: one who says that it is there counts as alive', 'waiter.seen = this.#clock.now();', ''],
+    [
+      'memory: a waiter that is not in the queue has to ask',
+      "if (!waiter || !record) return 'ask';",
+      "if (!record) return 'ask';",
+    ],
+  ]),
+  ...inFile('lib/drivers/memory/entry.ts', memory, [
+    ['memory: a waiter that is not heard of is skipped', '<= 3 * heartbeat(claim.ttl)', '<= Infinity'],
   ]),
   ...inFile('lib/drivers/redis/scripts/acquire.lua', redis, [
     [
       'redis: those who wait come before a newcomer',
-      "redis.call('EXISTS', KEYS[3], KEYS[5]) == 0",
-      "redis.call('EXISTS', KEYS[5]) == 0",
+      "redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[5]) == 0",
+      "redis.call('EXISTS', KEYS[1], KEYS[5]) == 0",
     ],
     [
       'redis §4.6 a cancelled holder is granted nothing',
-      "redis.call('EXISTS', KEYS[3], KEYS[5]) == 0",
-      "redis.call('EXISTS', KEYS[3]) == 0",
+      "redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[5]) == 0",
+      "redis.call('EXISTS', KEYS[1], KEYS[3]) == 0",
     ],
     ['redis §4.6 a cancelled holder is not queued', "if redis.call('EXISTS', KEYS[5]) == 1 then", 'if false then'],
     ['redis §4.6 a repeated acquire re-arms the lease', "redis.call('PEXPIRE', KEYS[1], ttl)", ''],
@@ -475,15 +912,27 @@ const storeMutations = [
     ['redis: the holder is told of the first who waits', 'if lease and length == 1 then', 'if false then'],
     [
       'redis: a queue does not outlive its waiters for ever',
-      "redis.call('PEXPIRE', QUEUE, 86400000)",
+      "redis.call('PEXPIRE', QUEUE, 10000)",
       '',
       { specs: [integration('redis-queue')] },
     ],
     [
       'redis: what is known of waiters does not outlive them for ever',
-      "redis.call('PEXPIRE', SEEN, 86400000)",
+      "redis.call('PEXPIRE', SEEN, 10000)",
       '',
       { specs: [integration('redis-queue')] },
+    ],
+    [
+      'redis: nobody waits for what never ends',
+      "redis.call('PTTL', KEYS[1]) == -1 or ",
+      '',
+      { specs: [integration('redis-foreign-values')] },
+    ],
+    [
+      'redis: nobody waits for what is no lease',
+      " or not string.find(lease, '^%S+ %d+ %S+ ')",
+      '',
+      { specs: [integration('redis-foreign-values'), integration('redis-foreign-and-full')] },
     ],
   ]),
   ...inFile('lib/drivers/redis/scripts/release.lua', redis, [
@@ -502,7 +951,7 @@ const storeMutations = [
       'if lease then',
     ],
     ['redis §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ARGV[2 * i])", ''],
-    ['redis: a renewal tells how many wait', "redis.call('LLEN', KEYS[2 * i])", '0'],
+    ['redis: a renewal tells how many wait', "read('LLEN', KEYS[2 * i]) or 0", '0'],
   ]),
   ...inFile('lib/drivers/redis/scripts/cancel.lua', redis, [
     ['redis §4.6 a cancel is remembered', "redis.call('SET', CANCELLED, '', 'PX', ARGV[3])", ''],
@@ -520,7 +969,11 @@ const storeMutations = [
       "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
       'if not held then',
     ],
-    ['redis §4.6 a cancel passes on what was handed over', 'if not handOver() then', 'if true then'],
+    [
+      'redis §4.6 a cancel passes on what was handed over',
+      "redis.call('DEL', LEASE)\nhandOver()",
+      "redis.call('DEL', LEASE)",
+    ],
   ]),
   ...inFile('lib/drivers/redis/scripts/reserve.lua', redis, [
     [
@@ -532,36 +985,141 @@ const storeMutations = [
   ...inFile('lib/drivers/redis/scripts/include/queue.lua', redis, [
     [
       'redis: a waiter that is not heard of is skipped',
-      'if seen and milliseconds() - seen <= 3 * heartbeat then',
-      'if seen then',
+      'if not seen or milliseconds() - seen > 3 * heartbeatOf(ttl) then',
+      'if not seen then',
     ],
     [
       'redis: a handed lease is armed for no less than it says',
-      'grant(holder, inbox, tail, 4 * heartbeat, token)',
-      'grant(holder, inbox, tail, heartbeat, token)',
+      'grant(holder, inbox, tail, armed, token)',
+      'grant(holder, inbox, tail, heartbeatOf(ttl), token)',
     ],
     [
       'redis: a handed lease is armed for no longer than it says',
-      'grant(holder, inbox, tail, 4 * heartbeat, token)',
-      'grant(holder, inbox, tail, 400 * heartbeat, token)',
+      'grant(holder, inbox, tail, armed, token)',
+      'grant(holder, inbox, tail, 100 * armed, token)',
     ],
     [
       'redis: a waiter whose inbox nobody listens to is passed by',
-      "redis.call('PUBLISH', inbox, message) > 0",
-      "redis.call('PUBLISH', inbox, message) >= 0",
+      'return listeners.err ~= nil or listeners[2] > 0',
+      'return true',
       { specs: [integration('redis-queue')] },
     ],
+    [
+      'redis: a lease stays with whom it was passed to, however many are said to hear of it',
+      "redis.pcall('PUBLISH', inbox, table.concat({ 'granted', holder, token, tokens, armed, waiting, LEASE }, ' '))",
+      "if redis.pcall('PUBLISH', inbox, table.concat({ 'granted', holder, token, tokens, armed, waiting, LEASE }, ' ')) == 0 then\n        redis.call('DEL', LEASE)\n      end",
+      { specs: [integration('redis-cluster')], grep: 'wakes a waiter at whatever node' },
+    ],
+    [
+      'redis: a waiter counts as alive where nobody may ask who listens',
+      'return listeners.err ~= nil or listeners[2] > 0',
+      'return listeners.err == nil and listeners[2] > 0',
+      { specs: [integration('redis-acl')], grep: 'numsub' },
+    ],
+    [
+      'redis: a release works for a user that may not publish',
+      "redis.pcall('PUBLISH', inbox",
+      "redis.call('PUBLISH', inbox",
+      { specs: [integration('redis-acl')], grep: 'publish' },
+    ],
+    [
+      'redis: a waiter counts as alive at whatever node of a cluster it listens',
+      "if string.sub(inbox, -8) == ':cluster' then",
+      'if false then',
+      { specs: [integration('redis-cluster')], grep: 'wakes a waiter at whatever node' },
+    ],
+    [
+      'redis: a push says for how long the lease is armed',
+      'token, tokens, armed, waiting, LEASE',
+      'token, tokens, ttl, waiting, LEASE',
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/heartbeat.lua', redis, [
+    ['redis: a waiter that is not in the queue has to ask', " and read('HGET', seen, holder)", ''],
+    [
+      'redis: a queue is kept as long as somebody in it is heard of',
+      "redis.call('PEXPIRE', queue, 10000) == 1",
+      "redis.call('EXISTS', queue) == 1",
+      { specs: [integration('redis-queue')] },
+    ],
+    [
+      'redis: what is known of waiters is kept as long as one is heard of',
+      "redis.call('PEXPIRE', seen, 10000)",
+      '',
+      { specs: [integration('redis-queue')] },
+    ],
+    ['redis: one who says that it is there counts as alive', "redis.call('HSET', seen, holder, now)", ''],
+    ['redis: a heartbeat tells who is in front by now', "or string.match(held, '^%S+ (%d+)') == known", 'or true'],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/include/read.lua', { specs: [integration('redis-foreign-and-full')] }, [
+    ['redis: a key that something else has written costs no other', 'redis.pcall(...)', 'redis.call(...)'],
   ]),
   ...inFile('lib/drivers/redis/scripts/include/prefer.lua', redis, [
-    [
-      'redis: a preferred waiter is one that is alive',
-      'if seen and milliseconds() - seen <= 3 * heartbeat then',
-      'if seen then',
-    ],
+    ['redis: a preferred waiter is one that is alive', ' and isAlive(holder, inbox, ttl) then', ' then'],
     ['redis: a preferred waiter is one of the instance', 'claim.instance == instance', 'true'],
   ]),
   ...inFile('lib/drivers/redis/scripts/include/token.lua', redis, [
-    ['redis §4.7 tokens go on from the record', 'record and record + BLOCK or 0', '0'],
+    [
+      'redis §4.7 tokens go on from the mark',
+      'if first <= tonumber(now) then',
+      'if true then',
+      { specs: [integration('redis-tokens')], grep: 'one at a time|does not take the tokens back' },
+    ],
+    [
+      'redis §4.7 the mark is above the whole block, in step with the clock',
+      "string.format('%.0f', now + tokens)",
+      "string.format('%.0f', now)",
+      { specs: [integration('redis-tokens')], grep: 'one at a time' },
+    ],
+    [
+      'redis §4.7 the mark is above the whole block, ahead of the clock',
+      "string.format('%.0f', first + tokens)",
+      "string.format('%.0f', first + 1)",
+      { specs: [integration('redis-tokens')], grep: 'one at a time' },
+    ],
+    [
+      'redis §4.7 a mark that is ahead comes in step again',
+      'if first - now > 1000000 then',
+      'if false then',
+      { specs: [integration('redis-tokens')], grep: 'one at a time' },
+    ],
+  ]),
+  ...inFile(
+    'lib/drivers/redis/scripts/rearm.lua',
+    { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease' },
+    [['redis: a lease in a slot that is half-way is re-armed', "redis.call('PEXPIRE', KEYS[1], ARGV[2])", '1']],
+  ),
+  ...inFile(
+    'lib/drivers/redis/scripts/drop.lua',
+    { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease|was cancelled meanwhile' },
+    [['redis: a lease in a slot that is half-way is given back', "redis.call('DEL', KEYS[1])", '1']],
+  ),
+  ...inFile(
+    'lib/drivers/redis/scripts/bar.lua',
+    { specs: [integration('redis-cluster')], grep: 'was cancelled meanwhile' },
+    [
+      [
+        'redis §4.6 a cancel in a slot that is half-way is remembered',
+        "redis.call('SET', KEYS[1], '', 'PX', ARGV[1])",
+        '',
+      ],
+    ],
+  ),
+  ...inFile(
+    'lib/drivers/redis/split-slot.ts',
+    { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease|was cancelled meanwhile' },
+    [
+      [
+        'redis: what must not wait for a slot makes a detour',
+        'if (error instanceof SplitSlotError) return detour();',
+        '',
+      ],
+      ['redis: a cancel in a slot that is half-way gives the lease back', 'await drop(connection, claim);', ''],
+    ],
+  ),
+  ...inFile('lib/drivers/redis/marks.ts', { specs: [integration('redis-tokens')], grep: 'the marks of a cluster' }, [
+    ['redis §4.7 the mark of a lock is in its slot', 'marks.in(slotOf(`{${key}}`))', 'marks.in(0)'],
+    ['redis §4.7 a slot has one mark', 'if (!this.#numbers.has(found)) ', ''],
   ]),
   ...inFile('lib/drivers/redis/scripts/advance.lua', redis, [
     ['redis: a number moves forward only', 'tonumber(at) < tonumber(ARGV[1])', 'tonumber(at) ~= tonumber(ARGV[1])'],
@@ -570,8 +1128,8 @@ const storeMutations = [
   ...inFile('lib/drivers/redis/redis.driver.ts', redis, [
     [
       'redis §4.6 a cancelled holder is remembered for a minute',
-      'Math.max(ttl, CANCELLED_FOR)',
-      'ttl',
+      '[holder, entry, CANCELLED_FOR]',
+      '[holder, entry, ttl]',
       { specs: [integration('redis-queue')] },
     ],
     [
@@ -633,6 +1191,46 @@ const storeMutations = [
     { specs: [integration('redis-connection')], grep: 'of the subscription that breaks alone' },
     [['redis: channels are subscribed to again on a new connection', 'void this.#resubscribe();', '']],
   ),
+  ...inFile('lib/drivers/redis/subscriber.ts', { specs: [faults('endpoint-failover')], grep: '^a subscription' }, [
+    ['redis: a subscription that the commands cannot see is given up', 'if (isInPlace) {', 'if (true) {'],
+    [
+      'redis: an operator is told of an address that leads to several servers',
+      'if (++this.#strays === TOO_OFTEN) this.#options.strayed();',
+      '',
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/reconnector.ts', { specs: [integration('redis-outages')] }, [
+    [
+      'redis: a connection that ends is no outage',
+      'if (wasOpen) {',
+      'if (false) {',
+      { grep: 'from time to time|as it is used first' },
+    ],
+    [
+      'redis: calls wait a moment for a connection that has just broken',
+      'const SOON = 500;',
+      'const SOON = 0;',
+      { grep: 'as it is used first' },
+    ],
+    [
+      'redis: a store that is away is told of',
+      '    this.refused();\n    this.#attemptIn',
+      '    this.#attemptIn',
+      { grep: 'away for a while' },
+    ],
+    [
+      'redis: a store whose connections do not last is not up',
+      'if (!this.#isDown || !this.#isShaky) return this.#announce();',
+      'return this.#announce();',
+      { grep: 'an endpoint behind which' },
+    ],
+    [
+      'redis: connections that do not last are opened ever more rarely',
+      'this.#attemptIn(lasted ? 0 : retryDelay(this.#failures));',
+      'this.#attemptIn(0);',
+      { specs: [unit('drivers/redis/reconnector')] },
+    ],
+  ]),
   ...inFile('lib/drivers/redlock/quorum.ts', { specs: [unit('drivers/redlock/quorum')] }, [
     ['redlock: any two quorums share a server', 'Math.floor(size / 2) + 1', 'Math.floor(size / 2)'],
     ['redlock: who does not answer in time has failed', 'while (this.#answered < this.#asked) {', 'while (false) {'],
@@ -661,6 +1259,13 @@ const storeMutations = [
     ['redlock: of equals the smallest holder gets it', 'holder < record.holder', 'holder > record.holder'],
     ['redlock: who was let pass does not count again', '!letPass.has(rival.holder)', 'true'],
     ['redlock: a lost quorum is no refusal', 'if (tally.failures.length >= quorum) throw tooFew(tally);', ''],
+    [
+      'redlock: a token that was granted before is waited for',
+      'times > 0 && times < quorum && times + pending >= quorum',
+      'false',
+    ],
+    ['redlock: a token that no quorum can know is not waited for', ' && times + pending >= quorum;', ';'],
+    ['redlock: a quorum that knows a token is enough', ' && times < quorum &&', ' &&'],
   ]),
   ...inFile('lib/drivers/redlock/redlock.driver.ts', redlock, [
     [
@@ -705,6 +1310,12 @@ const storeMutations = [
         grep: 'a grant by a quorum|a renewal|a release',
       },
     ],
+    [
+      'redlock §4.6 a repeated request is answered with the same token',
+      'isRepeated && mayBeGrantedBefore(tally, size) ? undefined : count',
+      'count',
+      { specs: [integration('redlock-late-requests')] },
+    ],
   ]),
   ...inFile(
     'lib/drivers/redlock/tokens.ts',
@@ -727,8 +1338,8 @@ const storeMutations = [
   ...inFile('lib/drivers/redlock/give-back.ts', redlock, [
     [
       'redlock §4.6 a holder is remembered for a minute',
-      'Math.max(lease.ttl, REMEMBERED)',
-      'lease.ttl',
+      'args.push(REMEMBERED);',
+      'args.push(lease.ttl);',
       { specs: [integration('redlock-late-requests')] },
     ],
     [
@@ -764,13 +1375,13 @@ const storeMutations = [
     [
       [
         'redlock §4.6 who was given back gets no vote',
-        'if not lease and not isGivenBack(KEYS[4], ARGV[3]) then',
+        'if not lease and not isGivenBack(KEYS[4], round) then',
         'if not lease then',
       ],
       [
         'redlock §4.6 a repeated acquire re-arms the vote',
-        "redis.call('SET', KEYS[1], table.concat({ ARGV[1], token, round, tail }, ' '), 'PX', ARGV[2])",
-        "redis.call('SET', KEYS[1], table.concat({ ARGV[1], token, round, tail }, ' '), 'KEEPTTL')",
+        "redis.call('SET', KEYS[1], table.concat({ holder, token, round, since, tail }, ' '), 'PX', ttl)",
+        "redis.call('SET', KEYS[1], table.concat({ holder, token, round, since, tail }, ' '), 'KEEPTTL')",
       ],
       [
         'redlock: the latest round of a vote counts',
@@ -802,17 +1413,17 @@ const storeMutations = [
     'lib/drivers/redlock/scripts/renew.lua',
     { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
     [
-      ['redlock §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', KEYS[i], ARGV[i + 1])", ''],
+      ['redlock §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ttl)", ''],
       [
         'redlock: a vote that a renewal takes is not counted as held',
-        'outcomes[#outcomes + 1] = -1',
-        'outcomes[#outcomes + 1] = lease and -1 or 0',
+        'outcomes[i + 1] = -1',
+        'outcomes[i + 1] = lease and -1 or 0',
         { specs: [integration('redlock')], grep: 'a grant by a quorum' },
       ],
       [
         'redlock: a renewal gives no vote to who was given back',
-        ' and not isGivenBack(KEYS[i + 3], ARGV[i + 2]) then',
-        ' then',
+        'if not isGivenBack(givenBack, round) then',
+        'if true then',
         { specs: [integration('redlock'), integration('redlock-late-requests')], grep: 'renewal' },
       ],
     ],
@@ -823,7 +1434,7 @@ const storeMutations = [
     [
       [
         'redlock §4.7 a token is above all that a server reserved',
-        'record and math.max(record + 1, first) or first',
+        'mark and math.max(mark + 1, first) or first',
         'first',
       ],
       [
@@ -882,9 +1493,14 @@ const storeMutations = [
       'Math.min(claim.ttl, Math.floor(lease.until - place.askedAt))',
       'claim.ttl',
     ],
+    [
+      'etcd: a place that could not be given back is forgotten with its lease',
+      'place.ending ??= clock.after(place.lease.until - clock.now(), () => this.#drop(place));',
+      '',
+    ],
   ]),
   ...inFile('lib/drivers/etcd/ended-holders.ts', { specs: [unit('drivers/etcd/ended-holders')] }, [
-    ['etcd §4.6 a cancelled holder is remembered for a minute', 'Math.max(ttl, REMEMBERED_FOR)', 'ttl'],
+    ['etcd §4.6 a cancelled holder is remembered for a minute', 'now + REMEMBERED_FOR', 'now + 1000'],
     ['etcd §4.6 a cancelled holder gets nothing', 'return this.#until.has(holder);', 'return false;', etcd],
   ]),
   ...inFile('lib/drivers/etcd/store-lease.ts', { specs: [unit('drivers/etcd/store-lease')] }, [
@@ -894,6 +1510,23 @@ const storeMutations = [
   ]),
   ...inFile('lib/drivers/etcd/renewals.ts', { specs: [unit('drivers/etcd/renewals')] }, [
     ['etcd §4.1 a renewal that is not proven fails', 'lease.until < sentAt + claim.ttl', 'false'],
+  ]),
+  ...inFile('lib/drivers/etcd/strangers.ts', { specs: [integration('etcd-strangers')] }, [
+    ['etcd: what was changed meanwhile is not removed', '{ compare, success }', '{ success }'],
+    ['etcd: what has a lease is not removed', 'kvs.filter(isLasting).slice', 'kvs.slice'],
+    ['etcd: strangers that come again keep no request for ever', 'if (attempt > ATTEMPTS) return false;', ''],
+    ['etcd: an operator is told once of a stranger', 'this.#known.has(key) || ', ''],
+  ]),
+  ...inFile('lib/drivers/etcd/records.ts', { specs: [integration('etcd-strangers')] }, [
+    ['etcd: what has no lease holds nothing', 'return lease === 0;', 'return false;'],
+    ['etcd §4.7 no token is later than the write that says so', ' && Number(token) <= modRevision', ''],
+    ['etcd: a holder is a text', '!isName(holder) || ', ''],
+    ['etcd: metadata are texts', ' || !isMetadata(metadata)', ''],
+    ['etcd: a TTL is a time', "typeof ttl !== 'number' || !Number.isFinite(ttl) || ttl <= 0 || ", ''],
+  ]),
+  ...inFile('lib/drivers/etcd/names.ts', { specs: [unit('drivers/etcd/names')] }, [
+    ['etcd: no lock is in the line of another', ".replaceAll('/', '%2F')", ''],
+    ['etcd: no two names are one', ".replaceAll('%', '%25')", ''],
   ]),
   ...inFile('lib/drivers/etcd/waiting.ts', etcd, [
     [
@@ -948,6 +1581,26 @@ const applicationMutations = [
       '    this.#campaign?.withdraw();\n    this.#leading.end',
       '    this.#leading.end',
     ],
+  ]),
+  ...inFile('lib/leader/accepted-urls.ts', { specs: [leader('accepted-urls')] }, [
+    ['a URL of another port is not accepted', ' && portOf(self) === port) return', ') return'],
+    ['a URL of another scheme is not accepted', 'self && self.protocol === protocol', 'self'],
+    ['a URL with credentials is not accepted', ' || username || password', ''],
+    ['a URL is one of HTTP', "(protocol !== 'http:' && protocol !== 'https:') || ", ''],
+    ['a name below a host is one after a dot', 'endsWith(`.${host}`)', 'endsWith(host)'],
+    ['a URL of another host than those listed is not accepted', ' && isAt(origin, url)', ''],
+    ['a URL of another port than those listed is not accepted', '(origin.port ?? port) === port && ', ''],
+    ['a URL of another scheme than those listed is not accepted', 'origin.protocol === protocol && ', ''],
+  ]),
+  ...inFile('lib/leader/peer-records.ts', { specs: [leader('peer-records')] }, [
+    ['a URL that is not accepted is left out', ' && this.#acceptsUrl(url)) return url;', ') return url;'],
+    ['a URL may stand in a header', 'VISIBLE.test(url) && ', ''],
+    ['an id of a member may stand in a header', 'if (!isId(id) || ', 'if ('],
+    ['an id of a leader may stand in a header', 'const id = isId(instance)', 'const id = true'],
+    ['a member has a role', '!ROLES.has(role) || ', ''],
+    ['whoever forges URLs does not fill the memory', ' || this.#refused.size >= 100', ''],
+    ['a record has a bounded size', ' || text.length > LONGEST_RECORD', ''],
+    ['metadata are texts', "entries.every(([, text]) => typeof text === 'string')", 'true'],
   ]),
   ...inFile('lib/leader/leader-view.ts', { specs: [leader('election'), leader('members')] }, [
     [

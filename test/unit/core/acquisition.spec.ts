@@ -286,6 +286,33 @@ describe('release', () => {
     expect(engine.driver.callsOf('release')).toHaveLength(tries);
   });
 
+  it('is repeated though the one by which it was seen that the store is down was given up', async () => {
+    const long = await engine.manager.acquire(request({ ttl: 60_000 }));
+    const short = await engine.manager.acquire(request({ key: 'short', name: 'test:l:short', ttl: 600 }));
+    const down = { reject: new Error('down') };
+    engine.driver.next('release', down, down, { loseRequest: 1000 });
+    void long.release();
+    void short.release();
+    await engine.clock.advance(2500);
+    expect(await engine.store.inspect('test:l:k')).toBeNull();
+  });
+
+  it('that is refused for good is told to an operator, once until another one was taken back', async () => {
+    const told = expect.stringMatching(/^The store refuses to .*until its TTL has run out\. NOPERM$/) as string;
+    const release = async (key: string): Promise<void> => {
+      await (await engine.manager.acquire(request({ key, name: `test:l:${key}` }))).release();
+    };
+    const refused = { reject: new LockConfigError('NOPERM') };
+    engine.driver.next('release', refused, refused);
+    await release('a');
+    await release('b');
+    expect(engine.warnings).toEqual([told]);
+    await release('c');
+    engine.driver.next('release', refused);
+    await release('d');
+    expect(engine.warnings).toEqual([told, told]);
+  });
+
   it('is not repeated when only a change of configuration helps', async () => {
     const lock = await engine.manager.acquire(request());
     engine.driver.next('release', { reject: new LockConfigError('No permission.') });

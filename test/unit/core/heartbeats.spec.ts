@@ -82,6 +82,64 @@ describe('claims that wait in the queue of a store', () => {
     expect(waiting.some(({ settled }) => settled)).toBe(false);
   });
 
+  it('go by 250 in a request at most, and those of different parts of the store apart', async () => {
+    const keys = Array.from({ length: 600 }, (_, index) => `k${index}`);
+    for (const key of keys) await holder.manager.acquire(keyed(key));
+    for (const key of keys) void waiter.manager.acquire(keyed(key));
+    await clock.advance(HEARTBEAT);
+    const sizes = (): number[] => waiter.driver.callsOf('keepPlaces').map(({ holders }) => holders.length);
+    expect(sizes()).toEqual([250, 250, 100]);
+    waiter.driver.renewalGroup = (key) => Number(key.endsWith('0'));
+    await clock.advance(HEARTBEAT);
+    expect(sizes().slice(3)).toEqual([60, 250, 250, 40]);
+  });
+
+  it('are kept by asking again where the driver keeps none, however seldom the caller looks', async () => {
+    Object.defineProperty(store, 'keepPlaces', { value: undefined });
+    waiter = holder.peer('waiter');
+    await holder.manager.acquire(request({ ttl: 60_000 }));
+    void waiter.manager.acquire(request({ ...forever, pollEvery: 60_000 }));
+    await clock.advance(5 * HEARTBEAT);
+    expect(asks()).toBe(6);
+  });
+
+  it('are refused, not told that the store does not answer, where it answers again', async () => {
+    await holder.manager.acquire(request({ ttl: 60_000 }));
+    const waiting = outcome(waiter.manager.acquire(request({ ttl, limit: { wait: 3000 } })));
+    waiter.driver.next('keepPlaces', { reject: new Error('refused') });
+    await clock.advance(3000);
+    expect(waiting.error).toBeInstanceOf(LockNotAcquiredError);
+  });
+
+  it('are no longer kept once the caller has gone', async () => {
+    await holder.manager.acquire(request({ ttl: 60_000 }));
+    const waiting = outcome(waiter.manager.acquire(request({ ttl, limit: { wait: 1900 } })));
+    await clock.advance(1900);
+    expect(waiting.error).toBeInstanceOf(LockNotAcquiredError);
+    const before = beats();
+    await clock.advance(10 * HEARTBEAT);
+    expect(beats()).toBe(before);
+  });
+
+  // The store armed it for four heartbeats, of which the margin is not to be used.
+  it.each([
+    ['that was answered', { answerAfter: 0 }, 510, 500],
+    ['that was answered late, from its sending', { answerAfter: 200 }, 710, 500],
+    ['and not that of one which was overtaken', { answerAfter: 700 }, 1210, 1075],
+    ['and not that of one which was refused', { reject: new Error('refused') }, 510, 0],
+    ['and not that of one which is under way', { answerAfter: 200 }, 600, 0],
+  ])('get a lease that counts from the latest request %s', async (_, fault, releasedAt, anchor) => {
+    const held = await holder.manager.acquire(request({ ttl: 60_000 }));
+    const waiting = outcome(waiter.manager.acquire(request(forever)));
+    waiter.driver.next('keepPlaces', fault);
+    // It renews at once what counts from long ago.
+    waiter.driver.next('renew', { loseRequest: 60_000 });
+    await clock.advance(releasedAt);
+    await held.release();
+    await clock.advance(0);
+    expect(waiting.value!.remaining).toBe(anchor + 4 * HEARTBEAT - 22 - releasedAt);
+  });
+
   it('ask nothing while the store does not answer, and have their places when it does again', async () => {
     const held = await holder.manager.acquire(request({ ttl: 60_000 }));
     const waiting = Array.from({ length: 50 }, (_, index) => outcome(waiter.manager.acquire(keyed(`k${index}`))));
@@ -119,6 +177,16 @@ describe('claims that wait in the queue of a store', () => {
     store.say({ type: 'up' });
     await clock.advance(1);
     expect([asks(), beats()]).toEqual([before[0], before[1]! + 1]);
+  });
+
+  it('look at the store at once after a reconnection, though a heartbeat is under way', async () => {
+    await holder.manager.acquire(request({ ttl: 60_000 }));
+    void waiter.manager.acquire(request(forever));
+    waiter.driver.next('keepPlaces', { loseRequest: 60_000 });
+    await clock.advance(HEARTBEAT + 100);
+    store.say({ type: 'up' });
+    await clock.advance(1);
+    expect(waiter.driver.callsOf('keepPlaces').map(({ at }) => at)).toEqual([HEARTBEAT, HEARTBEAT + 100]);
   });
 
   it('ask at once after a reconnection when the store has lost their places', async () => {

@@ -27,26 +27,48 @@ describe('while the store is down', () => {
     await engine.clock.advance(8000);
     const before = sent().length;
     engine.driver.unreachable = true;
-    await engine.clock.advance(12_000);
+    await engine.clock.advance(12_750);
     const during = sent().slice(before);
     // One attempt for all, then probes: 75, 150, 300, 600 and 750 ms apart.
     expect(during.length).toBeLessThan(COUNT / 250 + 20);
     expect(during.slice(COUNT / 250).every(({ holders }) => holders.length === 1)).toBe(true);
     expect(count('at-risk')).toBe(COUNT);
     engine.driver.unreachable = false;
+    const ends = new Map(locks.map(({ holder, remaining }) => [holder, remaining]));
+    expect(new Set(ends.values()).size).toBeGreaterThan(50);
     const from = sent().length;
     await engine.clock.advance(1000);
     const after = sent().slice(from);
     expect(after.length).toBeLessThanOrEqual(1 + COUNT / 250);
     expect(Math.max(...after.map(({ holders }) => holders.length))).toBe(250);
+    // Each once, also those that fell due while it was down.
+    const renewed = after.flatMap(({ holders }) => holders);
+    expect(renewed.toSorted()).toEqual(locks.map(({ holder }) => holder).toSorted());
     // Nearest to their end first.
-    const ends = new Map(locks.map(({ holder, remaining }) => [holder, remaining]));
     const order = after.slice(1).flatMap(({ holders }) => holders.map((holder) => ends.get(holder)!));
     expect(order).toEqual(order.toSorted((one, other) => one - other));
     await engine.clock.advance(60_000);
     expect(locks.every(({ held }) => held)).toBe(true);
     expect(count('at-risk')).toBe(COUNT);
     expect(count('lost')).toBe(0);
+  });
+
+  it('leases that fall due one after the other are not tried, and renewed in one go as soon as it is back', async () => {
+    const other = new Engine();
+    for (let index = 0; index < 30; index++) {
+      await other.manager.acquire(request({ key: `k${index}`, name: `test:l:k${index}`, ttl }));
+      await other.clock.advance(300);
+    }
+    other.driver.unreachable = true;
+    await other.clock.advance(12_000);
+    const numbers = (): number[] => other.driver.callsOf('renew').map(({ holders }) => holders.length);
+    // Those of the first tick; all others are probes.
+    expect(numbers().filter((number) => number > 1)).toHaveLength(1);
+    expect(other.eventTypes().filter((type) => type === 'at-risk')).toHaveLength(30);
+    other.driver.unreachable = false;
+    const before = numbers().length;
+    await other.clock.advance(1000);
+    expect(numbers().slice(before)).toEqual([1, 29]);
   });
 
   it('each loss is told when the lease is over, not before and not after', async () => {
@@ -103,6 +125,16 @@ describe('while the store is down', () => {
     expect(new Set(holders).size).toBe(COUNT);
     expect(await engine.store.inspect('test:l:k1')).toBeNull();
     expect(await engine.store.inspect('test:l:k1999')).toBeNull();
+  });
+
+  it('a driver that says that it is connected again has all releases executed at once', async () => {
+    engine.driver.unreachable = true;
+    void Promise.all(locks.map((lock) => lock.release()));
+    await engine.clock.advance(10_000);
+    engine.driver.unreachable = false;
+    engine.driver.say({ type: 'up' });
+    await engine.clock.advance(1);
+    for (const { key } of locks) expect(await engine.store.inspect(`test:l:${key}`)).toBeNull();
   });
 
   describe('in part', () => {

@@ -59,7 +59,9 @@ describe('when the store is there again', () => {
     expect(lock.remaining).toBe(whole);
   });
 
-  it('who waits asks at once', async () => {
+  it.each([true, false])('who waits asks at once, whether the driver keeps places: %s', async (isKept) => {
+    if (!isKept) Object.defineProperty(store, 'keepPlaces', { value: undefined });
+    engine = new Engine(clock, store, 'c');
     const held = await peer.manager.acquire(request({ ttl: 60_000 }));
     engine.driver.deaf = true;
     const waiting = outcome(engine.manager.acquire(request({ ttl: 60_000 })));

@@ -1,9 +1,12 @@
+import { setImmediate } from 'node:timers/promises';
 import { DriverUnavailableError, LockNotAcquiredError, LockServiceClosedError } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
 import type { AcquireMode, Claim, LeaseRef } from '../../../lib/core/lock-driver.js';
 import { type AcquireRequest, LockManager } from '../../../lib/core/lock-manager.js';
+import { WaitingCallers } from '../../../lib/core/patience.js';
+import { RequestGate } from '../../../lib/core/request-gate.js';
 import { outcome, request } from '../../support/engine.js';
 
 /** A store that answers when a test says so, and notes what it was asked for. */
@@ -121,6 +124,37 @@ describe('the gate before the store', () => {
       expect([second.settled, third.value?.held]).toEqual([true, true]);
     });
 
+    it.each([0, 1])('leaves its place when it goes %i steps after it was called', async (steps) => {
+      const gate = new RequestGate(1);
+      const controller = new AbortController();
+      const callers = new WaitingCallers(new ManualClock());
+      const patience = callers.add({ key: 'k', name: 'k', wait: Infinity, signal: controller.signal }, 0);
+      gate.enter();
+      const turn = outcome(gate.turn(patience, false));
+      const answer = Promise.resolve();
+      void gate.send(() => answer);
+      let step = answer;
+      for (let count = 0; count < steps; count++) step = step.then(() => undefined);
+      void step.then(() => controller.abort(aborted));
+      await setImmediate();
+      expect(turn.error).toBe(aborted);
+      expect(gate.enter()).toBe(true);
+    });
+
+    it('takes no place when its turn would have come', async () => {
+      const { clock, driver, manager } = engine(1);
+      void manager.acquire(forKey('busy', { limit: { wait: 60_000 } }));
+      const left = outcome(manager.acquire(forKey('left', { limit: { wait: 1000 } })));
+      await clock.advance(1000);
+      expect(left.settled).toBe(true);
+      driver.isSlow = false;
+      driver.answer();
+      await clock.advance(0);
+      const next = outcome(manager.acquire(forKey('next')));
+      await clock.advance(0);
+      expect(next.value).toMatchObject({ held: true });
+    });
+
     it('is told that the store was not asked, and how to repair it', async () => {
       const { clock, manager } = engine(1);
       const all = ['x', 'a', 'b'].map((key) => outcome(manager.acquire(forKey(key, { limit: { wait: 1000 } }))));
@@ -137,6 +171,7 @@ describe('the gate before the store', () => {
       const { clock, driver, manager } = engine(1);
       driver.isSlow = false;
       const peer = new LockManager({ driver, instance: 'b', clock, random: () => 0.5, emit: () => {} });
+      driver.keepPlaces = async (places) => places.map(() => 'ask');
       await peer.acquire(forKey('k', { ttl: 60_000 }));
       const refused = outcome(manager.acquire(forKey('k', { limit: { wait: 1000 } })));
       await clock.advance(10);

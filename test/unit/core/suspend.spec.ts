@@ -114,6 +114,15 @@ describe('a suspend', () => {
     });
   });
 
+  it('is noticed however long the process has waited before', async () => {
+    const fired = vi.fn<() => void>();
+    clock.after(30_000, fired);
+    await vi.advanceTimersByTimeAsync(10_500);
+    slept += 60_000;
+    await vi.advanceTimersByTimeAsync(NOTICED);
+    expect(fired).toHaveBeenCalledOnce();
+  });
+
   it('is not looked for while no timer is pending', async () => {
     clock.after(1500, () => {});
     expect(vi.getTimerCount()).toBe(2);

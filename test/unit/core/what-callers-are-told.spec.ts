@@ -217,6 +217,21 @@ describe('a store that is down', () => {
     if (downFor !== undefined) expect(message).toContain(`The store has been unreachable for ${downFor + waits} ms.`);
   });
 
+  it('is down since it was said first, and no longer once it is there again', async () => {
+    engine.driver.unreachable = true;
+    for (let times = 0; times < 2; times++) {
+      say('down');
+      await engine.clock.advance(6000);
+    }
+    const asked = outcome(engine.manager.acquire(request()));
+    await engine.clock.advance(0);
+    expect(asked.error).toBeInstanceOf(DriverUnavailableError);
+    say('up');
+    const again = outcome(engine.manager.acquire(request({ unavailable: 'reject' })));
+    await engine.clock.advance(400);
+    expect(again.settled).toBe(false);
+  });
+
   it('in the middle of a wait ends that of those who do not wait for it, once it is no blip', async () => {
     await engine.peer().manager.acquire(request({ ttl: 60_000 }));
     const waiting = outcome(
