@@ -336,17 +336,16 @@ const coreMutations = [
     ],
     [
       'who gives up as its turn comes leaves the place to the next',
-      'if (turn.isCalled) return this.#leave();',
+      'if (turn.isCalled) return this.leave();',
       'if (turn.isCalled) return;',
     ],
     ['who gave up takes no place', 'turn.line.remove(turn);\n    this.#standing--;', ''],
     ['who gives up asks for nothing', '      patience.check();\n', ''],
-    [
-      'a request that fails leaves its place',
-      'answer.then(this.#settled, this.#settled);',
-      'answer.then(this.#settled, () => undefined);',
-    ],
+    ['what gives something back leaves its place', '} finally {\n      this.leave();\n    }', '} finally {\n    }'],
     ['what gives something back waits for its turn', 'if (!this.enter()) await this.#stand(true).called;', ''],
+  ]),
+  ...inFile('lib/core/patience.ts', { specs: [core('request-gate')] }, [
+    ['a request that fails leaves its place', '(reason: unknown) => {\n          settled();', '(reason: unknown) => {'],
   ]),
   ...inFile('lib/core/store-status.ts', { specs: [core('what-callers-are-told')] }, [
     ['a store that is there again is not down', 'this.#downSince = undefined;', ''],

@@ -132,7 +132,7 @@ describe('the gate before the store', () => {
       gate.enter();
       const turn = outcome(gate.turn(patience, false));
       const answer = Promise.resolve();
-      void gate.send(() => answer);
+      void answer.then(gate.leave);
       let step = answer;
       for (let count = 0; count < steps; count++) step = step.then(() => undefined);
       void step.then(() => controller.abort(aborted));
