@@ -17,6 +17,7 @@ export {
   MemberNotFoundError,
   NestedLockError,
   NotLeaderError,
+  TooManyWaitingError,
 } from './core/errors.js';
 export type { FireEvent, LockEvent } from './core/events.js';
 export { Lock } from './core/lock.js';
@@ -31,6 +32,8 @@ export {
   type LeaseRef,
   type LockDriver,
   type LockRecord,
+  type PlaceOutcome,
+  type PlaceRef,
   type Queued,
   type Refused,
   type RenewOutcome,

@@ -1,3 +1,4 @@
+import type { WhenUnavailable } from './acquisition.js';
 import type { AcquireRequest } from './lock-manager.js';
 import type { Duration } from './duration.js';
 import type { TtlRange } from './lock-driver.js';
@@ -24,30 +25,40 @@ export interface AcquireOptions extends TryOptions {
   attempts?: number;
   /** Time between two attempts. Default: 200 ms. */
   retryDelay?: Duration;
+  /**
+   * What to do while the store is known to be down: `wait` for it as long as for the lock, or `reject` with a
+   * DriverUnavailableError at the first request that fails. A store that was down for longer than `wait` before the
+   * call is not waited for in either case. Default: `wait`.
+   */
+  unavailable?: WhenUnavailable;
 }
 
 /** Options with every duration in milliseconds, checked once. */
-export type CheckedOptions = Pick<AcquireRequest, 'metadata' | 'signal' | 'reentrant'> & {
+export type CheckedOptions = Pick<AcquireRequest, 'metadata' | 'signal' | 'reentrant' | 'unavailable'> & {
   readonly ttl: number | undefined;
   readonly limit: AcquireRequest['limit'] | undefined;
 };
 
-const KNOWN = ['ttl', 'metadata', 'reentrant', 'wait', 'signal', 'attempts', 'retryDelay'] as const;
+const KNOWN = ['ttl', 'metadata', 'reentrant', 'wait', 'signal', 'attempts', 'retryDelay', 'unavailable'] as const;
 const RETRY_DELAY = 200;
 const ANY_TTL: TtlRange = { minTtl: 0 };
 
 /** @throws LockConfigError that names every wrong option and its repair */
 export function checkAcquireOptions(options: AcquireOptions, where: string, range: TtlRange = ANY_TTL): CheckedOptions {
   const check = new OptionsCheck(where);
-  const { ttl, metadata, reentrant, signal, ...rest } = check.object(options, '', KNOWN);
-  check.stringRecord(metadata, 'metadata');
+  const { ttl, metadata, reentrant, signal, unavailable, ...rest } = check.object(options, '', KNOWN);
+  check.metadata(metadata, 'metadata');
   check.ofType(reentrant, 'reentrant', 'boolean');
   if (signal !== undefined && !(signal instanceof AbortSignal)) check.problem('signal: expected an AbortSignal.');
+  if (unavailable !== undefined && unavailable !== 'wait' && unavailable !== 'reject') {
+    check.problem("unavailable: expected 'wait' or 'reject'.");
+  }
   const checked = {
     ttl: ttl === undefined ? undefined : check.ttl(ttl, 'ttl', range.minTtl, range),
     metadata,
     reentrant,
     signal,
+    unavailable,
     limit: checkLimit(check, rest),
   };
   check.done();

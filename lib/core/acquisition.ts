@@ -1,12 +1,20 @@
 import { backoff, type Random } from './backoff.js';
 import type { Clock } from './clock.js';
-import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from './errors.js';
+import { DriverAnswerError } from './driver-answers.js';
+import { DriverUnavailableError, type HoldFacts, LockConfigError, LockNotAcquiredError } from './errors.js';
 import type { LockEventSink } from './events.js';
+import { type Heartbeats, Place } from './heartbeats.js';
 import { newHolder } from './holder.js';
 import type { Holdings } from './holdings.js';
 import { Lease } from './lease.js';
 import { type Claim, type Granted, heartbeat, type LockDriver, type LockRecord, NO_METADATA } from './lock-driver.js';
+import { NextLook } from './next-look.js';
 import { type Patience, timeUp } from './patience.js';
+import type { CallSites } from './call-site.js';
+import { believable } from './pushed-grant.js';
+import type { RequestGate } from './request-gate.js';
+import { BLIP, type StoreStatus } from './store-status.js';
+import { electionOf, subjectOf } from './store-key.js';
 import { Tenure } from './tenure.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
@@ -22,11 +30,20 @@ export interface LeaseRequest {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds to wait in line, or a number of tries that do not queue. */
   readonly limit: { readonly wait: number } | { readonly attempts: number; readonly retryDelay: number };
-  /** Milliseconds between two looks at a held key; default: what suits the driver. */
+  /** Milliseconds between two looks at a held key where the driver keeps no places; default: what suits the driver. */
   readonly pollEvery?: number | undefined;
   /** Told of every refusal. */
   readonly onRefused?: ((record: LockRecord | null) => void) | undefined;
+  /** Told of every request that failed. */
+  readonly onFailed?: ((cause: unknown) => void) | undefined;
+  /** What to do while the store is known to be down; default: wait. */
+  readonly unavailable?: WhenUnavailable | undefined;
+  /** Nobody awaits it: a campaign. */
+  readonly isBackground?: boolean | undefined;
 }
+
+/** `wait` for the store as long as for the lock, or `reject` at once while it is known to be down. */
+export type WhenUnavailable = 'wait' | 'reject';
 
 /** What all acquisitions of one instance share. */
 export interface AcquisitionContext {
@@ -36,7 +53,11 @@ export interface AcquisitionContext {
   readonly instance: string;
   readonly room: WaitingRoom;
   readonly holdings: Holdings;
+  readonly heartbeats: Heartbeats;
+  readonly gate: RequestGate;
   readonly emit: LockEventSink;
+  readonly store: StoreStatus;
+  readonly callSites: CallSites;
   /** Settles when the first connection to the store has succeeded or failed; undefined from then on. */
   starting(): Promise<void> | undefined;
 }
@@ -62,8 +83,13 @@ export class Acquisition {
   #failures = 0;
   #failure: unknown;
   #record: LockRecord | null = null;
+  #recordAt = 0;
+  #isRepeated = false;
   #isContended = false;
   #seat: Seat | undefined;
+  /** While it is kept. */
+  #place: Place | undefined;
+  readonly #nextLook = new NextLook();
 
   constructor(context: AcquisitionContext, request: LeaseRequest, patience: Patience, now: number) {
     this.#context = context;
@@ -89,8 +115,10 @@ export class Acquisition {
         this.#seat?.listen();
         const tenure = await this.#ask();
         if (tenure) return this.#firstLease(tenure);
-        if ('attempts' in limit && attempt >= limit.attempts) throw timeUp;
-        await this.#patience.bound(this.#pause());
+        const isLast = 'attempts' in limit && attempt >= limit.attempts;
+        if (this.#isHopeless(isLast)) throw timeUp;
+        await this.#patience.wait(isLast ? this.#context.store.upWithin(BLIP) : this.#pause());
+        this.#leavePlace();
         const pushed = this.#takePushed();
         if (pushed) return this.#firstLease(pushed);
       }
@@ -101,14 +129,29 @@ export class Acquisition {
       if (this.#failure !== undefined || (this.#open && this.#refusals === 0)) throw this.#unavailable();
       return undefined;
     } finally {
+      this.#leavePlace();
       this.#seat?.leave();
     }
   }
 
   refusal(): LockNotAcquiredError {
-    const { room, instance } = this.#context;
-    const heldBy = room.isOccupied(this.#request.name) ? instance : this.#record?.instance;
-    return new LockNotAcquiredError(this.#request.key, this.#waited, heldBy);
+    const { room, instance, callSites } = this.#context;
+    const { key, name } = this.#request;
+    const own = room.occupant(name)?.lease;
+    if (own) {
+      // Perhaps this very call chain has it: the next time this is to say where it was acquired.
+      if (!own.isGuarded) callSites.noteAll();
+      return new LockNotAcquiredError(key, this.#waited, instance, own.facts());
+    }
+    const facts = { subject: subjectOf(name, key), ...this.#recordFacts() };
+    return new LockNotAcquiredError(key, this.#waited, this.#record?.instance, facts);
+  }
+
+  #recordFacts(): HoldFacts {
+    if (!this.#record) return {};
+    const { since, remaining } = this.#record as LockRecord & { readonly since?: number };
+    const left = remaining - (this.#context.clock.now() - this.#recordAt);
+    return { since, remaining: left > 0 ? left : undefined };
   }
 
   get #waited(): number {
@@ -122,17 +165,20 @@ export class Acquisition {
 
   #waitInLine(seat: Seat): Promise<void> {
     this.#contended(this.#context.instance);
-    return this.#patience.bound(seat.turn());
+    return this.#patience.wait(seat.turn());
   }
 
   /** One request to the store, and as many more as a slow grant needs for its confirmation. */
   async #ask(): Promise<Tenure | undefined> {
-    const { clock, driver } = this.#context;
+    const { clock, driver, room, gate } = this.#context;
     for (let confirming = false; ;) {
+      if (!gate.enter()) await this.#turn();
       const anchor = clock.now();
       this.#open = true;
       try {
-        const answer = await this.#patience.bound(driver.acquire(this.#claim, this.#seat ? 'queue' : 'try'));
+        const tokens = room.tokensFor(this.#claim.key);
+        const asking = driver.acquire(this.#claim, this.#seat ? 'queue' : 'try', tokens);
+        const answer = await this.#patience.bound(asking, gate.leave);
         this.#failure = undefined;
         this.#failures = 0;
         if (answer.status !== 'granted') {
@@ -152,8 +198,26 @@ export class Acquisition {
         if (error instanceof LockConfigError) throw error;
         this.#failure = error;
         this.#failures++;
+        this.#request.onFailed?.(error);
         return undefined;
       }
+    }
+  }
+
+  /** Who gives up here leaves without a request; a claim that the store knows comes first, or its place there is lost. */
+  async #turn(): Promise<void> {
+    const { driver, gate } = this.#context;
+    try {
+      await gate.turn(this.#patience, this.#open);
+    } catch (error) {
+      if (error === timeUp && this.#refusals === 0) {
+        this.#failure ??= new DriverUnavailableError(
+          `${gate.limit} requests of this instance to ${driver.name} are under way, and ${gate.standing + 1} wait for ` +
+            'their turn. Ask for fewer locks at once, or give `wait` more time.',
+          { sent: this.#stray },
+        );
+      }
+      throw error;
     }
   }
 
@@ -177,9 +241,9 @@ export class Acquisition {
   #takePushed(): Tenure | undefined {
     const pushed = this.#seat?.takePushed(this.#claim.holder);
     if (!pushed || this.#queuedAt === undefined || !this.#record) return undefined;
-    if (pushed.fencingToken <= this.#record.fencingToken) return undefined;
-    const tenure = this.#tenure(pushed, this.#queuedAt);
-    return isFresh(tenure, pushed.ttl) ? tenure : undefined;
+    const granted = believable(pushed, this.#claim, this.#record.fencingToken);
+    const tenure = granted && this.#tenure(granted, this.#queuedAt);
+    return tenure && isFresh(tenure, granted.ttl) ? tenure : undefined;
   }
 
   #tenure(granted: Granted, anchor: number): Tenure {
@@ -200,13 +264,14 @@ export class Acquisition {
   }
 
   #delivered(lease: Lease): Lease {
-    const { key, fencingToken, acquiredAt } = lease;
-    this.#context.emit({ type: 'acquired', key, fencingToken, waited: acquiredAt - this.#startedAt });
+    const { key, fencingToken, election, acquiredAt } = lease;
+    this.#context.emit({ type: 'acquired', key, fencingToken, election, waited: acquiredAt - this.#startedAt });
     return lease;
   }
 
   #refused(record: LockRecord | null): void {
     this.#record = record;
+    this.#recordAt = this.#context.clock.now();
     this.#request.onRefused?.(record);
     this.#contended(record?.instance);
     this.#refusals++;
@@ -215,13 +280,62 @@ export class Acquisition {
   #contended(heldBy: string | undefined): void {
     if (this.#isContended) return;
     this.#isContended = true;
-    this.#context.emit({ type: 'contended', key: this.#request.key, heldBy });
+    const { key, name } = this.#request;
+    this.#context.emit({ type: 'contended', key, election: electionOf(name), heldBy });
+  }
+
+  /** Whether to give up after a try. A single one that was not sent is repeated: the connection may just have broken. */
+  #isHopeless(isLast: boolean): boolean {
+    const failure = this.#failure;
+    if (failure === undefined) return isLast;
+    const { store, clock } = this.#context;
+    const { limit, unavailable } = this.#request;
+    const { downSince = Infinity } = store;
+    const downBefore = this.#startedAt - downSince;
+    const downFor = clock.now() - downSince;
+    if (unavailable === 'reject' && (downBefore >= 0 || downFor >= BLIP)) return true;
+    if ('wait' in limit && downBefore > limit.wait) return true;
+    if (!isLast) return false;
+    if (this.#isRepeated || downFor > BLIP || !(failure instanceof DriverUnavailableError) || failure.sent) return true;
+    this.#isRepeated = true;
+    return false;
   }
 
   #pause(): Promise<void> {
+    if (this.#seat && this.#queuedAt !== undefined && this.#failure === undefined) {
+      if (this.#context.heartbeats.areBatched) return this.#keepPlace(this.#seat, this.#queuedAt);
+    }
     const milliseconds = this.#delay();
     if (this.#seat) return this.#seat.rest(milliseconds);
     return new Promise((resolve) => void this.#context.clock.after(milliseconds, resolve));
+  }
+
+  /** Until the store passes the lease on to this claim, or a heartbeat tells that it has to ask. */
+  #keepPlace(seat: Seat, queuedAt: number): Promise<void> {
+    const { clock, heartbeats } = this.#context;
+    this.#place = new Place(this.#claim, queuedAt, clock.now(), this.#record, {
+      behind: (record) => {
+        this.#failure = undefined;
+        this.#request.onRefused?.(record);
+      },
+      failed: (cause) => {
+        this.#failure = cause;
+        this.#request.onFailed?.(cause);
+        if (this.#isHopeless(false)) seat.nudge();
+      },
+      ask: () => seat.nudge(),
+    });
+    heartbeats.keep(this.#place);
+    return seat.rest();
+  }
+
+  #leavePlace(): void {
+    if (!this.#place) return;
+    this.#context.heartbeats.leave(this.#place);
+    this.#queuedAt = this.#place.queuedAt;
+    this.#record = this.#place.record;
+    this.#recordAt = this.#place.queuedAt;
+    this.#place = undefined;
   }
 
   #delay(): number {
@@ -237,22 +351,26 @@ export class Acquisition {
     // A holder that died is followed when its lease has run out. Where the store knows no order among those who wait,
     // a spread keeps them from asking all at once.
     const spread = driver.capabilities.queue ? 0 : random() * 10;
-    return Math.min(queued, poll, (this.#record?.remaining ?? Infinity) + 1 + spread);
+    return this.#nextLook.after(this.#record?.remaining, Math.min(queued, poll)) + spread;
   }
 
   #unavailable(): DriverUnavailableError {
-    const { driver } = this.#context;
+    const { driver, store, clock } = this.#context;
+    const { key, name } = this.#request;
     const cause = this.#failure;
-    if (cause instanceof DriverUnavailableError) return cause;
-    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    const down = store.downSince;
+    const since = down === undefined ? '' : ` The store has been unreachable for ${Math.round(clock.now() - down)} ms.`;
+    const failed = cause instanceof DriverUnavailableError ? 'could not be acquired' : `${driver.name} did not answer`;
+    const why = cause instanceof Error ? ` ${cause.message}` : '';
     return new DriverUnavailableError(
-      `Lock "${this.#request.key}": ${driver.name} did not answer within ${Math.round(this.#waited)} ms${why}`,
+      `${subjectOf(name, key)}: ${failed} within ${Math.round(this.#waited)} ms.${since}${why}`,
       { sent: this.#open || this.#stray, cause },
     );
   }
 }
 
 function notExecuted(error: unknown): boolean {
+  if (error instanceof DriverAnswerError) return false;
   return error instanceof LockConfigError || (error instanceof DriverUnavailableError && !error.sent);
 }
 

@@ -1,16 +1,11 @@
 import type { Clock, Timer } from './clock.js';
-import { type Linked, LinkedList } from './linked-list.js';
-
-export interface Timed<Item> extends Linked<Item> {
-  /** In the time of the clock; it must not change while the item is waited for. */
-  readonly deadline: number;
-}
+import { Heap, type Timed } from './heap.js';
 
 /** Things that are over at a time of their own, with one timer for all: most have gone before it fires. */
-export class Deadlines<Item extends Timed<Item>> {
+export class Deadlines<Item extends Timed> {
   readonly #clock: Clock;
   readonly #expire: (item: Item) => void;
-  readonly #waiting = new LinkedList<Item>();
+  readonly #waiting = new Heap<Item>();
   #timer: Timer | undefined;
   #timerAt = Infinity;
 
@@ -21,7 +16,7 @@ export class Deadlines<Item extends Timed<Item>> {
   }
 
   add(item: Item, now: number): void {
-    this.#waiting.append(item);
+    this.#waiting.add(item);
     this.#arm(item.deadline, now);
   }
 
@@ -45,13 +40,10 @@ export class Deadlines<Item extends Timed<Item>> {
   #tick(): void {
     this.#timerAt = Infinity;
     const now = this.#clock.now();
-    for (const item of this.#waiting.items()) {
-      if (item.deadline > now || !this.#waiting.has(item)) continue;
-      this.#waiting.remove(item);
-      this.#expire(item);
+    for (let { first } = this.#waiting; first && first.deadline <= now; { first } = this.#waiting) {
+      this.#waiting.remove(first);
+      this.#expire(first);
     }
-    let next = Infinity;
-    for (const { deadline } of this.#waiting.items()) next = Math.min(next, deadline);
-    this.#arm(next, now);
+    this.#arm(this.#waiting.first?.deadline ?? Infinity, now);
   }
 }

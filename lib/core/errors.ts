@@ -1,3 +1,5 @@
+import { printable } from './printable.js';
+
 /**
  * Every error of this package. Each has a stable `code`, and a `statusCode` that Nest's default exception filter
  * turns into the HTTP status. Messages name the key or the option and say how to mend it; they never hold secrets.
@@ -11,6 +13,7 @@ export type DistLockErrorCode =
   | 'LOCK_NOT_ACQUIRED'
   | 'LOCK_NOT_BOUND'
   | 'LOCK_SERVICE_CLOSED'
+  | 'LOCK_TOO_MANY_WAITING'
   | 'MEMBER_NOT_FOUND'
   | 'NOT_LEADER';
 
@@ -22,7 +25,7 @@ export class DistLockError extends Error {
     readonly statusCode = 500,
     options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(printable(message), options);
     this.name = new.target.name;
   }
 
@@ -37,17 +40,76 @@ export class DistLockError extends Error {
   }
 }
 
+/** What is known of the hold that is in the way. Durations are milliseconds. */
+export interface HoldFacts {
+  /** The noun and the name, for people: `Lock "order:42"`, `Election "default"`. Default: the lock of that key. */
+  readonly subject?: string | undefined;
+  /** Milliseconds since 1970: when the key was granted to whoever holds it, where it is known. */
+  readonly since?: number | undefined;
+  /** For how long the lease lasts unless it is renewed, where it is known. */
+  readonly remaining?: number | undefined;
+  /** Whether this very instance holds it. */
+  readonly heldHere?: boolean | undefined;
+  /** Where in the code it was acquired, where this instance did so by `acquire` or `tryAcquire`. */
+  readonly acquiredAt?: string | undefined;
+}
+
 /** The lock was held by somebody else for all the time, or all the attempts, that the caller was prepared to wait. */
 export class LockNotAcquiredError extends DistLockError {
+  /** When the key was granted to its holder, in milliseconds since 1970, where it is known. */
+  readonly since: number | undefined;
+  /** Milliseconds until the lease in the way ends unless it is renewed, where it is known. */
+  readonly remaining: number | undefined;
+  /** Whether this very instance holds the lock: another call of it, or this one, which then waited for itself. */
+  readonly heldHere: boolean;
+  /**
+   * Where in the code it was acquired, where this very instance holds it by `acquire` or `tryAcquire` and the place was
+   * noted. Not part of the message, which may reach a stranger.
+   */
+  readonly acquiredAt: string | undefined;
+
   constructor(
     readonly key: string,
     /** Milliseconds spent waiting. */
     readonly waited: number,
     /** Id of the instance that held the lock when the wait ended, where it is known. */
     readonly heldBy?: string,
+    facts: HoldFacts = {},
   ) {
-    const by = heldBy === undefined ? 'another holder' : `instance ${heldBy}`;
-    super('LOCK_NOT_ACQUIRED', `Lock "${key}" is held by ${by}; gave up after ${Math.round(waited)} ms.`, 409);
+    const { subject = `Lock "${key}"`, since, remaining, heldHere = false, acquiredAt } = facts;
+    const instance = heldBy === undefined ? 'another holder' : `instance ${heldBy}`;
+    const by = heldHere ? `this very instance (${heldBy})` : instance;
+    const lasts =
+      remaining === undefined ? '' : `, and its lease lasts for ${whole(remaining)} ms more unless it is renewed`;
+    super(
+      'LOCK_NOT_ACQUIRED',
+      `${subject} is held by ${by}${sinceText(since)}${lasts}; gave up after ${whole(waited)} ms.`,
+      409,
+    );
+    this.since = since;
+    this.remaining = remaining;
+    this.heldHere = heldHere;
+    this.acquiredAt = acquiredAt;
+  }
+}
+
+/** More callers wait than `lock.maxWaiting` or `lock.maxWaitingPerKey` allows: this one was not let in. */
+export class TooManyWaitingError extends DistLockError {
+  /** Milliseconds after which it makes sense to ask again. */
+  readonly retryAfter = 1000;
+
+  constructor(
+    readonly key: string,
+    /** How many wait. */
+    readonly waiting: number,
+    option: string,
+  ) {
+    super(
+      'LOCK_TOO_MANY_WAITING',
+      `Lock "${key}": ${waiting} callers of this instance wait already, as many as ${option} allows. ` +
+        `Ask again later, wait for less time, or raise ${option}.`,
+      503,
+    );
   }
 }
 
@@ -67,13 +129,23 @@ const lossText: Record<LossReason, string> = {
 
 /** The lease behind a lock ended while the lock was in use. Final: a lost lock never comes back. */
 export class LockLostError extends DistLockError {
+  /** When it was acquired, in milliseconds since 1970, where it is known. */
+  readonly since: number | undefined;
+  /** Milliseconds that were left of the lease; 0 when it was over. */
+  readonly remaining: number;
+
   constructor(
     readonly key: string,
     readonly fencingToken: number,
     readonly reason: LossReason,
-    options?: ErrorOptions,
+    options: ErrorOptions & Pick<HoldFacts, 'subject' | 'since' | 'remaining'> = {},
   ) {
-    super('LOCK_LOST', `Lock "${key}" (fencing token ${fencingToken}) ${lossText[reason]}.`, 409, options);
+    const { subject = `Lock "${key}"`, since, remaining = 0, ...rest } = options;
+    const left = reason === 'ending' ? `: ${whole(remaining)} ms` : '';
+    const held = since === undefined ? '' : ` It was acquired at ${new Date(since).toISOString()}.`;
+    super('LOCK_LOST', `${subject} (fencing token ${fencingToken}) ${lossText[reason]}${left}.${held}`, 409, rest);
+    this.since = since;
+    this.remaining = remaining;
   }
 }
 
@@ -150,11 +222,30 @@ export class LockNotBoundError extends DistLockError {
 
 /** This async call chain already holds the lock that it now asks for: waiting for it could never end. */
 export class NestedLockError extends DistLockError {
-  constructor(readonly key: string) {
+  /** When this call chain acquired it, in milliseconds since 1970, where it is known. */
+  readonly since: number | undefined;
+  /** Milliseconds until the lease ends unless it is renewed, where it is known. */
+  readonly remaining: number | undefined;
+
+  constructor(
+    readonly key: string,
+    { subject = `Lock "${key}"`, since, remaining }: HoldFacts = {},
+  ) {
     super(
       'LOCK_NESTED',
-      `Lock "${key}" is already held by this call chain, which would wait for itself. ` +
-        'Pass { reentrant: true } to share the lock, or call the inner code without a lock.',
+      `${subject} is already held by this call chain${sinceText(since)}, which would wait for itself. ` +
+        'Pass { reentrant: true } to share the lock, or call the inner code without a lock. ' +
+        'Where two arguments of a call may name the same key, lock it once.',
     );
+    this.since = since;
+    this.remaining = remaining;
   }
+}
+
+function sinceText(since: number | undefined): string {
+  return since === undefined ? '' : ` since ${new Date(since).toISOString()}`;
+}
+
+function whole(milliseconds: number): number {
+  return Math.round(milliseconds);
 }

@@ -1,27 +1,25 @@
 import type { LossReason } from './errors.js';
 
-/** What happens to the locks of one instance. Durations are milliseconds. */
+interface OfLease {
+  readonly key: string;
+  /** The name of the election whose leader's lease it is; undefined for a lock. */
+  readonly election?: string | undefined;
+}
+
+interface OfGrant extends OfLease {
+  readonly fencingToken: number;
+}
+
+/** What happens to the locks, and to the leaders' leases, of one instance. Durations are milliseconds. */
 export type LockEvent =
-  | { readonly type: 'acquired'; readonly key: string; readonly fencingToken: number; readonly waited: number }
+  | (OfGrant & { readonly type: 'acquired'; readonly waited: number })
   /** Somebody else holds the key: this caller starts to wait, or is refused. Once per call. */
-  | { readonly type: 'contended'; readonly key: string; readonly heldBy: string | undefined }
-  | { readonly type: 'renewed'; readonly key: string; readonly fencingToken: number; readonly took: number }
+  | (OfLease & { readonly type: 'contended'; readonly heldBy: string | undefined })
+  | (OfGrant & { readonly type: 'renewed'; readonly took: number })
   /** A renewal failed or did not answer; the lock is still valid for `remaining` and renewal is being retried. */
-  | {
-      readonly type: 'at-risk';
-      readonly key: string;
-      readonly fencingToken: number;
-      readonly remaining: number;
-      readonly cause?: unknown;
-    }
-  | {
-      readonly type: 'lost';
-      readonly key: string;
-      readonly fencingToken: number;
-      readonly reason: LossReason;
-      readonly held: number;
-    }
-  | { readonly type: 'released'; readonly key: string; readonly fencingToken: number; readonly held: number }
+  | (OfGrant & { readonly type: 'at-risk'; readonly remaining: number; readonly cause?: unknown })
+  | (OfGrant & { readonly type: 'lost'; readonly reason: LossReason; readonly held: number })
+  | (OfGrant & { readonly type: 'released'; readonly held: number })
   | FireEvent;
 
 /** What happens to the fires of `@OncePerTick()` jobs. `instant` is the scheduled time, in milliseconds since 1970. */

@@ -3,7 +3,8 @@ import type { Clock } from './clock.js';
 import type { LockEventSink } from './events.js';
 import { Lease, LeaseHandle, type LeaseOwner } from './lease.js';
 import { LinkedList } from './linked-list.js';
-import { type Claim, heartbeat, type LockDriver } from './lock-driver.js';
+import { type Claim, heartbeat, type LockDriver, type TokenBlock } from './lock-driver.js';
+import type { RequestGate } from './request-gate.js';
 import { Settlements, type Warn } from './settlements.js';
 import type { Tenure } from './tenure.js';
 import type { WaitingRoom } from './waiting-room.js';
@@ -23,19 +24,29 @@ export class Holdings implements LeaseOwner {
   readonly #clock: Clock;
   readonly #emit: LockEventSink;
   readonly #room: WaitingRoom;
+  readonly #gate: RequestGate;
   readonly #watchdog: Watchdog;
   readonly #settlements: Settlements;
   readonly #leases = new LinkedList<Lease>();
   #closing = false;
   #onIdle: (() => void) | undefined;
 
-  constructor(driver: LockDriver, clock: Clock, random: Random, emit: LockEventSink, room: WaitingRoom, warn: Warn) {
+  constructor(
+    driver: LockDriver,
+    clock: Clock,
+    random: Random,
+    emit: LockEventSink,
+    room: WaitingRoom,
+    gate: RequestGate,
+    warn: Warn,
+  ) {
     this.#driver = driver;
     this.#clock = clock;
     this.#emit = emit;
     this.#room = room;
+    this.#gate = gate;
     this.#watchdog = new Watchdog(driver, clock, random, emit, (tenure) => room.vacate(tenure));
-    this.#settlements = new Settlements(clock, random, warn);
+    this.#settlements = new Settlements({ clock, random, gate, warn });
   }
 
   begin(tenure: Tenure): void {
@@ -49,14 +60,20 @@ export class Holdings implements LeaseOwner {
     return new LeaseHandle(lease, owner);
   }
 
+  /** What is in use. */
+  get held(): Lease[] {
+    return this.#leases.items();
+  }
+
   /** The store may have lost what it granted. */
   verify(): void {
     this.#watchdog.verify();
+    this.#settlements.retry();
   }
 
   /** Makes sure, in the background, that a claim holds nothing and waits for nothing. */
   cancel(claim: Claim): void {
-    void this.#settlements.settle(() => this.#driver.cancel(claim), claim.ttl);
+    void this.#settle(claim, () => this.#driver.cancel(claim));
   }
 
   /** Stops renewing a lease without releasing it: the code that it protects still runs, so it ends with its TTL. */
@@ -76,13 +93,13 @@ export class Holdings implements LeaseOwner {
 
   async letGo(lease: Lease): Promise<void> {
     if (--lease.shares > 0) return;
-    const { key, fencingToken, acquiredAt, tenure } = lease;
+    const { key, fencingToken, election, acquiredAt, tenure } = lease;
     const now = this.#clock.now();
     if (tenure.remainingAt(now) === 0) this.#watchdog.lose(tenure, 'expired');
     lease.end();
     const passedOn = !lease.loss && this.#mayPassOn(tenure, now) && (await this.#passOn(tenure));
     if (!passedOn) await this.#giveBack(tenure);
-    if (!lease.loss) this.#emit({ type: 'released', key, fencingToken, held: now - acquiredAt });
+    if (!lease.loss) this.#emit({ type: 'released', key, fencingToken, election, held: now - acquiredAt });
     this.#forget(lease);
   }
 
@@ -113,7 +130,10 @@ export class Holdings implements LeaseOwner {
   }
 
   async #reserveToken(tenure: Tenure): Promise<number | undefined> {
-    const block = await this.#driver.reserve?.(tenure.claim).catch(() => null);
+    const { claim } = tenure;
+    const tokens = this.#room.tokensFor(claim.key);
+    const reserve = (): Promise<TokenBlock | null> => this.#driver.reserve!(claim, tokens);
+    const block = this.#driver.reserve && (await this.#gate.sendUrgent(reserve).catch(() => null));
     if (block) tenure.addTokens(block);
     return tenure.takeToken();
   }
@@ -126,11 +146,15 @@ export class Holdings implements LeaseOwner {
     tenure.end();
     const request = (): Promise<unknown> =>
       stray ? this.#driver.cancel(claim) : this.#driver.release(claim, tenure.successor);
-    const released = isInStore ? this.#settlements.settle(request, claim.ttl) : undefined;
+    const released = isInStore ? this.#settle(claim, request) : undefined;
     // Once the release is on its way: the next caller here gets in line behind those who wait in the store.
     this.#room.vacate(tenure);
     await released;
     if (!this.#driver.capabilities.push) this.#room.nudge(claim.key);
+  }
+
+  #settle({ key, ttl }: Claim, request: () => Promise<unknown>): Promise<void> {
+    return this.#settlements.settle(request, ttl, this.#driver.renewalGroup?.(key));
   }
 
   #forget(lease: Lease): void {
@@ -145,7 +169,8 @@ export class Holdings implements LeaseOwner {
 
   #atMost(milliseconds: number, work: Promise<unknown>): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#clock.after(milliseconds, resolve);
+      // Whoever closes the service awaits it.
+      const timer = this.#clock.after(milliseconds, resolve, true);
       void work.then(() => {
         timer.cancel();
         resolve();

@@ -1,7 +1,10 @@
+import { setMaxListeners } from 'node:events';
 import { type Duration, toMilliseconds } from './duration.js';
 import type { Linked } from './linked-list.js';
-import { LockLostError, type LossReason } from './errors.js';
+import { type HoldFacts, LockLostError, type LossReason } from './errors.js';
 import { Lock } from './lock.js';
+import type { CallSite } from './call-site.js';
+import { electionOf, subjectOf } from './store-key.js';
 import type { Tenure } from './tenure.js';
 
 /** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */
@@ -15,6 +18,12 @@ export class Lease implements Linked<Lease> {
   readonly acquiredAt: number;
   /** Handles that use this lease; the last one to let go ends it. */
   shares = 0;
+  /** Where it was acquired, where that was noted. */
+  callSite: CallSite | undefined;
+  /** A call of ours releases it, where nobody can forget to. */
+  isGuarded = false;
+  /** No caller's: a leader's. */
+  isBackground = false;
 
   #ended = false;
   #loss: LockLostError | undefined;
@@ -28,6 +37,11 @@ export class Lease implements Linked<Lease> {
     tenure.lease = this;
   }
 
+  /** The name of the election whose leader has it; undefined for a lock. */
+  get election(): string | undefined {
+    return electionOf(this.tenure.claim.key);
+  }
+
   get remaining(): number {
     return this.#ended ? 0 : this.tenure.remaining;
   }
@@ -35,6 +49,8 @@ export class Lease implements Linked<Lease> {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
+      // As many listeners as the protected code has parts: no leak.
+      setMaxListeners(0, this.#controller.signal);
       if (this.#loss) this.#controller.abort(this.#loss);
     }
     return this.#controller.signal;
@@ -56,7 +72,25 @@ export class Lease implements Linked<Lease> {
   }
 
   lossError(reason: LossReason, cause?: unknown): LockLostError {
-    return new LockLostError(this.key, this.fencingToken, reason, cause === undefined ? undefined : { cause });
+    const { subject, since, remaining } = this.facts();
+    return new LockLostError(this.key, this.fencingToken, reason, {
+      subject,
+      since,
+      remaining: reason === 'ending' ? remaining : 0,
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+
+  /** For messages about it. */
+  facts(): HoldFacts {
+    const { claim } = this.tenure;
+    return {
+      subject: subjectOf(claim.key, this.key),
+      since: this.tenure.wallAt(this.acquiredAt),
+      remaining: this.remaining,
+      heldHere: true,
+      acquiredAt: this.callSite?.text,
+    };
   }
 }
 

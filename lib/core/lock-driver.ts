@@ -11,7 +11,9 @@ import type { Registry } from './registry.js';
  * - Fencing tokens strictly increase per key, in the atomic step that changes the holder, and stay below 2^53. A grant
  *   may reserve a block of them; no later grant then gets a token that is not above the whole block.
  * - With a queue, a release passes the lease to the waiter that has waited longest and is alive. A waiter says that it
- *   is by asking again every `heartbeat(ttl)`; its lease may be armed for a few heartbeats only.
+ *   is every `heartbeat(ttl)`, by `keepPlaces` or by asking again; its lease may be armed for a few heartbeats only.
+ * - From `connect` until `close` a driver with a store keeps the process alive, also while the store is away. Within a
+ *   second after `close` nothing of it does.
  */
 export interface LockDriver {
   readonly name: string;
@@ -21,15 +23,23 @@ export interface LockDriver {
    * driver goes on trying by itself and says `up` once it succeeds. Several listeners may share one driver.
    */
   connect(listener: DriverListener): Promise<void>;
-  /** `queue`: the caller will wait, so queue it, or tell it (`freed`) when the key is worth asking for again. */
-  acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued>;
+  /**
+   * `queue`: the caller will wait, so queue it, or tell it (`freed`) when the key is worth asking for again. `tokens`:
+   * so many can be used at once; a driver may reserve more, or fewer.
+   */
+  acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued>;
   /** Leaves the queue, or gives back what was granted in the meantime. */
   cancel(claim: Claim): Promise<void>;
   /** Re-arms the whole TTL of each lease; the answers come in the order of the leases. */
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]>;
   /**
-   * Keys of different groups are renewed by separate calls, so that a part of the store which does not answer costs no
-   * leases in the others. Default: all are one group.
+   * The heartbeats of claims that wait in the queue; the answers come in the order of the places. It grants nothing and
+   * queues nobody. Without it each waiter asks again by `acquire`.
+   */
+  keepPlaces?(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]>;
+  /**
+   * Leases and places of different groups go by separate calls, so that a part of the store which does not answer costs
+   * nothing in the others. Default: all are one group.
    */
   renewalGroup?(key: string): number;
   /**
@@ -38,7 +48,7 @@ export interface LockDriver {
    */
   release(lease: LeaseRef, to?: string): Promise<boolean>;
   /** Reserves a further block of tokens for a lease; null when it is gone. Needed to pass a lease on locally. */
-  reserve?(lease: LeaseRef): Promise<TokenBlock | null>;
+  reserve?(lease: LeaseRef, tokens?: number): Promise<TokenBlock | null>;
   inspect(key: string): Promise<LockRecord | null>;
   readonly registry?: Registry;
   /** Ends the delivery to `listener`; the last one closes what the driver opened itself. */
@@ -104,14 +114,32 @@ export interface Queued {
   readonly record: LockRecord | null;
 }
 
-/** The number of those who wait for a lease that is still held; `unknown`: this one may be held and re-armed, or not. */
-export type RenewOutcome = { readonly waiters: number } | 'gone' | 'unknown';
+/** A claim that waits in the queue. */
+export interface PlaceRef extends LeaseRef {
+  /** The fencing token of the lease that was in front of it when it last heard. */
+  readonly behind: number;
+}
+
+/**
+ * Still queued: the milliseconds that remain of the lease in front, and who has that where its fencing token is not the
+ * one of `behind`. `ask`: the lease is free, or the claim is not in the queue: it was granted, passed by, cancelled, or
+ * never queued.
+ */
+export type PlaceOutcome = { readonly remaining: number; readonly record?: LockRecord } | 'ask';
+
+/**
+ * The number of those who wait for a lease that is still held; `held`: the store could not tell how many do; `unknown`:
+ * this one may be held and re-armed, or not.
+ */
+export type RenewOutcome = { readonly waiters: number } | 'held' | 'gone' | 'unknown';
 
 /** What the store knows of a held key. */
 export interface LockRecord {
   readonly holder: string;
   readonly instance: string;
   readonly fencingToken: number;
+  /** When this tenure began, in milliseconds since 1970, by the clock of the store, or of the holder where it has none. */
+  readonly since: number;
   /** Milliseconds until the lease runs out, by the store's clock. A hint. */
   readonly remaining: number;
   readonly metadata: Readonly<Record<string, string>>;

@@ -1,16 +1,26 @@
 import { Acquisition, type AcquisitionContext, type LeaseRequest } from './acquisition.js';
 import type { Random } from './backoff.js';
 import { findFrame, type Frame, runInside } from './call-chain.js';
+import { CheckedDriver } from './checked-driver.js';
 import type { Clock } from './clock.js';
 import { LockServiceClosedError, NestedLockError } from './errors.js';
 import type { LockEventSink } from './events.js';
+import { ForgottenLocks } from './forgotten-locks.js';
+import { guarded } from './guarded.js';
+import { Heartbeats } from './heartbeats.js';
 import { Holdings } from './holdings.js';
 import type { Lease, LeaseHandle } from './lease.js';
 import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock-driver.js';
 import type { Lock } from './lock.js';
-import { type Patience, timeUp, WaitingCallers } from './patience.js';
+import { type Patience, timeUp, WaitingCallers, type WaitingLimits } from './patience.js';
+import { type CallSite, CallSites } from './call-site.js';
 import type { Registry } from './registry.js';
+import { RequestGate } from './request-gate.js';
+import { StoreStatus } from './store-status.js';
 import { WaitingRoom } from './waiting-room.js';
+
+/** Measured: fewer leave a Redis idle, more only wait in buffers. */
+const REQUESTS = 512;
 
 export interface LockManagerOptions {
   readonly driver: LockDriver;
@@ -18,12 +28,20 @@ export interface LockManagerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly emit: LockEventSink;
+  /** Requests that are under way at once, renewals aside. */
+  readonly requests?: number;
   /** Told when the store becomes reachable or unreachable, and of what an operator should mend. */
   readonly onStore?: (event: Extract<DriverEvent, { type: 'up' | 'down' | 'warning' }>) => void;
+  /** Default: no limit. */
+  readonly limits?: WaitingLimits | undefined;
+  /** Milliseconds after which a lock that is still held is reported; default: 10 TTLs, where the caller releases it. */
+  readonly warnAfter?: number | undefined;
 }
 
 export interface AcquireRequest extends LeaseRequest {
   readonly reentrant?: boolean | undefined;
+  /** Where the caller is. */
+  readonly callSite?: CallSite | undefined;
 }
 
 /**
@@ -35,9 +53,15 @@ export class LockManager {
   readonly clock: Clock;
   readonly random: Random;
 
+  /** Where callers acquire. */
+  readonly callSites = new CallSites();
+
   readonly #driver: LockDriver;
+  readonly #store: StoreStatus;
+  readonly #forgotten: ForgottenLocks;
   readonly #room: WaitingRoom;
   readonly #holdings: Holdings;
+  readonly #heartbeats: Heartbeats;
   readonly #context: AcquisitionContext;
   readonly #callers: WaitingCallers;
   readonly #listener: DriverListener;
@@ -46,17 +70,24 @@ export class LockManager {
   #closing = false;
 
   constructor(options: LockManagerOptions) {
-    const { driver, clock, random, emit, instance } = options;
+    const { clock, random, instance } = options;
+    const emit = guarded('a listener of lock events', options.emit);
+    const onStore = guarded('a listener of the store', options.onStore ?? (() => undefined));
+    const warn = (message: string): void => onStore({ type: 'warning', message });
+    const driver = new CheckedDriver(options.driver, warn);
     this.instance = instance;
     this.clock = clock;
     this.random = random;
     this.#driver = driver;
-    this.#callers = new WaitingCallers(clock);
+    this.#store = new StoreStatus(clock);
+    this.#callers = new WaitingCallers(clock, options.limits);
     this.#room = new WaitingRoom(clock);
-    const warn = (message: string): void => options.onStore?.({ type: 'warning', message });
-    this.#holdings = new Holdings(driver, clock, random, emit, this.#room, warn);
+    const gate = new RequestGate(options.requests ?? REQUESTS);
+    this.#holdings = new Holdings(driver, clock, random, emit, this.#room, gate, warn);
+    this.#heartbeats = new Heartbeats(driver, clock, random);
+    this.#forgotten = new ForgottenLocks(clock, this.callSites, options.warnAfter, () => this.#holdings.held, warn);
     this.#listener = (event) => {
-      if (event.type === 'up' || event.type === 'down' || event.type === 'warning') options.onStore?.(event);
+      if (event.type === 'up' || event.type === 'down' || event.type === 'warning') onStore(event);
       this.#heard(event);
     };
     this.#context = {
@@ -67,13 +98,20 @@ export class LockManager {
       emit,
       room: this.#room,
       holdings: this.#holdings,
+      heartbeats: this.#heartbeats,
+      store: this.#store,
+      callSites: this.callSites,
+      gate,
       starting: () => this.#starting(),
     };
   }
 
   /** Rejects when the first connection fails; the driver then goes on trying. */
   connect(): Promise<void> {
-    this.#connection ??= this.#driver.connect(this.#listener);
+    this.#connection ??= this.#driver.connect(this.#listener).catch((cause: Error) => {
+      this.#store.heard({ type: 'down', cause });
+      throw cause;
+    });
     return this.#connection;
   }
 
@@ -89,7 +127,7 @@ export class LockManager {
 
   /** Runs `task` as a guarded call; a failing release never replaces its result or error. */
   async withLock<T>(request: AcquireRequest, task: (lock: Lock) => T | Promise<T>): Promise<T> {
-    const handle = await this.acquire(request);
+    const handle = await this.#take(request, raiseRefusal, true);
     try {
       return await runInside(this, handle, () => task(handle));
     } finally {
@@ -110,6 +148,11 @@ export class LockManager {
     return this.#driver.capabilities.queue;
   }
 
+  /** As far as the driver told. */
+  get isStoreDown(): boolean {
+    return this.#store.downSince !== undefined;
+  }
+
   /** Stops renewing a lease without releasing it: the code that it protects still runs, so it ends with its TTL. */
   abandon(lease: Lease): void {
     this.#holdings.abandon(lease);
@@ -125,10 +168,12 @@ export class LockManager {
   }
 
   #heard(event: DriverEvent): void {
+    this.#store.heard(event);
     if (event.type === 'granted') this.#room.nudge(event.key, event);
     if (event.type === 'freed') this.#room.nudge(event.key);
     if (event.type === 'up') {
       this.#room.nudgeAll();
+      this.#heartbeats.verify();
       this.#holdings.verify();
     }
     if (event.type === 'contended') this.#room.contended(event.key);
@@ -140,23 +185,40 @@ export class LockManager {
     return this.connect().then(settled, settled);
   }
 
-  async #take<T>(request: AcquireRequest, refused: (acquisition: Acquisition) => T): Promise<LeaseHandle | T> {
-    const { name, limit, signal } = request;
+  async #take<T>(
+    request: AcquireRequest,
+    refused: (acquisition: Acquisition) => T,
+    isGuarded = false,
+  ): Promise<LeaseHandle | T> {
+    const { key, name, limit, signal, isBackground } = request;
     const insideGuardedCall = findFrame(this) !== undefined;
     const frame = insideGuardedCall ? findFrame(this, name) : undefined;
-    if (frame && !request.reentrant) throw new NestedLockError(request.key);
+    if (frame && !request.reentrant) throw new NestedLockError(key, frame.lock.lease.facts());
     if (this.#closing && !insideGuardedCall) throw new LockServiceClosedError();
 
     const now = this.clock.now();
-    const patience = this.#callers.add(now, 'wait' in limit ? limit.wait : Infinity, signal, insideGuardedCall);
+    const wait = 'wait' in limit ? limit.wait : Infinity;
+    const patience = this.#callers.add({ key, name, wait, signal, insideGuardedCall, isBackground }, now);
     try {
       const acquisition = new Acquisition(this.#context, request, patience, now);
       if (frame) return (await this.#share(frame, patience)) ?? refused(acquisition);
       const lease = await acquisition.run();
-      return lease ? this.#holdings.share(lease) : refused(acquisition);
+      return lease ? this.#handOut(lease, request, isGuarded) : refused(acquisition);
     } finally {
       patience.dispose();
     }
+  }
+
+  #handOut(lease: Lease, { callSite, isBackground = false }: AcquireRequest, isGuarded: boolean): LeaseHandle {
+    if (isBackground) {
+      lease.isBackground = true;
+      return this.#holdings.share(lease);
+    }
+    lease.callSite = callSite;
+    lease.isGuarded = isGuarded;
+    this.#forgotten.watch(lease);
+    if (isGuarded) return this.#holdings.share(lease);
+    return this.#forgotten.handOut(lease, this.#holdings, (shared, owner) => this.#holdings.share(shared, owner));
   }
 
   /** A further handle for a lease that this call chain holds; siblings below one frame have it one after the other. */
@@ -174,7 +236,7 @@ export class LockManager {
       },
     });
     try {
-      await patience.bound(before);
+      await patience.wait(before);
       handle.ensure();
       return handle;
     } catch (error) {

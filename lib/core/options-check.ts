@@ -2,6 +2,9 @@ import { type Duration, toMilliseconds } from './duration.js';
 import { LockConfigError } from './errors.js';
 import type { TtlRange } from './lock-driver.js';
 
+/** In bytes. */
+const LARGEST_METADATA = 4096;
+
 /** Checks the options of one call or registration and reports all that is wrong in one error. */
 export class OptionsCheck {
   readonly #where: string;
@@ -14,6 +17,11 @@ export class OptionsCheck {
 
   problem(text: string): void {
     this.#problems.push(text);
+  }
+
+  /** How many problems there are so far. */
+  get count(): number {
+    return this.#problems.length;
   }
 
   /** An object with no other properties than `known`; an empty one when it is not an object. */
@@ -44,7 +52,7 @@ export class OptionsCheck {
   /** As `duration`; what the driver does not accept is wrong also where it is the fallback. */
   ttl(value: Duration | undefined, path: string, fallback: number, { minTtl, maxTtl = Infinity }: TtlRange): number {
     const ttl = this.duration(value, path, fallback);
-    if (ttl < minTtl) this.problem(`${path}: ${ttl} ms is under the minimum of ${minTtl} ms.`);
+    if (ttl < minTtl) this.problem(`${path}: ${ttl} ms is under the minimum of ${minTtl} ms. Set a longer one.`);
     if (ttl > maxTtl) {
       this.problem(
         `${path}: ${ttl} ms is over the maximum of ${maxTtl} ms, which the driver sets. Set a shorter one, or raise ` +
@@ -58,11 +66,27 @@ export class OptionsCheck {
     if (value !== undefined && typeof value !== type) this.problem(`${path}: expected a ${type}.`);
   }
 
-  stringRecord(value: unknown, path: string): void {
+  /** What goes into the store with every lease, and to every instance with every member. */
+  metadata(value: unknown, path: string): void {
     if (value === undefined) return;
     const fits =
-      typeof value === 'object' && value !== null && Object.values(value).every((entry) => typeof entry === 'string');
-    if (!fits) this.problem(`${path}: expected an object whose values are strings.`);
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every((entry) => typeof entry === 'string');
+    if (!fits) return this.problem(`${path}: expected an object whose values are strings.`);
+    const size = Buffer.byteLength(JSON.stringify(value));
+    if (size <= LARGEST_METADATA) return;
+    this.problem(
+      `${path}: ${size} bytes as JSON are more than the ${LARGEST_METADATA} that the store keeps beside a lease. ` +
+        'Store large values elsewhere, and keep their id here.',
+    );
+  }
+
+  wholeNumber(value: number | undefined, path: string, fallback: number): number {
+    if (value === undefined) return fallback;
+    if (!Number.isSafeInteger(value) || value < 1) this.problem(`${path}: expected a whole number above 0.`);
+    return value;
   }
 
   names(value: unknown, path: string): void {

@@ -1,34 +1,55 @@
-import type { Clock } from './clock.js';
-import { Deadlines, type Timed } from './deadlines.js';
+import type { Clock, Timer } from './clock.js';
+import { Deadlines } from './deadlines.js';
+import { LONGEST_DURATION } from './duration.js';
+import { TooManyWaitingError } from './errors.js';
+import type { Timed } from './heap.js';
+import { onAbort } from './shared-listener.js';
 
 /** Thrown inside the package when the time to wait is over; callers turn it into the error that fits. */
 export const timeUp = Symbol('time up');
+
+const NOTHING = (): void => undefined;
+
+/** How many callers may wait at once. */
+export interface WaitingLimits {
+  readonly inAll: number;
+  readonly perKey: number;
+}
+
+export interface Caller {
+  /** As the caller named it. */
+  readonly key: string;
+  /** As the store knows it. */
+  readonly name: string;
+  /** Milliseconds; Infinity for ever. */
+  readonly wait: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Whether the caller is itself inside a guarded call, which a closing service waits for. */
+  readonly insideGuardedCall?: boolean | undefined;
+  /** Nobody awaits it, so it keeps no process alive and is not counted: a campaign. */
+  readonly isBackground?: boolean | undefined;
+}
 
 /**
  * How long one caller is prepared to wait: until a time limit, its own AbortSignal, or the closing of the service,
  * whichever comes first.
  */
-export class Patience implements Timed<Patience> {
-  before: Patience | undefined;
-  after: Patience | undefined;
+export class Patience implements Timed {
+  place: number | undefined;
   readonly deadline: number;
-  /** Whether the caller is itself inside a guarded call, which a closing service waits for. */
-  readonly insideGuardedCall: boolean;
+  readonly caller: Caller;
   readonly #callers: WaitingCallers;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onAbort: (() => void) | undefined;
+  readonly #unlisten: (() => void) | undefined;
+  #isWaiting = false;
   #ended: { readonly reason: unknown } | undefined;
   #interrupt: ((reason: unknown) => void) | undefined;
 
-  constructor(callers: WaitingCallers, deadline: number, signal: AbortSignal | undefined, insideGuardedCall: boolean) {
+  constructor(callers: WaitingCallers, caller: Caller, now: number) {
+    const { wait, signal } = caller;
     this.#callers = callers;
-    this.deadline = deadline;
-    this.insideGuardedCall = insideGuardedCall;
-    if (!signal) return;
-    this.#signal = signal;
-    this.#onAbort = () => this.end(signal.reason);
-    if (signal.aborted) this.#onAbort();
-    else signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.caller = caller;
+    this.deadline = now + wait;
+    if (signal) this.#unlisten = onAbort(signal, () => this.end(signal.reason));
   }
 
   end(reason: unknown): void {
@@ -41,42 +62,99 @@ export class Patience implements Timed<Patience> {
     if (this.#ended) throw this.#ended.reason;
   }
 
-  /** The outcome of `work`, or a rejection when patience ends first; `work` then goes on unobserved. */
-  bound<T>(work: Promise<T>): Promise<T> {
+  /**
+   * The outcome of `work`, or a rejection when patience ends first; `work` then goes on.
+   *
+   * @param settled called when `work` is over, also after that
+   */
+  bound<T>(work: Promise<T>, settled: () => void = NOTHING): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#interrupt = reject;
-      work.then(resolve, reject);
+      work.then(
+        (result) => {
+          settled();
+          resolve(result);
+        },
+        (reason: unknown) => {
+          settled();
+          reject(reason);
+        },
+      );
       if (this.#ended) reject(this.#ended.reason);
     });
   }
 
+  /**
+   * As `bound`, for what may take as long as others hold a key: from here on this is a waiting caller. @throws
+   * TooManyWaitingError
+   */
+  wait<T>(work: Promise<T>): Promise<T> {
+    if (!this.#isWaiting && !this.caller.isBackground) {
+      this.#callers.beginWaiting(this.caller);
+      this.#isWaiting = true;
+    }
+    return this.bound(work);
+  }
+
   dispose(): void {
     this.#callers.remove(this);
-    if (this.#onAbort) this.#signal!.removeEventListener('abort', this.#onAbort);
+    if (this.#isWaiting) this.#callers.endWaiting(this.caller);
+    this.#unlisten?.();
     this.#interrupt = undefined;
   }
 }
 
-/** All callers of an instance that wait for something. */
+/**
+ * All callers of an instance. While one of them waits the process does not end by itself: whoever awaits a lock is to
+ * get an answer, also where nothing but our own timers would keep the process alive.
+ */
 export class WaitingCallers {
-  readonly #waiting: Deadlines<Patience>;
+  readonly #clock: Clock;
+  readonly #limits: WaitingLimits;
+  readonly #callers: Deadlines<Patience>;
+  readonly #perKey = new Map<string, number>();
+  #waiting = 0;
+  #keepAlive: Timer | undefined;
 
-  constructor(clock: Clock) {
-    this.#waiting = new Deadlines(clock, (patience) => patience.end(timeUp));
+  constructor(clock: Clock, limits: WaitingLimits = { inAll: Infinity, perKey: Infinity }) {
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#callers = new Deadlines(clock, (patience) => patience.end(timeUp));
   }
 
-  add(now: number, wait: number, signal: AbortSignal | undefined, insideGuardedCall: boolean): Patience {
-    const patience = new Patience(this, now + wait, signal, insideGuardedCall);
-    this.#waiting.add(patience, now);
+  add(caller: Caller, now: number): Patience {
+    const patience = new Patience(this, caller, now);
+    this.#callers.add(patience, now);
     return patience;
   }
 
   remove(patience: Patience): void {
-    this.#waiting.remove(patience);
+    this.#callers.remove(patience);
   }
 
   /** Ends the patience of those that `which` selects. */
-  end(reason: unknown, which: (patience: Patience) => boolean): void {
-    for (const patience of this.#waiting.items()) if (which(patience)) patience.end(reason);
+  end(reason: unknown, which: (caller: Caller) => boolean): void {
+    for (const patience of this.#callers.items()) if (which(patience.caller)) patience.end(reason);
+  }
+
+  /** @throws TooManyWaitingError */
+  beginWaiting({ key, name }: Caller): void {
+    const { inAll, perKey } = this.#limits;
+    const ofKey = this.#perKey.get(name) ?? 0;
+    if (this.#waiting >= inAll) throw new TooManyWaitingError(key, this.#waiting, 'lock.maxWaiting');
+    if (ofKey >= perKey) throw new TooManyWaitingError(key, ofKey, 'lock.maxWaitingPerKey');
+    this.#perKey.set(name, ofKey + 1);
+    if (this.#waiting++ === 0) this.#stayAlive();
+  }
+
+  endWaiting({ name }: Caller): void {
+    const ofKey = this.#perKey.get(name)!;
+    if (ofKey > 1) this.#perKey.set(name, ofKey - 1);
+    else this.#perKey.delete(name);
+    if (--this.#waiting === 0) this.#keepAlive?.cancel();
+  }
+
+  #stayAlive(): void {
+    this.#keepAlive = this.#clock.after(LONGEST_DURATION, () => this.#stayAlive(), true);
   }
 }

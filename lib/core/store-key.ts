@@ -38,6 +38,17 @@ export function firesScope(namespace: string): string {
   return `${namespace}:f:`;
 }
 
+/** The name of the election whose lease it is; undefined for a lock. */
+export function electionOf(name: string): string | undefined {
+  const kind = name.indexOf(':');
+  return name.startsWith(':e:', kind) ? name.slice(kind + 3) : undefined;
+}
+
+/** What messages call it: `Lock "order:42"`, `Election "default"`. */
+export function subjectOf(name: string, key: string): string {
+  return electionOf(name) === undefined ? `Lock "${key}"` : `Election "${key}"`;
+}
+
 export function namespaceOf(name: string): string {
   return name.slice(0, name.indexOf(':'));
 }

@@ -1,9 +1,8 @@
 import type { Clock } from './clock.js';
 import type { LossReason } from './errors.js';
 import type { Lease } from './lease.js';
-import type { Linked } from './linked-list.js';
 import type { Claim, TokenBlock } from './lock-driver.js';
-import type { Watch } from './watchdog.js';
+import type { Watch } from './watch.js';
 
 /**
  * The part of a TTL in which a lease must not be trusted: clocks of different machines run at slightly different
@@ -36,9 +35,7 @@ export interface TenureGrant extends TokenBlock {
  *
  * One caller after another may use it, each with a token of the reserved block.
  */
-export class Tenure implements Linked<Tenure> {
-  before: Tenure | undefined;
-  after: Tenure | undefined;
+export class Tenure {
   /** The watchdog's notes on it, as long as it is renewed. */
   watch: Watch | undefined;
   readonly claim: Claim;
@@ -84,6 +81,11 @@ export class Tenure implements Linked<Tenure> {
 
   get remaining(): number {
     return this.remainingAt(this.#clock.now());
+  }
+
+  /** Milliseconds since 1970 of a time of the monotonic clock: for people. */
+  wallAt(time: number): number {
+    return Math.round(this.#clock.wall() - (this.#clock.now() - time));
   }
 
   /** For callers that have just read the clock. */

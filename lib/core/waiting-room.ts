@@ -4,6 +4,9 @@ import { type Linked, LinkedList } from './linked-list.js';
 import { type DriverEvent, NO_METADATA } from './lock-driver.js';
 import type { Tenure } from './tenure.js';
 
+/** What one request reserves at most, so that tokens stay in step with the clock. */
+const MOST_TOKENS = 64;
+
 type Pushed = Extract<DriverEvent, { type: 'granted' }>;
 
 /** What a caller asks for, as far as it decides whether a lease can be passed on to it. */
@@ -52,13 +55,21 @@ export class WaitingRoom {
     this.#moved(line);
   }
 
-  isOccupied(key: string): boolean {
-    return this.#lines.get(key)?.occupant !== undefined;
+  /** What the instance has of the key. */
+  occupant(key: string): Tenure | undefined {
+    return this.#lines.get(key)?.occupant;
   }
 
   /** The caller that comes next. */
   first(key: string): Seat | undefined {
     return this.#lines.get(key)?.first;
+  }
+
+  /** Fencing tokens that callers of a key could use: whoever asks, and those who wait here. */
+  tokensFor(key: string): number {
+    let callers = 0;
+    for (let seat = this.first(key); seat && callers < MOST_TOKENS; seat = seat.after) callers++;
+    return Math.max(1, callers);
   }
 
   /** The key may be free, or was granted to a claim of the first in its line. */
@@ -73,8 +84,9 @@ export class WaitingRoom {
     else if (line?.first) line.first.contended = true;
   }
 
+  /** All but those whose places are kept: the next heartbeat tells whether they have to ask. */
   nudgeAll(): void {
-    for (const { first } of this.#lines.values()) first?.nudge();
+    for (const { first } of this.#lines.values()) if (first && !first.keepsPlace) first.nudge();
   }
 
   #lineOf(key: string): Line {
@@ -112,6 +124,8 @@ export class Seat implements Linked<Seat> {
   after: Seat | undefined;
   /** Somebody began to wait for the lease while it was on its way to this caller. */
   contended = false;
+  /** Somebody else sees to it that the caller is woken when it has to ask. */
+  keepsPlace = false;
   readonly #clock: Clock;
   readonly #room: WaitingRoom;
   #called = false;
@@ -175,13 +189,15 @@ export class Seat implements Linked<Seat> {
     return pushed?.holder === holder ? pushed : undefined;
   }
 
-  /** Waits, but not past a nudge. */
-  async rest(milliseconds: number): Promise<void> {
+  /** Waits, but not past a nudge. Without a time: `ask` of a kept place is one. */
+  async rest(milliseconds?: number): Promise<void> {
     if (this.#nudged) return;
+    this.keepsPlace = milliseconds === undefined;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      this.#timer = this.#clock.after(milliseconds, resolve);
+      if (milliseconds !== undefined) this.#timer = this.#clock.after(milliseconds, resolve);
     });
+    this.keepsPlace = false;
     this.#timer?.cancel();
   }
 

@@ -2,28 +2,21 @@ import { backoff, type Random } from './backoff.js';
 import type { Clock, Timer } from './clock.js';
 import type { LossReason } from './errors.js';
 import type { LockEventSink } from './events.js';
-import { LinkedList } from './linked-list.js';
-import type { LockDriver } from './lock-driver.js';
+import { Heap } from './heap.js';
+import type { LockDriver, RenewOutcome } from './lock-driver.js';
+import { Outages } from './outages.js';
 import type { Tenure } from './tenure.js';
+import { Watch } from './watch.js';
 
 /** Leases that one request to the store renews at most. */
 const CHUNK = 250;
-
-export interface Watch {
-  /** When to renew, or, while a renewal is under way, when to stop waiting for its answer and try again. */
-  due: number;
-  /** How much earlier than due it may be renewed together with others. */
-  slack: number;
-  failures: number;
-  /** When the renewal that is under way was sent. */
-  sentAt: number | undefined;
-  cause: unknown;
-}
 
 /**
  * Renews all leases of one instance with one timer and as few requests as possible, retries what fails while the lease
  * is valid, and delivers the news of a loss. It decides nothing by the time at which a timer fires: a lease that the
  * clock says is over is lost before anything is sent for it. Once a lease is unwatched no renewal of it is sent.
+ *
+ * A request that fails as a whole shows that a part of the store is down: nothing but probes is sent there then.
  */
 export class Watchdog {
   readonly #driver: LockDriver;
@@ -31,7 +24,8 @@ export class Watchdog {
   readonly #random: Random;
   readonly #emit: LockEventSink;
   readonly #onLoss: (tenure: Tenure) => void;
-  readonly #watched = new LinkedList<Tenure>();
+  readonly #watched = new Heap<Watch>();
+  readonly #outages: Outages<Watch>;
   #timer: Timer | undefined;
   #timerAt = Infinity;
 
@@ -41,26 +35,29 @@ export class Watchdog {
     this.#random = random;
     this.#emit = emit;
     this.#onLoss = onLoss;
+    this.#outages = new Outages<Watch>(clock, random, {
+      wanted: (watches) => watches.filter((watch) => watch.isSuspended && watch.tenure.remaining > 0),
+      probe: (watch) => this.#renew([watch], true),
+      again: (watches) => this.#again(watches),
+    });
   }
 
   watch(tenure: Tenure): void {
-    const due = tenure.firstRenewal;
-    const slack = (due - tenure.since) / 4;
-    tenure.watch = { due, slack, failures: 0, sentAt: undefined, cause: undefined };
-    this.#watched.append(tenure);
-    this.#arm(Math.min(due, tenure.validUntil));
+    const watch = new Watch(tenure);
+    tenure.watch = watch;
+    this.#plan(watch, tenure.firstRenewal, (tenure.firstRenewal - tenure.since) / 4);
   }
 
   unwatch(tenure: Tenure): void {
+    if (tenure.watch) this.#watched.remove(tenure.watch);
     tenure.watch = undefined;
-    this.#watched.remove(tenure);
   }
 
   /** The store may have lost what it granted: renews everything now, which tells. */
   verify(): void {
+    this.#outages.end();
     const now = this.#clock.now();
-    for (const { watch } of this.#watched.items()) if (watch!.sentAt === undefined) watch!.due = now;
-    if (this.#watched.first) this.#arm(now);
+    for (const watch of this.#watched.items()) if (watch.sentAt === undefined) this.#plan(watch, now);
   }
 
   lose(tenure: Tenure, reason: LossReason, cause?: unknown): void {
@@ -69,8 +66,16 @@ export class Watchdog {
     if (!tenure.lose(reason, cause)) return;
     this.#onLoss(tenure);
     if (!lease?.loss) return;
-    const { key, fencingToken, acquiredAt } = lease;
-    this.#emit({ type: 'lost', key, fencingToken, reason, held: this.#clock.now() - acquiredAt });
+    const { key, fencingToken, election, acquiredAt } = lease;
+    this.#emit({ type: 'lost', key, fencingToken, election, reason, held: this.#clock.now() - acquiredAt });
+  }
+
+  /** Sets when to look at it next: Infinity for not before it ends. */
+  #plan(watch: Watch, due: number, slack = 0): void {
+    this.#watched.remove(watch);
+    watch.plan(due, slack);
+    this.#watched.add(watch);
+    this.#arm(watch.deadline);
   }
 
   #arm(at: number): void {
@@ -83,93 +88,97 @@ export class Watchdog {
   #tick(): void {
     this.#timerAt = Infinity;
     const now = this.#clock.now();
-    const due: Tenure[] = [];
-    for (const tenure of this.#watched.items()) {
-      const { watch } = tenure;
-      if (!watch) continue;
-      if (tenure.remaining === 0) {
-        this.lose(tenure, 'expired', watch.cause);
-      } else if (watch.due - watch.slack <= now) {
-        if (watch.sentAt === undefined) due.push(tenure);
-        else this.#failed(tenure, watch, new Error('The store did not answer a renewal in time.'));
+    const due: Watch[] = [];
+    for (let { first } = this.#watched; first; { first } = this.#watched) {
+      if (first.tenure.remainingAt(now) === 0) this.lose(first.tenure, 'expired', first.cause);
+      else if (first.due - first.slack > now) break;
+      else if (first.sentAt !== undefined)
+        this.#suspend(first, new Error('The store did not answer a renewal in time.'));
+      else {
+        due.push(first);
+        this.#plan(first, Infinity);
       }
     }
     // Whoever was told of a loss may have released others.
-    const renewable = due.filter(({ watch }) => watch);
-    for (const group of this.#grouped(renewable)) {
-      for (let from = 0; from < group.length; from += CHUNK) void this.#renew(group.slice(from, from + CHUNK));
-    }
-
-    let next = Infinity;
-    for (const { watch, validUntil } of this.#watched.items()) next = Math.min(next, watch!.due, validUntil);
-    if (next < Infinity) this.#arm(next);
+    this.#send(due.filter((watch) => watch.isOpen));
+    this.#arm(this.#watched.first?.deadline ?? Infinity);
   }
 
-  #grouped(tenures: readonly Tenure[]): Iterable<readonly Tenure[]> {
-    if (!this.#driver.renewalGroup) return [tenures];
-    const groups = new Map<number, Tenure[]>();
-    for (const tenure of tenures) {
-      const group = this.#driver.renewalGroup(tenure.claim.key);
-      const members = groups.get(group);
-      if (members) members.push(tenure);
-      else groups.set(group, [tenure]);
+  #send(watches: readonly Watch[]): void {
+    const parts = new Map<number, Watch[]>();
+    for (const watch of watches) {
+      const part = (watch.part ??= this.#driver.renewalGroup?.(watch.tenure.claim.key) ?? 0);
+      if (this.#outages.isDown(part)) this.#suspend(watch, this.#outages.causeOf(part));
+      else if (parts.has(part)) parts.get(part)!.push(watch);
+      else parts.set(part, [watch]);
     }
-    return groups.values();
+    for (const group of parts.values()) {
+      group.sort((one, other) => one.tenure.validUntil - other.tenure.validUntil);
+      for (let from = 0; from < group.length; from += CHUNK) this.#renew(group.slice(from, from + CHUNK), false);
+    }
   }
 
-  async #renew(tenures: readonly Tenure[]): Promise<void> {
+  #renew(watches: readonly Watch[], isProbe: boolean): void {
     const sentAt = this.#clock.now();
-    for (const tenure of tenures) {
-      const watch = tenure.watch!;
+    for (const watch of watches) {
       watch.sentAt = sentAt;
-      watch.due = sentAt + tenure.claim.ttl / 6;
-      watch.slack = 0;
+      if (!isProbe) watch.tries++;
+      this.#plan(watch, sentAt + watch.tenure.claim.ttl / 6);
     }
-    try {
-      const outcomes = await this.#driver.renew(tenures.map((tenure) => tenure.claim));
-      tenures.forEach((tenure, index) => {
-        const { watch } = tenure;
-        if (!watch) return;
-        const outcome = outcomes[index]!;
-        if (outcome === 'gone') return this.lose(tenure, 'gone');
-        if (outcome === 'unknown') {
-          if (watch.sentAt === sentAt)
-            this.#failed(tenure, watch, new Error('Too few servers answered for this lease.'));
-          return;
-        }
-        tenure.waiters = outcome.waiters;
-        if (tenure.renewed(sentAt)) this.#succeeded(tenure, watch, sentAt);
-        else this.lose(tenure, 'expired', watch.cause);
-      });
-    } catch (error) {
-      for (const tenure of tenures) {
-        const { watch } = tenure;
-        if (watch?.sentAt === sentAt) this.#failed(tenure, watch, error);
-      }
-    }
+    const [{ part }] = watches as [Watch];
+    this.#driver.renew(watches.map(({ tenure }) => tenure.claim)).then(
+      (outcomes) => {
+        watches.forEach((watch, index) => this.#answered(watch, outcomes[index]!, sentAt));
+        this.#outages.answered(part!);
+      },
+      (error: unknown) => {
+        for (const watch of watches) if (watch.isOpen && watch.sentAt === sentAt) this.#suspend(watch, error);
+        if (isProbe) this.#outages.failed();
+      },
+    );
   }
 
-  #succeeded(tenure: Tenure, watch: Watch, sentAt: number): void {
-    this.#plan(tenure, watch, sentAt);
-    const { key, fencingToken } = tenure.lease!;
-    this.#emit({ type: 'renewed', key, fencingToken, took: this.#clock.now() - sentAt });
-    this.#arm(watch.due);
+  #answered(watch: Watch, outcome: RenewOutcome, sentAt: number): void {
+    const { tenure } = watch;
+    if (!watch.isOpen) return;
+    if (outcome === 'gone') return this.lose(tenure, 'gone');
+    if (outcome === 'unknown') {
+      if (watch.sentAt === sentAt) this.#retry(watch, new Error('Too few servers answered for this lease.'));
+      return;
+    }
+    if (outcome !== 'held') tenure.waiters = outcome.waiters;
+    if (!tenure.renewed(sentAt)) return this.lose(tenure, 'expired', watch.cause);
+    watch.succeeded();
+    this.#plan(watch, sentAt + tenure.renewEvery, tenure.renewEvery / 4);
+    const { key, fencingToken, election } = tenure.lease!;
+    this.#emit({ type: 'renewed', key, fencingToken, election, took: this.#clock.now() - sentAt });
   }
 
-  #failed(tenure: Tenure, watch: Watch, cause: unknown): void {
-    const { key, fencingToken, remaining } = tenure.lease!;
+  /** Waits for a probe. */
+  #suspend(watch: Watch, cause: unknown): void {
+    this.#atRisk(watch, cause);
+    this.#plan(watch, Infinity);
+    this.#outages.add(watch.part!, watch, watch.firstDelay, cause);
+  }
+
+  /** The part answers: one that fails nevertheless has to wait for itself. */
+  #again(watches: readonly Watch[]): void {
+    for (const watch of watches) if (watch.tries > 1) this.#retry(watch, watch.cause);
+    this.#send(watches.filter((watch) => watch.isOpen && watch.tries <= 1));
+  }
+
+  #retry(watch: Watch, cause: unknown): void {
+    this.#atRisk(watch, cause);
+    const delay = backoff(watch.tries - 1, watch.firstDelay, 1000, this.#random);
+    this.#plan(watch, this.#clock.now() + delay);
+  }
+
+  #atRisk(watch: Watch, cause: unknown): void {
     watch.sentAt = undefined;
     watch.cause = cause;
-    watch.due = this.#clock.now() + backoff(watch.failures, Math.min(100, tenure.claim.ttl / 12), 1000, this.#random);
-    if (watch.failures++ === 0) this.#emit({ type: 'at-risk', key, fencingToken, remaining, cause });
-    this.#arm(watch.due);
-  }
-
-  #plan(tenure: Tenure, watch: Watch, from: number): void {
-    watch.sentAt = undefined;
-    watch.failures = 0;
-    watch.cause = undefined;
-    watch.due = from + tenure.renewEvery;
-    watch.slack = tenure.renewEvery / 4;
+    if (watch.isAtRisk) return;
+    watch.isAtRisk = true;
+    const { key, fencingToken, election, remaining } = watch.tenure.lease!;
+    this.#emit({ type: 'at-risk', key, fencingToken, election, remaining, cause });
   }
 }

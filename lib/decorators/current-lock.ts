@@ -1,9 +1,20 @@
+import { LockConfigError } from '../core/errors.js';
+
 const PARAMETERS = 'nestjs-dist-lock:current-lock';
 
-/** The parameter receives the `Lock` of the surrounding `@WithLock`. Make it optional: callers do not pass it. */
+/**
+ * The parameter receives the `Lock` of the surrounding `@WithLock`. Make it optional: callers do not pass it.
+ *
+ * @throws LockConfigError at once, on anything but a parameter of a method
+ */
 export function CurrentLock(): ParameterDecorator {
   return (target, property, index) => {
-    if (property === undefined) return;
+    if (property === undefined || typeof index !== 'number') {
+      throw new LockConfigError(
+        '@CurrentLock: only a parameter of a method under @WithLock can be decorated, not one of a constructor, a ' +
+          'property or a method.',
+      );
+    }
     Reflect.defineMetadata(PARAMETERS, [...lockParameters(target, property), index], target, property);
   };
 }

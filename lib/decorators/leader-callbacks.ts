@@ -1,8 +1,7 @@
-import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import type { CallbackArguments, CallbackKind } from '../leader/leader-callbacks.js';
 import { DEFAULT_ELECTION, DEFAULT_REGISTRATION, leaderToken } from '../nest/injection.js';
-import { ensureSlot } from './wrap-method.js';
+import { decoratedMethod, ensureSlot } from './wrap-method.js';
 
 export interface LeaderCallbackOptions {
   /** Default: the election named `default`. */
@@ -79,13 +78,7 @@ function callback<Kind extends CallbackKind>(
   check.done();
 
   return (target, property, descriptor) => {
-    const method: unknown = descriptor?.value;
-    if (typeof method !== 'function' || typeof target === 'function') {
-      const { name } = typeof target === 'function' ? target : target.constructor;
-      throw new LockConfigError(
-        `@${decorator} on ${name}.${String(property)}: only instance methods can be decorated.`,
-      );
-    }
+    const { original: method } = decoratedMethod(decorator, [target, property, descriptor]);
     // Without the module, or the election, the application must not start.
     ensureSlot(target, leaderToken(registration, election));
     const mark: LeaderCallbackMark = { kind, decorator, election, registration };

@@ -19,7 +19,7 @@ import {
 } from './framework-metadata.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { OncePerTick } from './once-per-tick.js';
-import { ensureSlot, type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
+import { decoratedMethod, ensureSlot, type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
 
 /** What a call does on an instance that does not lead. `redirect` and `forward` are for HTTP routes. */
 export type Otherwise = 'skip' | 'reject' | 'redirect' | 'forward';
@@ -81,8 +81,13 @@ export function LeaderOnly<Choice extends Otherwise = 'reject'>(
     descriptor: PropertyDescriptor | undefined,
     own = checked,
   ): void =>
-    wrapMethod<LeaderService>('LeaderOnly', token, own, [target, property, descriptor], (call) =>
-      runIfLeader(call, property, own.otherwise),
+    wrapMethod<LeaderService>(
+      'LeaderOnly',
+      token,
+      own,
+      [target, property, descriptor],
+      (call) => runIfLeader(call, property, own.otherwise),
+      token,
     );
   const guard = (...target: Parameters<MethodDecorator>): void => {
     SetMetadata<string, LeaderOnlyMetadata>(LEADER_ONLY, checked)(...target);
@@ -91,6 +96,7 @@ export function LeaderOnly<Choice extends Otherwise = 'reject'>(
 
   return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor) => {
     if (property !== undefined) {
+      decoratedMethod('LeaderOnly', [target, property, descriptor]);
       claims?.(target, property, descriptor!);
       wrap(target, property, descriptor);
       if (otherwise !== 'skip') guard(target, property, descriptor!);

@@ -4,9 +4,9 @@ import type { Lock } from '../core/lock.js';
 import { lockServiceToken } from '../nest/injection.js';
 import type { LockService } from '../nest/lock.service.js';
 import { lockParameters } from './current-lock.js';
-import { compileTemplate, keyFrom, type KeyFunction } from './lock-key.js';
+import { compileTemplate, type KeyBuilder, keyFrom, type KeyFunction } from './lock-key.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
-import { type WrappedCall, wrapMethod } from './wrap-method.js';
+import { decoratedMethod, type WrappedCall, wrapMethod } from './wrap-method.js';
 
 /** `wait` for the lock, `skip` the call and return undefined, or `throw` a LockNotAcquiredError at once. */
 export type OnContention = 'wait' | 'skip' | 'throw';
@@ -45,8 +45,8 @@ export function WithLock<Key extends string | KeyFunction, Contention extends On
   options: WithLockOptions & { onContention?: Contention } = {},
 ): LockedMethodDecorator<Key, Contention> {
   return (target, property, descriptor) => {
-    const label = `${target.constructor.name}.${String(property)}`;
-    const keyOf = typeof key === 'string' ? compileTemplate(key) : keyFrom(key, label);
+    const { label } = decoratedMethod('WithLock', [target, property, descriptor]);
+    const keyOf = keyBuilder(key, label);
     const acquireOptions = checkWithLockOptions(options, `@WithLock on ${label}`);
     const skips = options.onContention === 'skip';
     // The decorators of its parameters have run.
@@ -63,8 +63,18 @@ export function WithLock<Key extends string | KeyFunction, Contention extends On
         if (!skips) return call.service.withLock(lockedKey, run, acquireOptions);
         return skipIfHeld(call.service, lockedKey, run, acquireOptions);
       },
+      key,
     );
   };
+}
+
+function keyBuilder(key: unknown, label: string): KeyBuilder {
+  if (typeof key === 'string') return compileTemplate(key);
+  if (typeof key === 'function') return keyFrom(key as KeyFunction, label);
+  throw new LockConfigError(
+    `@WithLock on ${label}: the key is ${key === null ? 'null' : `of type ${typeof key}`}. Give a template such as ` +
+      "'order:{0.id}', or a function of the arguments of the method.",
+  );
 }
 
 async function skipIfHeld(
@@ -91,6 +101,9 @@ async function skipIfHeld(
 }
 
 function checkWithLockOptions(options: WithLockOptions, where: string): AcquireOptions {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new LockConfigError(`${where}: options: expected an object, such as { wait: '5s' }.`);
+  }
   const { name, onContention = 'wait', ...acquireOptions } = options;
   if (name !== undefined && typeof name !== 'string') throw new LockConfigError(`${where}: name: expected a string.`);
   if (!['wait', 'skip', 'throw'].includes(onContention)) {

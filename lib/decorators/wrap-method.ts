@@ -17,6 +17,8 @@ export interface Wrapping {
   readonly decorator: string;
   readonly original: AnyFunction;
   readonly options: object;
+  /** Two wrappings of one decorator that share it do the same twice. */
+  readonly identity: unknown;
 }
 
 export interface WrappedCall<Service> {
@@ -36,13 +38,13 @@ export function wrapMethod<Service>(
   decorator: string,
   token: string,
   options: object,
-  [target, property, descriptor]: [object, string | symbol, PropertyDescriptor | undefined],
+  decorated: [object, string | symbol, PropertyDescriptor | undefined],
   run: (call: WrappedCall<Service>) => unknown,
+  identity: unknown = decorator,
 ): void {
-  const original: unknown = descriptor?.value;
-  const label = `${(typeof target === 'function' ? target : target.constructor).name}.${String(property)}`;
-  if (descriptor === undefined || typeof original !== 'function' || typeof target === 'function') {
-    throw new LockConfigError(`@${decorator} on ${label}: only instance methods can be decorated.`);
+  const { target, label, descriptor, original } = decoratedMethod(decorator, decorated);
+  if (wrappingsOf(original).some((other) => other.decorator === decorator && other.identity === identity)) {
+    throw new LockConfigError(`@${decorator} on ${label}: it is applied twice, which does not work. Remove one.`);
   }
   const slot = ensureSlot(target, token);
 
@@ -61,11 +63,43 @@ export function wrapMethod<Service>(
   };
   Object.defineProperty(wrapper, 'name', { value: original.name, configurable: true });
   Object.defineProperty(wrapper, 'length', { value: original.length, configurable: true });
-  Object.defineProperty(wrapper, WRAPPING, { value: { decorator, original, options } });
+  Object.defineProperty(wrapper, WRAPPING, { value: { decorator, original, options, identity } });
   for (const key of Reflect.getOwnMetadataKeys(original)) {
     Reflect.defineMetadata(key, Reflect.getOwnMetadata(key, original), wrapper);
   }
   descriptor.value = wrapper;
+}
+
+interface DecoratedMethod {
+  readonly target: object;
+  /** For messages: class and method. */
+  readonly label: string;
+  readonly descriptor: PropertyDescriptor;
+  readonly original: AnyFunction;
+}
+
+/** @throws LockConfigError for whatever else somebody may decorate */
+export function decoratedMethod(
+  decorator: string,
+  [target, property, descriptor]: readonly [unknown, string | symbol | undefined, PropertyDescriptor | undefined],
+): DecoratedMethod {
+  if (typeof (property as unknown) === 'object' && property !== null) {
+    throw new LockConfigError(
+      `@${decorator}: the compiler emits standard decorators, which Nest does not use either. Set ` +
+        '"experimentalDecorators": true in tsconfig.json.',
+    );
+  }
+  const label = labelOf(target, property);
+  const original: unknown = descriptor?.value;
+  if (typeof target !== 'object' || target === null || !descriptor || typeof original !== 'function') {
+    throw new LockConfigError(`@${decorator} on ${label}: only instance methods can be decorated.`);
+  }
+  return { target, label, descriptor, original: original as AnyFunction };
+}
+
+function labelOf(target: unknown, property: string | symbol | undefined): string {
+  const { name } = (typeof target === 'function' ? target : (target as object | null)?.constructor) ?? { name: '' };
+  return property === undefined ? `class ${name}` : `${name}.${String(property)}`;
 }
 
 /** The wrappings of a method, the outermost first. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { LeaseHandle } from '../core/lease.js';
 import type { Term } from './leadership.js';
 
@@ -27,6 +28,8 @@ export class ActiveTerm {
   #settle!: () => void;
 
   constructor(election: string, handle: LeaseHandle, since: number) {
+    // Whatever leader work listens to it: no leak.
+    setMaxListeners(0, this.#controller.signal);
     this.handle = handle;
     this.since = since;
     this.term = { number: handle.fencingToken, election, signal: this.#controller.signal };

@@ -1,3 +1,4 @@
+import { guarded } from '../core/guarded.js';
 import type { LeaderEventSink } from './leader-events.js';
 import type { LeadershipState } from './leadership.js';
 
@@ -19,8 +20,17 @@ export interface ElectionSettings {
 }
 
 export interface ElectionListener {
-  changed(state: LeadershipState): void;
-  report: LeaderEventSink;
+  readonly changed: (state: LeadershipState) => void;
+  readonly report: LeaderEventSink;
   /** Something that an operator should know; the election goes on. */
-  problem(message: string, cause?: unknown): void;
+  readonly problem: (message: string, cause?: unknown) => void;
+}
+
+/** What the application does with the news must not end a campaign. */
+export function guardedListener({ changed, report, problem }: ElectionListener): ElectionListener {
+  return {
+    changed: guarded('a listener of a leadership state', changed),
+    report: guarded('a listener of leader events', report),
+    problem: guarded('the logger', problem),
+  };
 }

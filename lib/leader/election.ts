@@ -3,7 +3,7 @@ import { NotLeaderError } from '../core/errors.js';
 import type { LockManager } from '../core/lock-manager.js';
 import { Pause, within } from './background.js';
 import { Campaign } from './campaign.js';
-import type { ElectionListener, ElectionSettings } from './election-settings.js';
+import { type ElectionListener, type ElectionSettings, guardedListener } from './election-settings.js';
 import type { LeaderCallbacks } from './leader-callbacks.js';
 import { LeaderView } from './leader-view.js';
 import { Leading } from './leading.js';
@@ -55,7 +55,7 @@ export class Election {
   constructor(manager: LockManager, info: InstanceInfo, settings: ElectionSettings, listener: ElectionListener) {
     this.settings = settings;
     this.#manager = manager;
-    this.#listener = listener;
+    this.#listener = guardedListener(listener);
     this.#wanted = settings.autoCampaign;
     this.#pause = new Pause(manager.clock);
     const since = manager.clock.wall();
@@ -64,11 +64,11 @@ export class Election {
     this.#state = { election: settings.election, role: 'follower', leader: null, term: null, since };
     const peers = new PeerRecords(info, (message) => listener.problem(message));
     this.#view = new LeaderView(manager, settings, peers, (leader) => this.#sawLeader(leader));
-    this.#membership = new Membership(manager, settings, () => this.self, peers, listener);
+    this.#membership = new Membership(manager, settings, () => this.self, peers, this.#listener);
     this.#leading = new Leading({
       manager,
       settings,
-      listener,
+      listener: this.#listener,
       membership: this.#membership,
       self,
       left: this.#left.signal,
@@ -177,9 +177,12 @@ export class Election {
   }
 
   async #campaignOnce(): Promise<void> {
-    const campaign = new Campaign(this.#manager, this.settings, this.#member, this.#listener);
+    const campaign = new Campaign(this.#manager, this.settings, this.#member, this.#listener, {
+      refused: (record) => this.#view.saw(record),
+      troubled: (reason) => this.#become({ role: this.#state.role, reason }),
+    });
     this.#campaign = campaign;
-    const handle = await campaign.run((record) => this.#view.saw(record));
+    const handle = await campaign.run();
     this.#campaign = undefined;
     if (!handle) return;
     // Withdrawn, or lost, at the last moment.
@@ -197,7 +200,7 @@ export class Election {
 
   #become(change: StateChange): void {
     const { role } = this.#state;
-    if (change.role === role && change.leader === undefined) return;
+    if (change.role === role && change.leader === undefined && change.reason === undefined) return;
     this.#state = nextState(this.#state, change, this.#manager.clock.wall());
     if (change.role !== role) this.#membership.announce();
     this.#listener.changed(this.#state);

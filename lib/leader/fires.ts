@@ -1,6 +1,7 @@
 import { backoff, type Random } from '../core/backoff.js';
 import type { Clock, Timer } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
+import { guarded } from '../core/guarded.js';
 import type { LockEvent } from '../core/events.js';
 import { newHolder } from '../core/holder.js';
 import type { Registry } from '../core/registry.js';
@@ -52,7 +53,7 @@ export class Fires {
   #closed = false;
 
   constructor(settings: FiresSettings) {
-    this.#settings = settings;
+    this.#settings = { ...settings, emit: guarded('a listener of fire events', settings.emit) };
     this.#records = new FireRecords(settings.registry, settings.scope, settings.aliveFor);
     this.#running = new LeaderWork(settings.clock);
   }

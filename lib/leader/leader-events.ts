@@ -19,7 +19,7 @@ export type LeaderEvent =
     }
   /** A method under one of the callback decorators threw. */
   | { readonly type: 'callback-failed'; readonly election: string; readonly callback: string; readonly cause: unknown }
-  /** The store refused; campaigning goes on after a while. */
+  /** The store refuses this candidate, or does not answer it: it goes on campaigning. */
   | { readonly type: 'campaign-failed'; readonly election: string; readonly cause: unknown }
   /** Another live instance uses the id of this one. */
   | { readonly type: 'instance-id-taken'; readonly election: string; readonly id: string };

@@ -1,5 +1,6 @@
 import { isInside, runInside } from '../core/call-chain.js';
 import type { Clock } from '../core/clock.js';
+import { onAbort } from '../core/shared-listener.js';
 
 /** The leader-only code of one instance that is running, whatever term it was started in. */
 export class LeaderWork {
@@ -35,10 +36,17 @@ export class LeaderWork {
     if (this.#running === 0) return Promise.resolve(true);
     return new Promise((resolve) => {
       const giveUp = (): void => resolve(false);
-      this.#onDrained = () => resolve(true);
-      if (typeof limit === 'number') this.#clock.after(limit, giveUp);
-      else if (limit.aborted) giveUp();
-      else limit.addEventListener('abort', giveUp, { once: true });
+      const forget = this.#whenOver(limit, giveUp);
+      this.#onDrained = () => {
+        forget();
+        resolve(true);
+      };
     });
+  }
+
+  #whenOver(limit: number | AbortSignal, giveUp: () => void): () => void {
+    if (typeof limit !== 'number') return onAbort(limit, giveUp);
+    const timer = this.#clock.after(limit, giveUp);
+    return () => timer.cancel();
   }
 }

@@ -23,7 +23,7 @@ import type { Election } from './election.js';
 import type { LeaderCallbacks } from './leader-callbacks.js';
 import type { LeaderEvent, LeaderEventSink } from './leader-events.js';
 import { membersOf } from './members-stream.js';
-import { isSameMember, type LeadershipState, type Member, type Term } from './leadership.js';
+import { isSameMember, isSameState, type LeadershipState, type Member, type Term } from './leadership.js';
 
 /** Makes the election behind a service, whose news go to `publish` and `report`. */
 export type LeaderServiceSource = (publish: (state: LeadershipState) => void, report: LeaderEventSink) => Election;
@@ -62,7 +62,7 @@ export class LeaderService {
     this.state$ = defer(() =>
       this.#subject.pipe(
         map((state, index) => (index === 0 ? this.#unlessOver(state) : state)),
-        distinctUntilChanged((a, b) => a.role === b.role && a.term === b.term && isSameMember(a.leader, b.leader)),
+        distinctUntilChanged(isSameState),
       ),
     );
     this.isLeader$ = this.state$.pipe(

@@ -31,7 +31,7 @@ export interface LeadershipState {
   readonly term: Term | null;
   /** Milliseconds since 1970 of the last change of role. */
   readonly since: number;
-  /** Why the role changed, where that is not obvious. */
+  /** Why the role changed, where that is not obvious; of a candidate also why it cannot be elected at the moment. */
   readonly reason?: string;
 }
 
@@ -40,13 +40,16 @@ export interface StateChange {
   /** Default: as before. */
   readonly leader?: Member | null;
   readonly term?: Term;
-  readonly reason?: string;
+  /** Default: as before while the role stays. */
+  readonly reason?: string | null;
 }
 
 /** @param now milliseconds since 1970 */
 export function nextState(state: LeadershipState, change: StateChange, now: number): LeadershipState {
-  const { role, leader = state.leader, term = null, reason } = change;
-  const since = role === state.role ? state.since : now;
+  const { role, leader = state.leader, term = null } = change;
+  const isSame = role === state.role;
+  const since = isSame ? state.since : now;
+  const reason = change.reason === undefined && isSame ? state.reason : (change.reason ?? undefined);
   return { election: state.election, role, leader, term, since, ...(reason === undefined ? {} : { reason }) };
 }
 
@@ -71,4 +74,10 @@ export function isSameMember(a: Member | null, b: Member | null): boolean {
 /** What the store keeps beside a leader's lease. */
 export function toLeaseMetadata({ url, metadata, joinedAt }: Member): Record<string, string> {
   return { ...(url === undefined ? {} : { url }), joinedAt: String(joinedAt), metadata: JSON.stringify(metadata) };
+}
+
+/** Whether there is nothing to tell; why a term ended is told with the first news of it. */
+export function isSameState(a: LeadershipState, b: LeadershipState): boolean {
+  const isSameReason = a.role !== 'candidate' || a.reason === b.reason;
+  return isSameReason && a.role === b.role && a.term === b.term && isSameMember(a.leader, b.leader);
 }

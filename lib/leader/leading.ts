@@ -1,6 +1,7 @@
 import { LockConfigError, type LockLostError, type NotLeaderError } from '../core/errors.js';
 import type { LeaseHandle } from '../core/lease.js';
 import type { LockManager } from '../core/lock-manager.js';
+import { onAbort } from '../core/shared-listener.js';
 import { ActiveTerm, type EndKind } from './active-term.js';
 import { within } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
@@ -70,7 +71,7 @@ export class Leading {
     const active = new ActiveTerm(election, handle, manager.clock.now());
     const { term } = active;
     this.#active = active;
-    handle.signal.addEventListener('abort', () => {
+    const unlisten = onAbort(handle.signal, () => {
       if (this.#active === active) this.end('lost', (handle.signal.reason as LockLostError).message);
     });
     listener.report({ type: 'elected', election, term: term.number });
@@ -79,6 +80,7 @@ export class Leading {
     if (this.#active === active) this.callbacks.started(term);
 
     const { kind, reason } = await active.over;
+    unlisten();
     const lasted = manager.clock.now() - active.since;
     listener.report({ type: 'term-ended', election, term: term.number, reason, lasted });
     await this.#handOver(active, reason);

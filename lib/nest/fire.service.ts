@@ -104,7 +104,10 @@ export class FireService implements OnApplicationBootstrap, OnModuleDestroy {
 
   #fires(): Fires {
     const { fires } = this.#registration;
-    if (!fires) throw new LockConfigError('@OncePerTick: the driver has no registry, which claims are kept in.');
+    if (!fires)
+      throw new LockConfigError(
+        '@OncePerTick: the driver has no registry to keep claims in. Use a driver that has one, such as RedisDriver.',
+      );
     return fires;
   }
 

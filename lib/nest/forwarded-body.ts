@@ -47,7 +47,7 @@ function written(contentType: string, body: unknown, headers: OutgoingHttpHeader
   if (text === undefined) {
     throw new LockConfigError(
       `@LeaderOnly({ otherwise: 'forward' }): the body of type "${type}" was read before the guard ran and cannot be ` +
-        'written anew. Create the application with { rawBody: true }, or read such a body in the handler or an interceptor.',
+        'written again. Create the application with { rawBody: true }, or read such a body in the handler or an interceptor.',
     );
   }
   headers['content-type'] = inUtf8(contentType);

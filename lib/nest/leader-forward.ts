@@ -57,7 +57,7 @@ export async function forward(forwarding: Forwarding): Promise<IncomingMessage> 
     });
     upstream.once('timeout', () => {
       status = 504;
-      upstream.destroy(new Error(`It was silent for ${timeout} ms.`));
+      upstream.destroy(new Error(`The leader sent nothing for ${timeout} ms.`));
     });
     upstream.once('response', (answer) => {
       upstream.setTimeout(0);

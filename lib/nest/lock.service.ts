@@ -5,10 +5,12 @@ import {
   type CheckedOptions,
   type TryOptions,
 } from '../core/acquire-options.js';
+import { LockConfigError } from '../core/errors.js';
 import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import type { AcquireRequest, LockManager } from '../core/lock-manager.js';
 import type { Lock } from '../core/lock.js';
+import type { CallSite } from '../core/call-site.js';
 import { promiseTry } from '../core/promise-try.js';
 import { lockName } from '../core/store-key.js';
 
@@ -19,6 +21,8 @@ export interface LockDescription {
   /** Id of the instance that holds it. */
   readonly instance: string;
   readonly fencingToken: number;
+  /** When the instance got it, in milliseconds since 1970, by the store's clock; on etcd by the instance's. */
+  readonly since: number;
   /** Milliseconds until the lease runs out unless it is renewed, by the store's clock. */
   readonly remaining: number;
   /** Instances that wait to be told of the release, as far as the driver knows. */
@@ -59,11 +63,13 @@ export class LockService {
    *
    * @throws LockNotAcquiredError when others held it for all of `wait`, or at each of `attempts`
    * @throws DriverUnavailableError when the store could not be asked for that long
-   * @throws NestedLockError when this call chain is inside of it already
+   * @throws NestedLockError when this call chain is inside of it already, by `withLock` or `@WithLock`
+   * @throws TooManyWaitingError when `lock.maxWaiting` callers wait already
    * @throws LockKeyError, LockConfigError, LockServiceClosedError, or the reason of `signal`
    */
   acquire(key: string, options: AcquireOptions = DEFAULTS): Promise<Lock> {
-    return promiseTry(() => this.#manager.acquire(this.#request(key, options)));
+    const callSite = this.#manager.callSites.note(LockService.prototype.acquire);
+    return promiseTry(() => this.#manager.acquire(this.#request(key, options, callSite)));
   }
 
   /**
@@ -72,7 +78,8 @@ export class LockService {
    * @throws DriverUnavailableError when the store could not be asked, and as `acquire`
    */
   tryAcquire(key: string, options?: TryOptions): Promise<Lock | null> {
-    return promiseTry(() => this.#manager.tryAcquire(this.#request(key, options ? { ...options, ...ONCE } : ONCE)));
+    const callSite = this.#manager.callSites.note(LockService.prototype.tryAcquire);
+    return promiseTry(() => this.#manager.tryAcquire(this.#request(key, once(options), callSite)));
   }
 
   /**
@@ -83,7 +90,13 @@ export class LockService {
    * @throws what `acquire` and `task` throw
    */
   withLock<T>(key: string, task: (lock: Lock) => T | Promise<T>, options: AcquireOptions = DEFAULTS): Promise<T> {
-    return promiseTry(() => this.#manager.withLock(this.#request(key, options), task));
+    return promiseTry(() => {
+      const request = this.#request(key, options);
+      if (typeof task !== 'function') {
+        throw new LockConfigError(`Lock "${key}": withLock() takes the key, then the function to run, then options.`);
+      }
+      return this.#manager.withLock(request, task);
+    });
   }
 
   /** Who holds the lock at this moment, or null. For people and dashboards: the answer may be old when it arrives. */
@@ -92,13 +105,13 @@ export class LockService {
     return record && { key, ...record };
   }
 
-  #request(key: string, options: AcquireOptions): AcquireRequest {
+  #request(key: string, options: AcquireOptions, callSite?: CallSite): AcquireRequest {
     const { namespace, ttl: defaultTtl, wait } = this.#settings;
     const name = lockName(namespace, key);
     const checked = this.#checked.get(options) ?? this.#check(key, options);
-    const { ttl = defaultTtl, limit = { wait }, metadata, signal, reentrant } = checked;
+    const { ttl = defaultTtl, limit = { wait }, metadata, signal, reentrant, unavailable } = checked;
     // Property by property: on Node 20 each one that follows a spread costs half a microsecond.
-    return { key, name, ttl, limit, metadata, signal, reentrant };
+    return { key, name, ttl, limit, metadata, signal, reentrant, unavailable, callSite };
   }
 
   #check(key: string, options: AcquireOptions): CheckedOptions {
@@ -106,4 +119,10 @@ export class LockService {
     if (Object.isFrozen(options)) this.#checked.set(options, checked);
     return checked;
   }
+}
+
+/** What is no object is left to the check of the options. */
+function once(options: TryOptions | undefined): AcquireOptions {
+  if (options === undefined) return ONCE;
+  return typeof options === 'object' && options !== null ? { ...options, ...ONCE } : options;
 }

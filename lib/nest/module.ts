@@ -8,6 +8,7 @@ import {
   type OnApplicationShutdown,
   type OnModuleDestroy,
   type OnModuleInit,
+  type Provider,
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { SystemClock, type Timer } from '../core/clock.js';
@@ -62,6 +63,11 @@ function electionNames({ elections }: { elections?: unknown }): string[] {
   return [...new Set(names)];
 }
 
+function refuseOther(options: unknown, method: string, expected: string): void {
+  if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
+  throw new LockConfigError(`DistLockModule.${method}(): expected ${expected}.`);
+}
+
 function checkExtras({ isGlobal, name }: DistLockModuleExtras): void {
   const check = new OptionsCheck('DistLockModule.forRoot()');
   check.ofType(isGlobal, 'isGlobal', 'boolean');
@@ -70,8 +76,19 @@ function checkExtras({ isGlobal, name }: DistLockModuleExtras): void {
   check.done();
 }
 
+/** What the class injects when somebody imports it without `forRoot`, whose provider would take its place. */
+const refuseBareImport: Provider = {
+  provide: REGISTRATION,
+  useFactory: (): never => {
+    throw new LockConfigError(
+      'DistLockModule is imported without options. Import DistLockModule.forRoot({ driver, namespace }) once, in the root ' +
+        'module; other modules need no import, since it is global.',
+    );
+  },
+};
+
 /** Distributed locks and leader election for a Nest application. */
-@Module({ imports: [DiscoveryModule] })
+@Module({ imports: [DiscoveryModule], providers: [refuseBareImport] })
 export class DistLockModule
   extends ConfigurableModuleClass
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
@@ -90,12 +107,21 @@ export class DistLockModule
 
   /** @throws LockConfigError at the start of the application when an option is wrong */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    refuseOther(options, 'forRoot', 'an object with options, such as { driver: new RedisDriver({ url }) }');
     return super.forRoot(options);
   }
 
   /** @throws LockConfigError at the start, too, when the elections are not those that `elections` lists */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE & DistLockModuleAsyncExtras): DynamicModule {
+    const ways = ['useFactory', 'useClass', 'useExisting'] as const;
+    refuseOther(options, 'forRootAsync', 'an object with useFactory, useClass or useExisting');
     const check = new OptionsCheck('DistLockModule.forRootAsync()');
+    if (!ways.some((way) => typeof options[way] === 'function' || (way === 'useExisting' && options[way]))) {
+      check.problem(
+        'expected `useFactory`, `useClass` or `useExisting`, as in { useFactory: () => ({ driver }) }. Options themselves ' +
+          'go to forRoot().',
+      );
+    }
     check.names(options.elections, 'elections');
     check.done();
     return super.forRootAsync(options);

@@ -1,8 +1,10 @@
 import { checkWait } from '../core/acquire-options.js';
+import { driverProblems } from '../core/driver-answers.js';
 import type { Duration } from '../core/duration.js';
 import { newInstanceId } from '../core/holder.js';
 import type { LockDriver } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
+import type { WaitingLimits } from '../core/patience.js';
 import { NAMESPACE } from '../core/store-key.js';
 import { MemoryDriver } from '../drivers/memory/memory.driver.js';
 import type { ElectionSettings } from '../leader/election-settings.js';
@@ -40,6 +42,18 @@ export interface DistLockModuleOptions {
     ttl?: Duration;
     /** Default: 10 s. */
     wait?: Duration | 'forever';
+    /**
+     * A lock that is held for longer is reported in the log, once. Default: 10 times its TTL for locks of `acquire` and
+     * `tryAcquire`, which somebody may have forgotten to release; never for those of `withLock` and `@WithLock`.
+     */
+    warnAfter?: Duration;
+    /**
+     * How many callers of this instance may wait for locks at once; a further one is rejected with a
+     * TooManyWaitingError (503). Default: 10,000.
+     */
+    maxWaiting?: number;
+    /** As `maxWaiting`, for one key. Default: 1,000, or `maxWaiting` where that is less. */
+    maxWaitingPerKey?: number;
   };
   /** Default: one election, named `default`. Others are injected with `@InjectLeader('name')`; `[]` is none at all. */
   elections?: ElectionOptions[];
@@ -55,6 +69,9 @@ export interface ResolvedOptions {
   readonly failFast: boolean;
   readonly instance: InstanceInfo;
   readonly lock: LockSettings;
+  /** Milliseconds. */
+  readonly warnAfter: number | undefined;
+  readonly waiting: WaitingLimits;
   readonly elections: readonly ElectionSettings[];
   readonly grace: number;
 }
@@ -64,6 +81,14 @@ const SECOND = 1000;
 /** @throws LockConfigError that names every wrong option and its repair */
 export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions {
   const check = new OptionsCheck('DistLockModule.forRoot()');
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    // forRoot() gives an object, so these come from a factory.
+    check.problem(
+      `the factory of forRootAsync() returned ${options === null ? 'null' : Array.isArray(options) ? 'an array' : typeof options}. ` +
+        'Return the options object; `{}` stands for the defaults.',
+    );
+    check.done();
+  }
   const known = check.object(options, '', [
     'driver',
     'allowMemoryInProduction',
@@ -84,7 +109,8 @@ export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions 
   const grace = check.duration(shutdown.grace, 'shutdown.grace', 10 * SECOND);
   const driver = resolveDriver(check, known);
   const ttlRange = driver.capabilities;
-  const lock = check.object(known.lock, 'lock', ['ttl', 'wait']);
+  const lock = check.object(known.lock, 'lock', ['ttl', 'wait', 'warnAfter', 'maxWaiting', 'maxWaitingPerKey']);
+  const inAll = check.wholeNumber(lock.maxWaiting, 'lock.maxWaiting', 10_000);
   const resolved = {
     driver,
     failFast,
@@ -94,6 +120,11 @@ export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions 
       ttlRange,
       ttl: check.ttl(lock.ttl, 'lock.ttl', 30 * SECOND, ttlRange),
       wait: lock.wait === undefined ? 10 * SECOND : checkWait(check, lock.wait, 'lock.wait'),
+    },
+    warnAfter: lock.warnAfter === undefined ? undefined : check.duration(lock.warnAfter, 'lock.warnAfter', 0),
+    waiting: {
+      inAll,
+      perKey: check.wholeNumber(lock.maxWaitingPerKey, 'lock.maxWaitingPerKey', Math.min(1000, inAll)),
     },
     elections: resolveElections(check, known.elections, { namespace, ttlRange, grace }),
     grace,
@@ -106,8 +137,9 @@ function resolveDriver(
   check: OptionsCheck,
   { driver = new MemoryDriver(), allowMemoryInProduction }: DistLockModuleOptions,
 ): LockDriver {
-  if (typeof driver?.acquire !== 'function' || !driver.capabilities) {
-    check.problem('driver: expected a driver, such as new RedisDriver({ url }).');
+  const problems = driverProblems(driver);
+  if (problems.length > 0) {
+    for (const problem of problems) check.problem(`driver: ${problem}`);
     return new MemoryDriver();
   }
   const isMemory = driver.capabilities.scope === 'process';
@@ -130,9 +162,9 @@ function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['in
     check.problem(`instance.${option}: must be visible ASCII characters, since it is sent in the X-Leader header.`);
   }
   if (typeof url === 'string' && hasCredentials(url)) {
-    check.problem('instance.url: must hold no user name or password, since it is told to clients.');
+    check.problem('instance.url: must hold no user name or password, since clients see it.');
   }
-  check.stringRecord(metadata, 'instance.metadata');
+  check.metadata(metadata, 'instance.metadata');
   return { id, url, metadata, acceptsUrl: acceptedUrls(url, resolveAllowedUrls(check, allowedUrls)) };
 }
 

@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import type { Logger } from '@nestjs/common';
 import { Subject } from 'rxjs';
 import { SystemClock } from '../core/clock.js';
 import type { LockEvent } from '../core/events.js';
@@ -12,6 +12,8 @@ import { DEFAULT_REGISTRATION } from './injection.js';
 import { ElectionSet, LeaderElections } from './leader-elections.js';
 import { LockService } from './lock.service.js';
 import type { ResolvedOptions } from './options.js';
+import { SafeLogger } from './safe-logger.js';
+import { StoreReports } from './store-reports.js';
 
 /** What one `forRoot` builds, and the order in which it starts and ends. */
 export class Registration {
@@ -28,6 +30,7 @@ export class Registration {
   /** The TTLs that the driver accepts. */
   readonly ttlRange: TtlRange;
   readonly #options: ResolvedOptions;
+  readonly #store: StoreReports;
   readonly #manager: LockManager;
   readonly #events = new Subject<LockEvent>();
   readonly #clock = new SystemClock();
@@ -37,20 +40,19 @@ export class Registration {
 
   constructor(name: string, options: ResolvedOptions) {
     this.name = name;
-    this.logger = new Logger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
+    this.logger = new SafeLogger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
     this.ttlRange = options.lock.ttlRange;
     this.#options = options;
+    this.#store = new StoreReports(this.logger, this.#clock);
     this.#manager = new LockManager({
       driver: options.driver,
       instance: options.instance.id,
       clock: this.#clock,
       random: Math.random,
+      limits: options.waiting,
+      warnAfter: options.warnAfter,
       emit: (event) => this.#emit(event),
-      onStore: (event) => {
-        if (event.type === 'warning') this.logger.warn(event.message);
-        else if (event.type === 'down') this.logger.error(`The lock store is unreachable. ${event.cause.message}`);
-        else this.logger.log('The lock store is reachable.');
-      },
+      onStore: (event) => this.#store.heard(event),
     });
     this.locks = new LockService(this.#manager, options.lock, this.#events.asObservable());
     const { registry } = options.driver;
@@ -85,7 +87,7 @@ export class Registration {
         await this.#manager.close(0);
         throw error;
       }
-      this.logger.error(`The lock store is unreachable; trying again until it answers. ${(error as Error).message}`);
+      this.#store.startFailed(error as Error);
     }
   }
 
@@ -132,13 +134,14 @@ export class Registration {
   }
 
   #emit(event: LockEvent): void {
+    this.#events.next(event);
     if (event.type === 'lost') {
-      this.logger.warn(`Lock "${event.key}" was lost (${event.reason}) after ${Math.round(event.held)} ms.`);
+      const subject = event.election === undefined ? 'Lock' : 'Election';
+      this.logger.warn(`${subject} "${event.key}" was lost (${event.reason}) after ${Math.round(event.held)} ms.`);
     }
     if (event.type === 'fire-abandoned') {
       const { job, by = 'unknown', instant } = event;
       this.logger.error(`${job} of ${new Date(instant).toISOString()} was abandoned: instance ${by} died with it.`);
     }
-    this.#events.next(event);
   }
 }

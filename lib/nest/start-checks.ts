@@ -99,8 +99,12 @@ function checkOncePerTick(
   const settings = wrappings[index]?.options as OncePerTickSettings | undefined;
   if (settings?.token !== fireToken(name)) return;
   const refuse = (why: string): LockConfigError => new LockConfigError(`@OncePerTick() on ${label}: ${why}`);
-  if (!fires) throw refuse('the driver has no registry to keep claims in.');
-  if (!isCron(method)) throw refuse('only the fires of a @Cron() method have times that all instances share.');
+  if (!fires)
+    throw refuse('the driver has no registry to keep claims in. Use a driver that has one, such as RedisDriver.');
+  if (!isCron(method))
+    throw refuse(
+      'only the fires of a @Cron() method have times that all instances share. Add @Cron(), or remove @OncePerTick().',
+    );
   if (wrappings.slice(index + 1).some(({ decorator }) => decorator === 'LeaderOnly')) {
     throw refuse('a follower would claim the fire and then skip it. Write @LeaderOnly() above @OncePerTick().');
   }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CheckedDriver } from '../core/checked-driver.js';
+import { driverProblems } from '../core/driver-answers.js';
 import { DriverUnavailableError } from '../core/errors.js';
 import {
   type Claim,
@@ -10,6 +12,7 @@ import {
   heartbeat,
   type LockDriver,
 } from '../core/lock-driver.js';
+import { believable } from '../core/pushed-grant.js';
 import { registryCases } from './registry-contract.js';
 import { until } from './until.js';
 
@@ -36,11 +39,19 @@ export interface ContractCase {
 class Instance {
   readonly events: DriverEvent[] = [];
   readonly listener: DriverListener = (event) => void this.events.push(event);
+  /** What did not fit the port. */
+  readonly wrong: string[] = [];
+
+  /** Each of its answers, and all that it says by itself, has to fit the port. */
+  readonly driver: LockDriver;
 
   constructor(
-    readonly driver: LockDriver,
+    driver: LockDriver,
     readonly id: string,
-  ) {}
+  ) {
+    assert.deepEqual(driverProblems(driver), [], 'it is a driver');
+    this.driver = new CheckedDriver(driver, (message) => this.wrong.push(message));
+  }
 
   /** The grant that the store sends to a waiting claim by itself. */
   async granted(claim: Claim): Promise<Granted> {
@@ -94,6 +105,11 @@ export class Bench {
 
   async close(): Promise<void> {
     for (const { driver, listener } of this.#instances) await driver.close(listener);
+    assert.deepEqual(
+      this.#instances.flatMap(({ wrong }) => wrong),
+      [],
+      'every answer and event fits the port',
+    );
   }
 }
 
@@ -120,7 +136,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
 
     const answer = await second.driver.acquire(bench.claim(second), 'try');
     assert.ok(answer.status === 'refused' && answer.record, 'a refusal tells who holds the key');
-    const { remaining, waiters, ...record } = answer.record;
+    const { remaining, waiters, since, ...record } = answer.record;
     assert.deepEqual(record, {
       holder: claim.holder,
       instance: first.id,
@@ -129,6 +145,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     });
     assert.ok(remaining > 0 && remaining <= claim.ttl, `the remaining time is plausible, not ${remaining}`);
     assert.ok(waiters >= 0);
+    assert.ok(Number.isSafeInteger(since), `${since} is when it began, in ms`);
   },
 
   async 'grants a key to exactly one of many that ask at once'(bench) {
@@ -150,6 +167,31 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     assert.equal(again.fencingToken, first.fencingToken);
     const record = await instance.driver.inspect(claim.key);
     assert.ok(record!.remaining > bench.longTtl / 2, 'the TTL runs anew');
+  },
+
+  async 'tells since when a key is held, by one clock, however often the lease is renewed'(bench) {
+    const [first, second] = [await bench.instance(), await bench.instance()];
+    const sinceOf = async (claim: Claim): Promise<number> => {
+      const record = await second.driver.inspect(claim.key);
+      assert.equal(record?.holder, claim.holder);
+      return record.since;
+    };
+    const one = bench.claim(first);
+    await grant(first, one);
+    const since = await sinceOf(one);
+    const year = 365 * 86_400_000;
+    assert.ok(Math.abs(since - Date.now()) < year, `${since} are milliseconds since 1970`);
+    await sleep(30);
+    await grant(first, one);
+    await first.driver.renew([one]);
+    assert.equal(await sinceOf(one), since, 'a tenure begins once');
+    const next = bench.claim(second);
+    if (second.driver.capabilities.queue) await queue(second, next);
+    await first.driver.release(one);
+    if (second.driver.capabilities.queue) await second.granted(next);
+    else await grant(second, next);
+    const later = await sinceOf(next);
+    assert.ok(later >= since + 30, `the next tenure begins later: ${since}, then ${later}`);
   },
 
   async 'releases for the holder only, and once'(bench) {
@@ -328,6 +370,24 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     assert.equal(second.grantOf(next), undefined);
   },
 
+  async 'arms a lease that it passes on for as long as it says'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const claim = bench.claim(waiter);
+    const askedAt = performance.now();
+    await queue(waiter, claim);
+    await holder.driver.release(held);
+    const { ttl } = await waiter.granted(claim);
+    const record = await holder.driver.inspect(claim.key);
+    const passed = performance.now() - askedAt;
+    assert.equal(record?.holder, claim.holder);
+    // A driver may count in seconds.
+    assert.ok(record.remaining > ttl - passed - 1000, `${record.remaining} ms are left of ${ttl} ms`);
+    assert.ok(record.remaining <= ttl + 1000, `it is armed for ${record.remaining} ms, not for ${ttl} ms`);
+  },
+
   async 'answers a waiter that was passed the lease, and asks again, with that grant'(bench) {
     const [holder, waiter] = [await bench.instance(), await bench.instance()];
     if (!holder.driver.capabilities.queue) return;
@@ -339,6 +399,20 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     const { fencingToken } = await waiter.granted(claim);
     const answer = await grant(waiter, claim);
     assert.deepEqual([answer.fencingToken, answer.ttl], [fencingToken, claim.ttl]);
+  },
+
+  async 'tells of a lease that it passed on as the core can believe it, and as the store has it'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    const { fencingToken, tokens } = await grant(holder, held);
+    const claim = bench.claim(waiter);
+    await queue(waiter, claim);
+    await holder.driver.release(held);
+    const granted = await waiter.granted(claim);
+    assert.ok(believable(granted, claim, fencingToken + tokens - 1), `${JSON.stringify(granted)} can be true`);
+    const record = await holder.driver.inspect(claim.key);
+    assert.deepEqual([record?.holder, record?.fencingToken], [claim.holder, granted.fencingToken]);
   },
 
   async 'never passes a lease to a waiter that was cancelled'(bench) {
@@ -355,6 +429,20 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await second.granted(claims[1]);
     await second.driver.cancel(claims[1]);
     assert.equal(await holder.driver.inspect(held.key), null, 'a cancel gives back what was passed on');
+  },
+
+  async 'passes a lease that a cancel gives back to the next waiter'(bench) {
+    const [holder, first, second] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!holder.driver.capabilities.queue) return;
+    const held = bench.claim(holder);
+    await grant(holder, held);
+    const claims = [bench.claim(first), bench.claim(second)] as const;
+    await queue(first, claims[0]);
+    await queue(second, claims[1]);
+    await holder.driver.release(held);
+    const { fencingToken } = await first.granted(claims[0]);
+    await first.driver.cancel(claims[0]);
+    assert.ok((await second.granted(claims[1])).fencingToken > fencingToken);
   },
 
   async 'skips a waiter that has not been heard of for three heartbeats'(bench) {
@@ -374,6 +462,88 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await holder.driver.release(held);
     await alive.granted(claim);
     assert.equal(dead.grantOf(lost), undefined);
+  },
+
+  async 'hands the lease to a waiter that keeps its place by heartbeats alone, and skips one that stopped'(bench) {
+    const [holder, dead, alive] = [await bench.instance(), await bench.instance(), await bench.instance()];
+    if (!alive.driver.keepPlaces) return;
+    const ttl = Math.max(bench.shortTtl(holder), 1800);
+    const held = bench.claim(holder);
+    const { fencingToken } = await grant(holder, held);
+    const [lost, claim] = [bench.claim(dead, { ttl }), bench.claim(alive, { ttl })];
+    await queue(dead, lost);
+    await queue(alive, claim);
+    const end = performance.now() + 5 * heartbeat(ttl);
+    while (performance.now() < end) {
+      const [outcome] = await alive.driver.keepPlaces([{ ...claim, behind: fencingToken }]);
+      assert.ok(outcome !== 'ask', 'it is still queued');
+      await sleep(heartbeat(ttl) / 2);
+    }
+    await holder.driver.release(held);
+    assert.ok((await alive.granted(claim)).fencingToken > fencingToken);
+    assert.equal(dead.grantOf(lost), undefined);
+  },
+
+  async 'tells waiters, in order, how long the lease in front lasts and who has it, or that they have to ask'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!waiter.driver.keepPlaces) return;
+    const ttl = bench.longTtl / 2;
+    const keys = ['known', 'new', 'absent', 'free'].map((suffix) => `${bench.key}:${suffix}`);
+    const held = keys.slice(0, 3).map((key) => bench.claim(holder, { key, ttl, metadata: { key } }));
+    const tokens: number[] = [];
+    for (const claim of held) tokens.push((await grant(holder, claim)).fencingToken);
+    // The last one does not wait where others do.
+    const claims = [...keys, keys[0]!].map((key) => bench.claim(waiter, { key }));
+    for (const claim of claims.slice(0, 2)) await queue(waiter, claim);
+    const places = claims.map(({ key, holder: id, ttl: own }, index) => ({
+      key,
+      holder: id,
+      ttl: own,
+      behind: index === 0 ? tokens[0]! : 0,
+    }));
+    const [known, another, ...rest] = await waiter.driver.keepPlaces(places);
+    assert.deepEqual(rest, ['ask', 'ask', 'ask'], 'one that is not queued has to ask, whether the key is held or free');
+    assert.ok(known && known !== 'ask' && another && another !== 'ask', 'those in the queue keep their places');
+    for (const { remaining } of [known, another]) {
+      assert.ok(remaining > ttl / 2 && remaining <= ttl, `the remaining time is plausible, not ${remaining}`);
+    }
+    const { holder: front, instance, metadata, fencingToken } = another.record!;
+    assert.deepEqual(
+      { front, instance, metadata, fencingToken },
+      { front: held[1]!.holder, instance: holder.id, metadata: { key: keys[1] }, fencingToken: tokens[1] },
+    );
+    assert.deepEqual(await waiter.driver.keepPlaces([]), []);
+  },
+
+  async 'tells a waiter to ask that was granted the lease, and re-arms nothing'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!waiter.driver.keepPlaces) return;
+    const held = bench.claim(holder);
+    const { fencingToken } = await grant(holder, held);
+    const claim = bench.claim(waiter);
+    await queue(waiter, claim);
+    await holder.driver.release(held);
+    const granted = await waiter.granted(claim);
+    assert.deepEqual(await waiter.driver.keepPlaces([{ ...claim, behind: fencingToken }]), ['ask']);
+    const { remaining } = (await waiter.driver.inspect(claim.key))!;
+    assert.ok(remaining <= granted.ttl, `it lasts for what it was armed, not for ${remaining} ms`);
+    await waiter.driver.release(claim);
+    assert.deepEqual(await waiter.driver.keepPlaces([{ ...claim, behind: fencingToken }]), ['ask']);
+    assert.equal(await waiter.driver.inspect(claim.key), null, 'nor is it granted again');
+  },
+
+  async 'does not revive a cancelled waiter by a late heartbeat'(bench) {
+    const [holder, waiter] = [await bench.instance(), await bench.instance()];
+    if (!waiter.driver.keepPlaces) return;
+    const held = bench.claim(holder);
+    const { fencingToken } = await grant(holder, held);
+    const claim = bench.claim(waiter);
+    await queue(waiter, claim);
+    await waiter.driver.cancel(claim);
+    assert.deepEqual(await waiter.driver.keepPlaces([{ ...claim, behind: fencingToken }]), ['ask']);
+    assert.deepEqual(await holder.driver.renew([held]), [{ waiters: 0 }]);
+    await holder.driver.release(held);
+    assert.equal(await holder.driver.inspect(held.key), null, 'nothing was handed to it');
   },
 
   async 'passes a lease to the waiting instance that a release names, and then in order again'(bench) {
@@ -482,6 +652,11 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
       const block = await holder.driver.reserve(held);
       assert.ok(block && block.fencingToken > last, 'the block comes after the one before');
       last = block.fencingToken + block.tokens - 1;
+      const blocks = await Promise.all(Array.from({ length: 100 }, () => holder.driver.reserve!(held)));
+      for (const next of blocks.sort((a, b) => a!.fencingToken - b!.fencingToken)) {
+        assert.ok(next && next.fencingToken > last, 'blocks never overlap, however fast they are asked for');
+        last = next.fencingToken + next.tokens - 1;
+      }
       assert.equal(await holder.driver.reserve(bench.claim(holder)), null, 'nobody else can reserve');
     }
     await holder.driver.release(held);

@@ -1,6 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { detached } from '../core/call-chain.js';
 import type { Clock, Timer } from '../core/clock.js';
+import { type Duration, toMilliseconds } from '../core/duration.js';
+
+/** Also none, a part of a millisecond, and years. */
+function passed(time: Duration, call: string): number {
+  return typeof time === 'number' && time >= 0 && time < Infinity ? time : toMilliseconds(time, `ManualClock.${call}`);
+}
 
 interface PendingTimer {
   readonly at: number;
@@ -32,9 +38,9 @@ export class ManualClock implements Clock {
     return { cancel: () => this.#timers.delete(timer) };
   }
 
-  /** Lets time pass, as in a process whose event loop runs. */
-  async advance(milliseconds: number): Promise<void> {
-    const end = this.#now + milliseconds;
+  /** Lets time pass, as in a process whose event loop runs. @throws LockConfigError when it is no duration, nor 0 */
+  async advance(time: Duration): Promise<void> {
+    const end = this.#now + passed(time, 'advance()');
     await setImmediate();
     for (let next = this.#next(end); next; next = this.#next(end)) {
       this.#timers.delete(next);
@@ -48,8 +54,8 @@ export class ManualClock implements Clock {
   }
 
   /** Lets time pass without running anything, as in a process that is stopped or whose event loop is blocked. */
-  block(milliseconds: number): void {
-    this.#now += milliseconds;
+  block(time: Duration): void {
+    this.#now += passed(time, 'block()');
   }
 
   #next(end: number): PendingTimer | undefined {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { DriverUnavailableError } from '../core/errors.js';
+import type { Registry } from '../core/registry.js';
 import type { Bench } from './driver-contract.js';
 import { factsCases } from './registry-facts-contract.js';
 import { numbersCases } from './registry-numbers-contract.js';
@@ -15,7 +16,7 @@ export const registryCases: Record<string, (bench: Bench) => Promise<void>> = {
         if (!one.driver.registry || !other.driver.registry) return;
         await check({
           scope: newScope(),
-          registries: [one.driver.registry, other.driver.registry],
+          registries: [persistent(one.driver.registry), persistent(other.driver.registry)],
           long: bench.longTtl,
           short: bench.shortTtl(one),
         });
@@ -41,3 +42,25 @@ export const registryCases: Record<string, (bench: Bench) => Promise<void>> = {
     assert.doesNotThrow(() => registry.watch(scope, () => undefined)(), 'to watch it is harmless');
   },
 };
+
+const ATTEMPTS = 3;
+
+/** A call whose outcome is unknown is repeated: all of them bear that, and the store may just be slow. */
+function persistent(registry: Registry): Registry {
+  const repeat = async <T>(call: () => Promise<T>): Promise<T> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call();
+      } catch (error) {
+        if (attempt === ATTEMPTS || !(error instanceof DriverUnavailableError)) throw error;
+      }
+    }
+  };
+  return {
+    put: (...args) => repeat(() => registry.put(...args)),
+    remove: (...args) => repeat(() => registry.remove(...args)),
+    list: (...args) => repeat(() => registry.list(...args)),
+    advance: (...args) => repeat(() => registry.advance(...args)),
+    watch: (...args) => registry.watch(...args),
+  };
+}

@@ -1,11 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Claim, LeaseRef, LockDriver, Registry } from 'nestjs-dist-lock';
+import type { Claim, DriverEvent, LeaseRef, LockDriver, PlaceRef, Registry } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
 
+type PushedGrant = Extract<DriverEvent, { type: 'granted' }>;
+
 /** Drivers that break one promise each, and the case that has to notice. */
-const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] = [
+const controls: { name: string; caughtBy: string; broken: () => LockDriver; shortTtl?: number }[] = [
   {
     name: 'two holders at once',
     caughtBy: 'grants a key to exactly one of many that ask at once',
@@ -47,10 +49,23 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
     broken: () => alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: 1e9 }, mode) })),
   },
   {
+    name: 'a tenure that begins with each renewal',
+    caughtBy: 'tells since when a key is held, by one clock, however often the lease is renewed',
+    broken: () =>
+      alter((driver) => ({
+        inspect: async (key) => {
+          const record = await driver.inspect(key);
+          return record && { ...record, since: Date.now() };
+        },
+      })),
+  },
+  {
     name: 'a lease that ends early',
     caughtBy: 'ends a lease that is not renewed',
+    // So long that its end is seen in time by a process that is busy with the other controls.
+    shortTtl: 3000,
     broken: () =>
-      alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: claim.ttl / 2 }, mode) })),
+      alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: claim.ttl / 30 }, mode) })),
   },
   {
     name: 'a renewal that takes over',
@@ -80,6 +95,94 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
     name: 'a release that tells nobody',
     caughtBy: 'tells a waiting instance that the key was freed',
     broken: () => alter((driver) => ({ connect: () => driver.connect(() => undefined) })),
+  },
+  {
+    name: 'a heartbeat that says queued and keeps no place',
+    caughtBy: 'hands the lease to a waiter that keeps its place by heartbeats alone, and skips one that stopped',
+    broken: () => alter(() => ({ keepPlaces: async (places) => places.map(() => ({ remaining: 1000 })) })),
+  },
+  {
+    name: 'a heartbeat that keeps the places of the whole queue',
+    caughtBy: 'hands the lease to a waiter that keeps its place by heartbeats alone, and skips one that stopped',
+    broken: () => {
+      const all = new Map<string, PlaceRef>();
+      return alter((driver) => ({
+        acquire: (claim, mode) => {
+          if (mode === 'queue') all.set(claim.holder, { ...claim, behind: 0 });
+          return driver.acquire(claim, mode);
+        },
+        keepPlaces: async (places) => {
+          await driver.keepPlaces([...all.values()]);
+          return driver.keepPlaces(places);
+        },
+      }));
+    },
+  },
+  {
+    name: 'heartbeats that are answered in another order',
+    caughtBy: 'tells waiters, in order, how long the lease in front lasts and who has it, or that they have to ask',
+    broken: () => alter((driver) => ({ keepPlaces: async (places) => (await driver.keepPlaces(places)).toReversed() })),
+  },
+  {
+    name: 'a heartbeat that does not tell of another lease in front',
+    caughtBy: 'tells waiters, in order, how long the lease in front lasts and who has it, or that they have to ask',
+    broken: () =>
+      alter((driver) => ({
+        keepPlaces: async (places) =>
+          (await driver.keepPlaces(places)).map((outcome) =>
+            outcome === 'ask' ? outcome : { remaining: outcome.remaining },
+          ),
+      })),
+  },
+  {
+    name: 'a heartbeat that asks in full',
+    caughtBy: 'tells a waiter to ask that was granted the lease, and re-arms nothing',
+    broken: () =>
+      alter((driver) => ({
+        keepPlaces: async (places) => {
+          for (const place of places) await driver.acquire({ ...place, instance: '', metadata: {} }, 'queue');
+          return driver.keepPlaces(places);
+        },
+      })),
+  },
+  {
+    name: 'a heartbeat that queues',
+    caughtBy: 'does not revive a cancelled waiter by a late heartbeat',
+    broken: () =>
+      alter((driver) => ({
+        keepPlaces: async (places) => {
+          const holder = (place: PlaceRef): string => `${place.holder}-again`;
+          for (const place of places)
+            await driver.acquire({ ...place, holder: holder(place), instance: '', metadata: {} }, 'queue');
+          return driver.keepPlaces(places.map((place) => ({ ...place, holder: holder(place) })));
+        },
+      })),
+  },
+  {
+    name: 'a lease that is passed on for less than it says',
+    caughtBy: 'arms a lease that it passes on for as long as it says',
+    broken: () => alterPassed((remaining) => remaining / 4),
+  },
+  {
+    name: 'a lease that is passed on for longer than it says',
+    caughtBy: 'arms a lease that it passes on for as long as it says',
+    broken: () => alterPassed((remaining) => remaining * 4),
+  },
+  {
+    name: 'a cancel that sends away those who wait',
+    caughtBy: 'passes a lease that a cancel gives back to the next waiter',
+    broken: () => {
+      const waiting: Claim[] = [];
+      return alter((driver) => ({
+        acquire: (claim, mode) => {
+          if (mode === 'queue') waiting.push(claim);
+          return driver.acquire(claim, mode);
+        },
+        cancel: async () => {
+          for (const claim of waiting.toReversed()) await driver.cancel(claim);
+        },
+      }));
+    },
   },
   {
     name: 'a release that prefers nobody',
@@ -123,6 +226,24 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver }[] =
         const [, ...later] = waiting.filter(({ instance }) => instance === to);
         return driver.release(lease, later.length > 0 ? undefined : to);
       }),
+  },
+  ...(
+    [
+      ['of no length', { ttl: 0 }],
+      ['without an end', { ttl: Infinity }],
+      ['without tokens', { tokens: 0 }],
+      ['with half a token', { fencingToken: 0.5 }],
+      ['with an unknown number of waiters', { waiters: NaN }],
+    ] as const
+  ).map(([what, lie]) => ({
+    name: `a push of a grant ${what}`,
+    caughtBy: 'tells of a lease that it passed on as the core can believe it, and as the store has it',
+    broken: () => alterPush((granted) => ({ ...granted, ...lie })),
+  })),
+  {
+    name: 'a push of another token than the store has',
+    caughtBy: 'tells of a lease that it passed on as the core can believe it, and as the store has it',
+    broken: () => alterPush((granted) => ({ ...granted, fencingToken: granted.fencingToken + 1 })),
   },
   {
     name: 'scopes that are cut at a brace',
@@ -287,6 +408,12 @@ function alter(changes: (driver: MemoryDriver) => Partial<LockDriver>): LockDriv
   return override<LockDriver>(driver, changes(driver));
 }
 
+function alterPush(change: (granted: PushedGrant) => PushedGrant): LockDriver {
+  return alter((driver) => ({
+    connect: (listener) => driver.connect((event) => listener(event.type === 'granted' ? change(event) : event)),
+  }));
+}
+
 /** With a release that knows who asked to wait. */
 function alterRelease(
   release: (driver: LockDriver, lease: LeaseRef, to: string | undefined, waiting: Claim[]) => Promise<boolean>,
@@ -320,6 +447,16 @@ function alterAdvance(isMine: (before: { at: number; by: string } | undefined, t
   }));
 }
 
+/** What is left of a lease by what the store says, which is where the truth is. */
+function alterPassed(remaining: (remaining: number) => number): LockDriver {
+  return alter((driver) => ({
+    inspect: async (key) => {
+      const record = await driver.inspect(key);
+      return record && { ...record, remaining: remaining(record.remaining) };
+    },
+  }));
+}
+
 function alterGrant(token: (token: number) => number): LockDriver {
   return alter((driver) => ({
     acquire: async (claim, mode) => {
@@ -331,9 +468,9 @@ function alterGrant(token: (token: number) => number): LockDriver {
 
 describe('the contract catches', () => {
   // Most are caught by what does not happen in time: all wait for that together.
-  it.concurrent.each(controls)('$name', async ({ caughtBy, broken }) => {
+  it.concurrent.each(controls)('$name', async ({ caughtBy, broken, shortTtl = 100 }) => {
     const driver = broken();
-    const contract = driverContract({ create: () => driver, longTtl: 5000, shortTtl: 100 });
+    const contract = driverContract({ create: () => driver, longTtl: 5000, shortTtl });
     const { run } = contract.find(({ name }) => name === caughtBy)!;
     await expect(run()).rejects.toThrow();
   });

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest';
 import { EtcdCluster } from '../support/etcd-server.js';
 import { RedisServer } from '../support/redis-server.js';
 import { RedisCluster, SentinelSet } from '../support/redis-topologies.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 
 describe('MemoryDriver', () => {
   let driver: MemoryDriver;
@@ -32,6 +33,25 @@ describe.each([3, 5])('RedlockDriver on %i servers', (size) => {
   afterAll(() => Promise.all(servers.map((server) => server.stop())));
   const create = (): RedlockDriver => new RedlockDriver({ servers: servers.map(({ url }) => url) });
   for (const { name, run } of driverContract({ create })) it(name, run);
+});
+
+// Whoever answers first decides, so that what the last one says comes after the answer.
+describe('RedlockDriver on 3 servers of which one answers late', () => {
+  let servers: RedisServer[];
+  let proxy: TcpProxy;
+  beforeAll(async () => {
+    servers = await Promise.all(Array.from({ length: 3 }, () => RedisServer.start()));
+    proxy = await TcpProxy.start(servers[0]!.port);
+    proxy.delayReplies(20);
+  });
+  afterAll(async () => {
+    await proxy.close();
+    await Promise.all(servers.map((server) => server.stop()));
+  });
+  const create = (): RedlockDriver =>
+    new RedlockDriver({ servers: [`redis://127.0.0.1:${proxy.port}`, ...servers.slice(1).map(({ url }) => url)] });
+  const cases = driverContract({ create }).filter(({ name }) => /^registry: tells|repeated|cancel|releases/.test(name));
+  for (const { name, run } of cases) it(name, run);
 });
 
 describe.each([1, 3] as const)('EtcdDriver, members: %i', (members) => {

@@ -141,7 +141,8 @@ describe('a waiter', () => {
 
   it('control: one that trusts what its watch tells holds a lock that does not exist', async () => {
     const { lock, waiting } = await holdAndWait();
-    vi.spyOn(Lines.prototype, 'look').mockImplementation(async () => ({ status: 'held', token: 2 ** 50, waiters: 0 }));
+    const token = lock.fencingToken + 1;
+    vi.spyOn(Lines.prototype, 'look').mockImplementation(async () => ({ status: 'held', token, waiters: 0 }));
     await revoke((await place('waiter'))!.lease);
     await lock.release();
     expect((await waiting).held).toBe(true);

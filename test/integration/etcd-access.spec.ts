@@ -67,9 +67,9 @@ describe('a cluster that wants a password', () => {
     const stranger = await open({ hosts: cluster.hosts, auth: { ...auth, username: 'stranger' } });
     await expect(stranger.driver.acquire(claim, 'try')).rejects.toThrow(LockConfigError);
     const wrong = open({ hosts: cluster.hosts, auth: { ...auth, password: 'wrong' } });
-    await expect(wrong).rejects.toThrow(/invalid user ID or password — Check `auth`/);
+    await expect(wrong).rejects.toThrow(/invalid user ID or password — Check `auth\.username` and/);
     const anonymous = await open({ hosts: cluster.hosts });
-    await expect(anonymous.driver.acquire(claim, 'try')).rejects.toThrow(/This cluster wants `auth`/);
+    await expect(anonymous.driver.acquire(claim, 'try')).rejects.toThrow(/This cluster needs a login: pass `auth`/);
   });
 
   it('gives a new token to a driver whose token it has forgotten', async () => {

@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { type Claim, type DriverEvent, DriverUnavailableError } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
+import { LeasePool } from '../../lib/drivers/etcd/lease-pool.js';
 import { Lines } from '../../lib/drivers/etcd/lines.js';
 import type { TxnRequest } from '../../lib/drivers/etcd/messages.js';
 import { placeKey } from '../../lib/drivers/etcd/names.js';
-import { targetOf } from '../../lib/drivers/etcd/options.js';
+import { readOptions } from '../../lib/drivers/etcd/options.js';
 import { Watches } from '../../lib/drivers/etcd/watches.js';
 import { request } from '../support/engine.js';
 import { useEtcd } from '../support/use-etcd.js';
@@ -46,8 +48,8 @@ function granted({ events }: { events: DriverEvent[] }, { holder }: Claim) {
 }
 
 function otherConnection(): EtcdConnection {
-  const [up, down, moved] = [vi.fn(), vi.fn(), vi.fn()];
-  const connection = new EtcdConnection(targetOf({ hosts: etcd.cluster.hosts }), { up, down, moved });
+  const [up, down, moved, warning] = [vi.fn(), vi.fn(), vi.fn(), vi.fn()];
+  const connection = new EtcdConnection(readOptions({ hosts: etcd.cluster.hosts }), { up, down, moved, warning });
   etcd.closing.push(() => connection.close());
   return connection;
 }
@@ -209,6 +211,49 @@ describe('locks in etcd', () => {
     expect(lock.held).toBe(false);
   });
 
+  it('are lost for a holder whose key was deleted, and left alone where another has them since', async () => {
+    const [one, other] = [await open(), await open()];
+    const [former, current] = [claimOf('one'), claimOf('other')];
+    await one.driver.acquire(former, 'try');
+    const key = placeKey(NAME, former.holder);
+    await otherConnection().call('txn', { success: [{ requestDeleteRange: { key } }] }, 1000);
+    expect(await other.driver.acquire(current, 'try')).toMatchObject({ status: 'granted' });
+    expect(await one.driver.renew([former])).toEqual(['gone']);
+    expect(await one.driver.release(former)).toBe(false);
+    expect(await other.driver.renew([current])).toEqual([{ waiters: 0 }]);
+  });
+
+  it('stay with the successor when a release that named it is repeated, because its answer was lost', async () => {
+    const [holder, successor] = [await open(), await open()];
+    const [held, next] = [claimOf('holder'), claimOf('successor')];
+    await holder.driver.acquire(held, 'try');
+    await queued(successor, next);
+    const send = EtcdConnection.prototype.call;
+    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (
+      this: EtcdConnection,
+      ...[name, message, timeout]
+    ) {
+      const answer = await send.call(this, name, message, timeout);
+      if (name !== 'txn') return answer;
+      calls.mockRestore();
+      throw new DriverUnavailableError('No answer in time.', { sent: true });
+    });
+    await expect(holder.driver.release(held, 'successor')).rejects.toMatchObject({ sent: true });
+    await granted(successor, next);
+    expect(await holder.driver.release(held, 'successor')).toBe(false);
+    expect(await successor.driver.renew([next])).toEqual([{ waiters: 0 }]);
+  });
+
+  it('are granted for what is left of a lease that lay ready', async () => {
+    const { driver } = await open();
+    const first = claimOf('a');
+    await driver.acquire(first, 'try');
+    await driver.release(first);
+    await sleep(300);
+    const answer = await driver.acquire(claimOf('a'), 'try');
+    expect(answer.status === 'granted' && answer.ttl).toBeLessThanOrEqual(first.ttl - 300);
+  });
+
   it('are passed on within an instance with one request each, and tokens that increase', async () => {
     const { manager } = etcd.engine('a');
     await (await manager.acquire(request(forever))).release();
@@ -239,33 +284,63 @@ describe('locks in etcd', () => {
   });
 });
 
-describe('an acquire that reaches the store late', () => {
-  /** Its answer is unknown, because the request is still on its way, until `arrive`. */
-  async function lateAcquire(): Promise<{ driver: EtcdDriver; claim: Claim; arrive: () => Promise<unknown> }> {
-    const { driver } = await open();
-    const claim = claimOf('a');
-    const send = EtcdConnection.prototype.call;
-    const late: TxnRequest[] = [];
-    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(function (
-      this: EtcdConnection,
-      ...[name, message, timeout]
-    ) {
-      if (name !== 'txn') return send.call(this, name, message, timeout);
-      late.push(message as TxnRequest);
-      return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
-    });
-    await expect(driver.acquire(claim, 'try')).rejects.toMatchObject({ sent: true });
-    calls.mockRestore();
-    expect(late).toHaveLength(1);
-    return { driver, claim, arrive: () => otherConnection().call('txn', late[0]!, 1000) };
-  }
+/** The lease of the last acquire that is late. */
+let lateLease = 0;
 
+/** Its answer is unknown, because the request is still on its way, until `arrive`. */
+async function lateAcquire(): Promise<{ driver: EtcdDriver; claim: Claim; arrive: () => Promise<unknown> }> {
+  const { driver } = await open();
+  const claim = claimOf('a');
+  const send = EtcdConnection.prototype.call;
+  const late: TxnRequest[] = [];
+  const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(function (
+    this: EtcdConnection,
+    ...[name, message, timeout]
+  ) {
+    if (name !== 'txn') return send.call(this, name, message, timeout);
+    late.push(message as TxnRequest);
+    return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
+  });
+  await expect(driver.acquire(claim, 'try')).rejects.toMatchObject({ sent: true });
+  calls.mockRestore();
+  expect(late).toHaveLength(1);
+  lateLease = late[0]!.success!.flatMap((op) => ('requestPut' in op ? [op.requestPut.lease!] : []))[0]!;
+  return { driver, claim, arrive: () => otherConnection().call('txn', late[0]!, 1000) };
+}
+
+describe('an acquire that reaches the store late', () => {
   it('takes nothing once its claim was cancelled, because its lease is gone', async () => {
     const { driver, claim, arrive } = await lateAcquire();
     await driver.cancel(claim);
     await expect(arrive()).rejects.toThrow('requested lease not found');
     expect(await etcd.stored(`${NAME}/`)).toEqual([]);
     expect(await driver.acquire(claim, 'queue')).toEqual({ status: 'refused', record: null });
+  });
+
+  it.each<[string, (driver: EtcdDriver, claim: Claim) => Promise<unknown>]>([
+    [
+      'was granted by another request and released',
+      async (driver, claim) => {
+        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+        expect(await driver.release(claim)).toBe(true);
+      },
+    ],
+    [
+      'was refused by another request',
+      async (driver, claim) => {
+        const other = await open();
+        const held = claimOf('b');
+        expect(await other.driver.acquire(held, 'try')).toMatchObject({ status: 'granted' });
+        expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'refused' });
+        await other.driver.release(held);
+      },
+    ],
+  ])('takes nothing for long once its claim %s: the lease is not used again', async (_, settle) => {
+    const { driver, claim, arrive } = await lateAcquire();
+    await settle(driver, claim);
+    // Before or after the end of the lease, with which goes what is attached to it.
+    await arrive().catch((error: Error) => expect(error.message).toContain('requested lease not found'));
+    await vi.waitFor(async () => expect(await etcd.stored(`${NAME}/`)).toEqual([]), 5000);
   });
 
   it('control: takes the lock when nobody has cancelled it, and is found by the next request', async () => {
@@ -275,6 +350,144 @@ describe('an acquire that reaches the store late', () => {
     expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
     expect(await etcd.stored(`${NAME}/`)).toHaveLength(1);
   });
+});
+
+/**
+ * A claim whose outcome is unknown ends in one of these ways. Its lease must not serve another claim, because the
+ * request may still arrive and attach the former place to it, which would then be kept alive with the lease.
+ */
+describe('the lease of a claim with an unknown outcome is not used again once the claim', () => {
+  const ends: { name: string; isHeldByOther?: boolean; end: (driver: EtcdDriver, claim: Claim) => Promise<unknown> }[] =
+    [
+      {
+        name: 'was refused',
+        isHeldByOther: true,
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'refused' });
+        },
+      },
+      {
+        name: 'was granted and released',
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+          expect(await driver.release(claim)).toBe(true);
+        },
+      },
+      {
+        name: 'was granted and moved to a lease of another TTL',
+        end: async (driver, claim) => {
+          expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+          expect(await driver.renew([{ ...claim, ttl: 60_000 }])).toEqual([{ waiters: 0 }]);
+          expect(await driver.release({ ...claim, ttl: 60_000 })).toBe(true);
+        },
+      },
+      { name: 'was cancelled', end: (driver, claim) => driver.cancel(claim) },
+    ];
+
+  async function arriveAfter({ isHeldByOther, end }: (typeof ends)[number]): Promise<{ key: string }[]> {
+    const other = await open();
+    const held = claimOf('other');
+    if (isHeldByOther) await other.driver.acquire(held, 'try');
+    const { driver, claim, arrive } = await lateAcquire();
+    await end(driver, claim);
+    if (isHeldByOther) await other.driver.release(held);
+    // What is revoked in the background is gone once nothing is under way.
+    await vi.waitFor(async () => {
+      if (vi.isMockFunction(LeasePool.prototype.discard)) return;
+      const answer = await otherConnection().call('leaseTimeToLive', { ID: lateLease }, 1000);
+      expect(answer.TTL).toBe(-1);
+    }, 3000);
+    await arrive().catch(() => undefined);
+    return etcd.stored(`${NAME}/`);
+  }
+
+  it.each(ends)('$name', async (how) => {
+    expect(await arriveAfter(how)).toEqual([]);
+  });
+
+  it.each(ends.slice(0, 3))('control: $name, and the lease goes back to the others: the lock is taken', async (how) => {
+    vi.spyOn(LeasePool.prototype, 'discard').mockImplementation(function (this: LeasePool, lease) {
+      this.giveBack(lease.ttl, lease);
+    });
+    expect(await arriveAfter(how)).toHaveLength(1);
+  });
+});
+
+describe('a place that could not be given back', () => {
+  it.each([
+    ['cancelled', 1500],
+    ['released', 1500],
+    ['cancelled', 2600],
+  ] as const)('%s with a TTL of %i ms is forgotten when its lease has ended', async (how, ttl) => {
+    const { driver } = await open();
+    const claim = claimOf('a', { ttl });
+    await driver.acquire(claim, 'try');
+    const send = EtcdConnection.prototype.call;
+    const calls = vi.spyOn(EtcdConnection.prototype, 'call');
+    calls.mockImplementation(function (this: EtcdConnection, ...call) {
+      const isLost = call[0] === 'leaseRevoke' || call[0] === 'txn';
+      if (!isLost) return send.apply(this, call);
+      return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
+    });
+    const giveBack = (): Promise<unknown> => (how === 'released' ? driver.release(claim) : driver.cancel(claim));
+    // As the core does it: for as long as the TTL of the claim.
+    const until = performance.now() + ttl;
+    let asked = 0;
+    while (performance.now() < until) {
+      if (how === 'cancelled') asked++;
+      await giveBack().catch((error: unknown) => expect(error).toMatchObject({ message: 'No answer in time.' }));
+      await sleep(100);
+    }
+    // The driver itself ends the lease once more, unasked, as it forgets the place.
+    const revoked = (): number => calls.mock.calls.filter(([name]) => name === 'leaseRevoke').length;
+    await vi.waitFor(() => expect(revoked()).toBeGreaterThan(asked), 3000);
+  });
+});
+
+describe('nothing is left behind', () => {
+  async function leases(): Promise<number> {
+    const { leases: found = [] } = await etcd.cluster.members[0]!.post<{ leases?: unknown[] }>('lease/leases', {});
+    return found.length;
+  }
+
+  it(
+    'in etcd after hundreds of locks, given up waits and lost holders: no key, and the leases of the pool only',
+    { timeout: 150_000 },
+    async () => {
+      const before = await leases();
+      const [one, two] = [etcd.engine('one'), etcd.engine('two')];
+      const short = { ttl: 1000, limit: { wait: Infinity } };
+      const lockOf = (index: number) => request({ ...short, key: `k${index}`, name: `test:l:k${index}` });
+      await Promise.all(
+        Array.from({ length: 100 }, async (_, index) => {
+          const lock = await one.manager.acquire(lockOf(index));
+          const given = two.manager.acquire({ ...lockOf(index), limit: { wait: 50 } }).catch(() => undefined);
+          await given;
+          await lock.release();
+          await (await given)?.release();
+        }),
+      );
+      // A holder and a waiter that died: nobody keeps their leases alive. A busy etcd is many seconds late to end them.
+      const [dead, waiter] = [new EtcdDriver({ hosts: etcd.cluster.hosts }), await open()];
+      const listener = (): void => undefined;
+      await dead.connect(listener);
+      etcd.closing.push(() => dead.close(listener));
+      const died = claimOf('dead', { ttl: 1000, key: 'test:l:dead' });
+      await dead.acquire(died, 'try');
+      await waiter.driver.acquire(claimOf('waiter', { ttl: 1000, key: 'test:l:dead' }), 'queue');
+      await vi.waitFor(async () => expect(await etcd.stored('test:l:')).toEqual([]), {
+        timeout: 60_000,
+        interval: 250,
+      });
+      // Per driver and TTL those that lie ready.
+      expect(await leases()).toBeLessThanOrEqual(before + 2 * 64 + 2);
+      await Promise.all([one, two].map(({ manager }) => manager.close(0)));
+      await vi.waitFor(async () => expect(await leases()).toBeLessThanOrEqual(before + 2), {
+        timeout: 60_000,
+        interval: 250,
+      });
+    },
+  );
 });
 
 describe('a watch', () => {

@@ -16,7 +16,10 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { filter, firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { firesScope, membersScope } from '../../lib/core/store-key.js';
+import { scripts } from '../../lib/drivers/redis/scripts/scripts.generated.js';
 import { readmeUser } from '../package/readme.js';
+import { request } from '../support/engine.js';
+import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
 
 // The user that the README tells people to create, word for word.
@@ -28,6 +31,7 @@ type Operation =
   | 'refusal'
   | 'queue'
   | 'renew'
+  | 'heartbeat'
   | 'reserve'
   | 'inspect'
   | 'cancel'
@@ -51,8 +55,6 @@ const NEEDED: { permission: string; removal: string[]; operation: Operation }[] 
   { permission: '+llen', removal: ['-llen'], operation: 'refusal' },
   { permission: '+hset', removal: ['-hset'], operation: 'queue' },
   { permission: '+rpush', removal: ['-rpush'], operation: 'queue' },
-  { permission: '+publish', removal: ['-publish'], operation: 'queue' },
-  { permission: `&${namespace}:i:*`, removal: ['resetchannels', '&another:i:*'], operation: 'queue' },
   { permission: '+pexpire', removal: ['-pexpire'], operation: 'renew' },
   { permission: '+hdel', removal: ['-hdel'], operation: 'cancel' },
   { permission: '+lrem', removal: ['-lrem'], operation: 'cancel' },
@@ -61,8 +63,18 @@ const NEEDED: { permission: string; removal: string[]; operation: Operation }[] 
   { permission: '+del', removal: ['-del'], operation: 'release' },
   { permission: '+lrange', removal: ['-lrange'], operation: 'prefer' },
   { permission: '+lpush', removal: ['-lpush'], operation: 'prefer' },
+  { permission: '+hlen', removal: ['-hlen'], operation: 'put' },
+  { permission: '+get', removal: ['-get'], operation: 'renew' },
+  { permission: '+hget', removal: ['-hget'], operation: 'heartbeat' },
   { permission: '+hgetall', removal: ['-hgetall'], operation: 'list' },
   { permission: `~{${namespace}:*`, removal: ['resetkeys', '~{another:*'], operation: 'acquire' },
+];
+
+/** What makes waiting shorter: nothing is refused without. */
+const HINTS: { permission: string; removal: string[]; told: boolean; listens: boolean }[] = [
+  { permission: '+publish', removal: ['-publish'], told: false, listens: true },
+  { permission: `&${namespace}:i:*`, removal: ['resetchannels', '&another:i:*'], told: false, listens: false },
+  { permission: '+pubsub|numsub', removal: ['-pubsub'], told: true, listens: true },
 ];
 
 let server: RedisServer;
@@ -130,6 +142,7 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean; w
       await driver.acquire(quitter, 'queue');
     },
     renew: () => driver.renew([holder]),
+    heartbeat: () => driver.keepPlaces([{ ...waiter, behind: 0 }]),
     reserve: () => driver.reserve(holder),
     inspect: () => driver.inspect(holder.key),
     cancel: () => driver.cancel(quitter),
@@ -223,9 +236,9 @@ describe('a Redis user with the permissions of the README', () => {
   });
 
   it('is described completely below', () => {
-    const known = NEEDED.map(({ permission }) => permission);
+    const known = [...NEEDED, ...HINTS].map(({ permission }) => permission);
     const inReadme = rules.filter((rule) => /^[~&+]/.test(rule));
-    expect([...known, '+subscribe', '+unsubscribe', '+info'].sort()).toEqual([...inReadme].sort());
+    expect([...new Set(known), '+subscribe', '+unsubscribe', '+info'].sort()).toEqual([...inReadme].sort());
   });
 });
 
@@ -235,6 +248,84 @@ describe('a Redis user without', () => {
     const { refused } = await tryEverything();
     expect(refused).toContain(operation);
     expect(await refusals()).not.toEqual([]);
+  });
+
+  it.each(HINTS)('$permission gets its locks, whether waiters are told or not', async ({ removal, told, listens }) => {
+    await allow(...removal);
+    expect(await tryEverything()).toEqual({ refused: [], told, watched: listens });
+    expect(await refusals()).not.toEqual([]);
+  });
+
+  it.each(HINTS)(
+    '$permission waits in line, and is warned once, by that name',
+    async ({ permission, removal, listens }) => {
+      await allow(...removal);
+      const engines = ['a', 'b', 'c'].map((id) => new RealEngine(newDriver(), id));
+      for (const { manager } of engines) onTestFinished(() => manager.close(0));
+      const wish = request({ name: `${namespace}:l:k`, ttl: 3000 });
+      const order: string[] = [];
+      let inside = 0;
+      const take = async ({ manager }: RealEngine): Promise<void> => {
+        await using lock = await manager.acquire(wish);
+        expect(++inside).toBe(1);
+        order.push(manager.instance);
+        await sleep(20);
+        expect(lock.held).toBe(true);
+        inside--;
+      };
+      const [first, ...others] = engines as [RealEngine, ...RealEngine[]];
+      const held = await first.manager.acquire(wish);
+      const waiting: Promise<void>[] = [];
+      for (const [index, engine] of others.entries()) {
+        waiting.push(take(engine));
+        await expect.poll(async () => (await first.manager.inspect(wish.name))!.waiters).toBe(index + 1);
+      }
+      await held.release();
+      await Promise.all(waiting);
+      // One that does not listen is passed by, and asks again.
+      expect(listens ? order : order.toSorted()).toEqual(['b', 'c']);
+      expect(await admin.exists(`{${wish.name}}`, `{${wish.name}}:q`, `{${wish.name}}:w`)).toBe(0);
+      for (const engine of engines) {
+        const warning = await engine.warning(/lacks permissions/);
+        expect(warning.split(/[ ,]+/)).toContain(permission);
+        expect(engine.warnings.filter((other) => other.includes('lacks permissions'))).toEqual([warning]);
+      }
+    },
+  );
+
+  it.each(HINTS.filter(({ permission }) => permission.startsWith('+')))(
+    '$permission is warned on a server that cannot tell what it refuses, as before Redis 7',
+    async ({ permission, removal }) => {
+      vi.spyOn(scripts.permissions, 'lua', 'get').mockReturnValue('return nil' as never);
+      onTestFinished(() => void vi.restoreAllMocks());
+      await allow(...removal);
+      const engine = new RealEngine(newDriver());
+      onTestFinished(() => engine.manager.close(0));
+      await (await engine.manager.acquire(request({ name: `${namespace}:l:k` }))).release();
+      expect(await engine.warning(/lacks permissions/)).toMatch(
+        new RegExp(`Grant \\${permission.replace('|', '\\|')}[, ]`),
+      );
+      expect(engine.warnings).toHaveLength(1);
+    },
+  );
+
+  it('+pubsub|numsub passes a lease to one that waits and is gone, for four heartbeats', async () => {
+    await allow('-pubsub');
+    const [holder, dead] = [newDriver(), newDriver()];
+    const listener = (): void => undefined;
+    for (const driver of [holder, dead]) await driver.connect(listener);
+    onTestFinished(() => holder.close(listener));
+    const claims = ['holder', 'dead'].map((instance): Claim => {
+      return { key: `${namespace}:l:k`, holder: randomUUID(), ttl: 30_000, instance, metadata: {} };
+    }) as [Claim, Claim];
+    await holder.acquire(claims[0], 'try');
+    await dead.acquire(claims[1], 'queue');
+    await dead.close(listener);
+    await expect.poll(() => admin.pubsub('CHANNELS', `${namespace}:i:*`)).toHaveLength(1);
+    await holder.release(claims[0]);
+    const record = await holder.inspect(claims[0].key);
+    expect(record).toMatchObject({ holder: claims[1].holder });
+    expect(record!.remaining).toBeLessThanOrEqual(4000);
   });
 
   it('+subscribe gets its locks, but no waiter is told of a release, and no watcher of a change', async () => {

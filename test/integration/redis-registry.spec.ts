@@ -241,3 +241,45 @@ describe('a release on Redis that prefers a waiting instance', () => {
     expect(await redis.admin.pttl('{test:l:k}:q')).toBeGreaterThan(0);
   });
 });
+
+describe('a scope with thousands of facts', () => {
+  const factsKey = `{${scope}}`;
+  const called = async (command: string): Promise<number> =>
+    Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await redis.admin.info('commandstats'))?.[1] ?? 0);
+
+  async function put(registry: Registry, prefix: string, count: number, ttl: number): Promise<void> {
+    for (let from = 0; from < count; from += 500) {
+      const ids = Array.from({ length: Math.min(500, count - from) }, (_, index) => `${prefix}-${from + index}`);
+      await Promise.all(ids.map((id) => registry.put(scope, id, 'value', ttl)));
+    }
+  }
+
+  it('is gone through when it is listed, and otherwise hardly ever', async () => {
+    const { registry } = await instance();
+    await put(registry, 'before', 9000, TTL);
+    await redis.admin.config('RESETSTAT');
+    await put(registry, 'new', 2000, TTL);
+    for (let index = 0; index < 500; index++) await registry.remove(scope, `new-${index}`);
+    // Now and then those are looked for that have run out.
+    expect(await called('hgetall')).toBeLessThan(40);
+    expect((await registry.list(scope)).size).toBe(10_500);
+  });
+
+  it('does not keep what has run out, though nobody lists it', async () => {
+    const { registry } = await instance();
+    await registry.put(scope, 'long', 'value', TTL);
+    await put(registry, 'short', 3000, 1);
+    expect(await redis.admin.hlen(factsKey)).toBeLessThan(2000);
+  });
+
+  it('lives as long as the fact that lives longest', async () => {
+    const { registry } = await instance();
+    await registry.put(scope, 'long', 'value', TTL);
+    await registry.put(scope, 'short', 'value', 1000);
+    const left = await redis.admin.pttl(factsKey);
+    expect(left).toBeGreaterThan(1000);
+    expect(left).toBeLessThanOrEqual(TTL);
+    for (const id of ['long', 'short']) await registry.remove(scope, id);
+    expect(await redis.admin.exists(factsKey)).toBe(0);
+  });
+});

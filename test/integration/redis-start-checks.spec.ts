@@ -159,6 +159,48 @@ describe('a clock that was set between two connections', () => {
   });
 });
 
+/** As TIME answers: seconds and microseconds, and nothing else. */
+const timeMoved = (seconds: number) => (reply: string) =>
+  reply.replaceAll(/\*2\r\n\$10\r\n(\d{10})\r\n(?=\$\d\r\n\d+\r\n)/g, (_, time) => {
+    return `*2\r\n$10\r\n${Number(time) + seconds}\r\n`;
+  });
+
+describe('a clock that is set while locks are held', () => {
+  it.each([
+    ['ahead', 60, /its clock went (59|60|61)\.\d s ahead .* Leases ended early, and may have been granted twice/],
+    ['back', -60, /its clock went back by (59|60|61)\.\d s/],
+  ])('%s is told by the next renewal, once', async (_, seconds, text) => {
+    const proxy = await proxied();
+    const one = engine({ host: '127.0.0.1', port: proxy.port });
+    const held = await one.manager.acquire(request({ ttl: 600 }));
+    await one.event('renewed');
+    expect(one.warnings.filter((warning) => /clock/.test(warning))).toEqual([]);
+    proxy.rewriteReplies(timeMoved(seconds));
+    expect(await one.warning(/clock/)).toMatch(text);
+    const renewals = one.events.length;
+    await expect.poll(() => one.events.length).toBeGreaterThan(renewals + 2);
+    expect(one.warnings.filter((warning) => /clock/.test(warning))).toHaveLength(1);
+    await held.release();
+  });
+
+  it('ahead: what it ended is lost at once, not at its own next renewal', async () => {
+    const proxy = await proxied();
+    const one = engine({ host: '127.0.0.1', port: proxy.port });
+    const short = await one.manager.acquire(request({ key: 'short', name: 'test:l:short', ttl: 600 }));
+    const long = await one.manager.acquire(request({ key: 'long', name: 'test:l:long', ttl: 600_000 }));
+    await one.event('renewed');
+    await redis.admin.del('{test:l:long}');
+    // The control: nobody looks at it.
+    const renewals = one.events.length;
+    await expect.poll(() => one.events.length).toBeGreaterThan(renewals + 2);
+    expect(long.held).toBe(true);
+    proxy.rewriteReplies(timeMoved(60));
+    expect(await one.event('lost')).toMatchObject({ key: 'long', reason: 'gone' });
+    expect(short.held).toBe(true);
+    await short.release();
+  });
+});
+
 describe('nobody gets a lock from', () => {
   it('a server before 6.2, until it was upgraded', async () => {
     const proxy = await proxied();
@@ -208,14 +250,18 @@ describe('nobody gets a lock from', () => {
 
   // ioredis goes on in database 0, where those who were allowed to select another one do not look.
   it.each([
-    ['that the user may not select', () => userWith(), /database 1 cannot be used: NOPERM.* Grant \+select/],
+    [
+      'that the user may not select',
+      async () => ({ ...(await userWith()), db: 1 }),
+      /database 1 cannot be used: NOPERM.* Grant \+select/,
+    ],
     [
       'that does not exist',
-      () => ({ url: `${redis.server.url}/99` }),
+      () => ({ host: '127.0.0.1', port: redis.server.port, db: 99 }),
       /database 99 cannot be used: ERR .*out of range/,
     ],
   ])('a database %s', async (_, options, message) => {
-    const one = engine({ db: 1, ...(await options()) });
+    const one = engine(await options());
     const error = await one.manager.connect().then(
       () => expect.fail('connected'),
       (reason: Error) => reason,
@@ -241,7 +287,6 @@ describe('a database', () => {
     expect(await third.exists(`{${key}}`)).toBe(1);
     expect(await redis.admin.exists(`{${key}}`)).toBe(0);
     await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-    await one.store('down');
     await lock.release();
     await one.manager.close(5000);
     await expect.poll(() => third.exists(`{${key}}`).catch(() => 1)).toBe(0);
@@ -256,7 +301,7 @@ describe('a lock that the server refuses to take back', () => {
     await redis.admin.acl('SETUSER', name, '-del');
     await lock.release();
     expect(await redis.admin.exists(`{${key}}`)).toBe(1);
-    const warning = await one.warning(/refuses to take a lock back/);
+    const warning = await one.warning(/refuses to release a lock/);
     expect(warning).toMatch(
       /stays taken until its TTL has run out\. Redis at .* — Give the Redis user the permissions/,
     );

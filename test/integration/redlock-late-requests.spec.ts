@@ -1,11 +1,12 @@
 // Requests that a server executes after the release of their holder: none may leave a vote behind.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { Claim } from 'nestjs-dist-lock';
+import type { Claim, Granted } from 'nestjs-dist-lock';
 import { RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { newHolder } from '../../lib/core/holder.js';
 import { release } from '../../lib/drivers/redlock/give-back.js';
+import { givenBackKey, leaseKey, marksKey, waitersKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
 import { RedisServer } from '../support/redis-server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
@@ -78,6 +79,20 @@ it('a renewal right after the grant tells servers that were not asked, and the r
   }
 });
 
+it('a repeated request is answered with the same token, whichever server is slow by then', async () => {
+  const driver = await open();
+  for (const [index, proxy] of proxies.entries()) {
+    const mine = claim(`test:l:k${index}`);
+    const first = await driver.acquire(mine, 'try');
+    // The two that were not needed for the grant do not know of it yet, and are asked instead of the one that is slow.
+    proxy.delayReplies(100);
+    const again = await driver.acquire(mine, 'try');
+    proxy.delayReplies(0);
+    expect(again).toMatchObject({ status: 'granted', fencingToken: (first as Granted).fencingToken });
+    expect(await driver.inspect(mine.key)).toMatchObject({ holder: mine.holder });
+  }
+});
+
 it('a release by an equal reference keeps servers from being asked later', async () => {
   const driver = await open();
   const mine = claim();
@@ -111,20 +126,36 @@ it('a request of a round before the last one is remembered by a server that is s
   });
 });
 
+it('a cancelled holder is remembered for a minute, however short its TTL', async () => {
+  const driver = await open();
+  const mine = { ...claim(), ttl: 100 };
+  await driver.cancel(mine);
+  await until(async () => {
+    for (const admin of admins) {
+      const [marker] = await admin.keys(`*${mine.holder}*`);
+      expect(await admin.pttl(marker!)).toBeGreaterThan(45_000);
+    }
+  });
+});
+
 it('rounds up to the one that was given back get nothing, later ones do, until all are', async () => {
   const [admin] = admins as [Redis];
   const mine = claim();
   const ask = (round: number): Promise<unknown> => {
-    const text = `${mine.holder} ${Date.now() * 1000} ${round} {}`;
-    const keys = ['', ':t', ':w', `:x:${mine.holder}`].map((end) => `{${mine.key}}${end}`);
+    const keys = [leaseKey(mine), marksKey(mine), waitersKey(mine), givenBackKey(mine)];
     const token = Date.now() * 1000;
-    return admin.eval(scripts.acquire.lua, 4, ...keys, mine.holder, mine.ttl, text, token, token + 63, '');
+    return admin.eval(scripts.acquire.lua, 4, ...keys, mine.holder, mine.ttl, round, '{}', 1, token, token + 63, '');
   };
   const giveBack = (round?: number): Promise<unknown> => {
     const { script, keys, args } = release(mine, true, round);
     return admin.eval(script.lua, keys.length, ...keys, ...args);
   };
+  await ask(2);
+  await ask(1);
+  await giveBack(1);
+  expect((await votes(mine.key))[0]).toBe(mine.holder);
   await giveBack(2);
+  expect((await votes(mine.key))[0]).toBeUndefined();
   await giveBack(1);
   expect([await ask(1), await ask(2)]).toEqual([[], []]);
   expect(await ask(3)).not.toEqual([]);

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import { newHolder } from '../../lib/core/holder.js';
 import { LockManager } from '../../lib/core/lock-manager.js';
 import { SystemClock } from '../../lib/core/clock.js';
+import { bucketOf, marksKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
 import { readmeUser } from '../package/readme.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -64,6 +65,9 @@ async function granted(driver: RedlockDriver, wish = claim()): Promise<{ claim: 
   return { claim: wish, token: answer.status === 'granted' ? answer.fencingToken : Number.NaN };
 }
 
+const setMark = (admin: Redis, key: string, token: number): Promise<unknown> =>
+  admin.hset(marksKey({ key }), String(bucketOf({ key })), String(token));
+
 const votes = async (key = KEY): Promise<(string | undefined)[]> =>
   Promise.all(admins.map(async (admin) => (await admin.get(`{${key}}`))?.split(' ')[0]));
 
@@ -78,7 +82,7 @@ describe('the servers of a RedlockDriver', () => {
     [Array.from({ length: 33 }, () => url), '`servers` has 33 entries; give it 31 at most, 5 are usual.'],
     [undefined, 'must be an array of URLs'],
     [[url, url, 'localhost:6379'], "servers[2]: `url` must look like 'redis://localhost:6379'"],
-    [[url, { keyPrefix: 'x' }, url], 'servers[1]: `keyPrefix` is not supported'],
+    [[url, { host: 'a', keyPrefix: 'x' }, url], 'servers[1]: `keyPrefix` is not supported'],
     [[url, url, undefined], 'servers[2]: expected a URL'],
   ])('%j: %s', (choice, message) => {
     expect(() => new RedlockDriver({ servers: choice as string[] })).toThrow(LockConfigError);
@@ -241,7 +245,9 @@ describe('a grant by a quorum', () => {
       });
     }
     expect((await driver.acquire(claim(), 'try')).status).toBe('refused');
-    const records = await Promise.all(admins.map((admin) => admin.get(`{${KEY}}:t`)));
+    const records = await Promise.all(
+      admins.map((admin) => admin.hget(marksKey({ key: KEY }), String(bucketOf({ key: KEY })))),
+    );
     expect(records).toEqual(Array(5).fill(String(token + 63)));
     await driver.release(mine);
     await until(async () => expect(await votes()).toEqual(Array(5).fill(undefined)));
@@ -387,12 +393,14 @@ describe('the fencing token', () => {
   it('is above those that only some servers know', async () => {
     const driver = await open();
     const ahead = (Date.now() + 800) * 1000;
-    for (const [index, admin] of admins.entries()) await admin.set(`{${KEY}}:t`, String(ahead + index * 100));
+    for (const [index, admin] of admins.entries()) await setMark(admin, KEY, ahead + index * 100);
     const { token } = await granted(driver);
     // Of three servers, so at least one of the three largest.
     expect(token).toBeGreaterThan(ahead + 200);
     await until(async () => {
-      const records = await Promise.all(admins.map((admin) => admin.get(`{${KEY}}:t`)));
+      const records = await Promise.all(
+        admins.map((admin) => admin.hget(marksKey({ key: KEY }), String(bucketOf({ key: KEY })))),
+      );
       expect(records.filter((record) => Number(record) >= token + 63).length).toBeGreaterThanOrEqual(3);
     });
   });
@@ -457,19 +465,17 @@ describe('contenders', () => {
   });
 });
 
+async function openAs(user: ReturnType<typeof readmeUser>, ...changes: string[]): Promise<RedlockServer[]> {
+  await Promise.all(admins.map((admin) => admin.call('ACL', 'SETUSER', user.name, ...user.rules, ...changes)));
+  return servers.map(({ port }) => ({ host: '127.0.0.1', port, username: user.name, password: user.password }));
+}
+
 it('a user with the permissions of the README does it all', async () => {
   const user = readmeUser();
-  await Promise.all(
-    servers.map(async ({ url }) => {
-      const admin = new Redis(url);
-      await admin.call('ACL', 'SETUSER', user.name, ...user.rules);
-      admin.disconnect();
-    }),
-  );
-  const choice = servers.map(({ port }) => ({ host: '127.0.0.1', port, username: user.name, password: user.password }));
+  const choice = await openAs(user);
   const [driver, waiter] = [await open(choice), await open(choice)];
   const key = `${user.namespace}:l:k`;
-  const records = admins.map((admin, index) => admin.set(`{${key}}:t`, String((Date.now() + index) * 1000)));
+  const records = admins.map((admin, index) => setMark(admin, key, (Date.now() + index) * 1000));
   await Promise.all(records);
   const { claim: mine } = await granted(driver, claim({ key }));
   await waiter.acquire(claim({ key }), 'queue');
@@ -485,4 +491,25 @@ it('a user with the permissions of the README does it all', async () => {
   expect(await driver.registry.list(scope)).toEqual(new Map([['id', 'value']]));
   expect(await driver.registry.advance(scope, 'job', 1, 'me', 5000)).toBe('mine');
   await driver.registry.remove(scope, 'id');
+});
+
+it('a user with the permissions of the README but for +publish does it all, nobody is told, and each server is warned of', async () => {
+  const user = readmeUser();
+  const choice = await openAs(user, '-publish');
+  const [driver, waiter] = [await open(choice), await open(choice)];
+  const key = `${user.namespace}:l:k`;
+  const { claim: mine } = await granted(driver, claim({ key }));
+  const next = claim({ key });
+  expect((await waiter.acquire(next, 'queue')).status).toBe('refused');
+  expect(await driver.release(mine)).toBe(true);
+  expect((await waiter.acquire(next, 'queue')).status).toBe('granted');
+  await waiter.cancel(next);
+  const scope = `${user.namespace}:m:test`;
+  await driver.registry.put(scope, 'id', 'value', 5000);
+  await driver.registry.remove(scope, 'id');
+  expect(waiter.events.filter(({ type }) => type === 'freed')).toEqual([]);
+  const warnings = (): DriverEvent[] => waiter.events.filter(({ type }) => type === 'warning');
+  await until(() => expect(warnings()).toHaveLength(servers.length));
+  for (const warning of warnings())
+    expect(warning).toMatchObject({ message: expect.stringContaining('Grant +publish') });
 });

@@ -10,7 +10,8 @@ import { describe, expect, it } from 'vitest';
 import { toMilliseconds } from '../../lib/core/duration.js';
 import { resolveOptions } from '../../lib/nest/options.js';
 import { ROOT } from './consumer.js';
-import { codeBlocks, README, section, table } from './readme.js';
+import { errorClasses, ERRORS } from './errors.js';
+import { codeBlocks, deadAnchors, linksOf, README, section, table } from './readme.js';
 
 const BLOCKS = codeBlocks(README).filter(({ language }) => language === 'ts');
 
@@ -43,12 +44,6 @@ function asFiles(blocks: typeof BLOCKS): Map<string, string> {
   return new Map(blocks.map(({ line, code }) => [join(folder, `line-${line}.ts`), '\n'.repeat(line - 1) + code]));
 }
 
-/** As GitHub makes them. */
-function anchorOf(title: string): string {
-  const words = title.toLowerCase().replaceAll(/[^\w\- ]/g, '');
-  return words.replaceAll(' ', '-');
-}
-
 describe('the README', () => {
   it('has TypeScript that compiles', { timeout: 60_000 }, () => {
     expect(BLOCKS.length).toBeGreaterThan(15);
@@ -71,29 +66,14 @@ describe('the README', () => {
   );
 
   it('has a table of errors that tells the truth', () => {
-    const classes = Object.entries(main).filter(
-      ([name, value]) => name !== 'DistLockError' && Object.prototype.isPrototypeOf.call(main.DistLockError, value),
-    );
-    const errors = [
-      new main.LockNotAcquiredError('key', 1),
-      new main.LockLostError('key', 1, 'gone'),
-      new main.NotLeaderError('default', null, 1),
-      new main.MemberNotFoundError('default', 'a', []),
-      new main.DriverUnavailableError('', { sent: false }),
-      new main.LockServiceClosedError(),
-      new main.NestedLockError('key'),
-      new main.LockKeyError(''),
-      new main.LockConfigError(''),
-      new main.LockNotBoundError(''),
-    ];
     expect(table('## Errors').map((cells) => cells.slice(0, 3))).toEqual(
-      errors.map(({ name, code, statusCode }) => [name, code, String(statusCode)]),
+      ERRORS.map(({ name, code, statusCode }) => [name, code, String(statusCode)]),
     );
-    expect(errors.map(({ name }) => name).sort()).toEqual(classes.map(([name]) => name).sort());
+    expect(ERRORS.map(({ name }) => name).sort()).toEqual(errorClasses().sort());
   });
 
   it('has a table of options that tells the truth', () => {
-    const { lock, elections, grace, failFast, instance } = resolveOptions({});
+    const { lock, waiting, elections, grace, failFast, instance } = resolveOptions({});
     const election = elections[0]!;
     const real: Record<string, unknown> = {
       allowMemoryInProduction: false,
@@ -103,6 +83,8 @@ describe('the README', () => {
       'instance.metadata': instance.metadata,
       'lock.ttl': lock.ttl,
       'lock.wait': lock.wait,
+      'lock.maxWaiting': waiting.inAll,
+      'lock.maxWaitingPerKey': waiting.perKey,
       'elections[0].name': election.election,
       'elections[0].priority': election.priority,
       'elections[0].leaseDuration': election.leaseDuration,
@@ -114,7 +96,14 @@ describe('the README', () => {
       isGlobal: true,
     };
     const rows = new Map(table('## Options').map(([option = '', value = '']) => [option, value]));
-    const withoutDefault = ['driver', 'instance.id', 'instance.url', 'name', 'elections[0].namespace'];
+    const withoutDefault = [
+      'driver',
+      'instance.id',
+      'instance.url',
+      'lock.warnAfter',
+      'name',
+      'elections[0].namespace',
+    ];
     expect([...rows.keys()].sort()).toEqual([...Object.keys(real), ...withoutDefault].sort());
     for (const [option, expected] of Object.entries(real)) {
       const written = rows.get(option)!;
@@ -126,11 +115,8 @@ describe('the README', () => {
   });
 
   it('has links that lead somewhere', () => {
-    const headings = README.replaceAll(/^```.*?^```$/gms, '').matchAll(/^#+ (.*)$/gm);
-    const anchors = new Set([...headings].map(([, title = '']) => anchorOf(title)));
-    const links = [...README.matchAll(/\]\(([^)]+)\)/g)].map(([, target = '']) => target);
-    expect(links.filter((link) => link.startsWith('#') && !anchors.has(link.slice(1)))).toEqual([]);
-    const files = links.filter((link) => !/^(#|https:)/.test(link));
+    expect(deadAnchors(README)).toEqual([]);
+    const files = linksOf(README).filter((link) => !/^(#|https:)/.test(link));
     expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
   });
 

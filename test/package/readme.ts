@@ -20,18 +20,18 @@ export function codeBlocks(text: string): CodeBlock[] {
 }
 
 /** The text below a heading, up to the next one that is not deeper. */
-export function section(heading: string): string {
+export function section(heading: string, page = README): string {
   const [marks = ''] = heading.split(' ');
-  const start = README.indexOf(`\n${heading}\n`);
-  if (start < 0) throw new Error(`The README has no heading "${heading}".`);
-  const text = README.slice(start + heading.length + 2);
+  const start = page.indexOf(`\n${heading}\n`);
+  if (start < 0) throw new Error(`There is no heading "${heading}".`);
+  const text = page.slice(start + heading.length + 2);
   const end = text.search(new RegExp(`^#{1,${marks.length}} `, 'm'));
   return end < 0 ? text : text.slice(0, end);
 }
 
 /** The cells of the rows of the first table of a section, without its head; code marks are removed. */
-export function table(heading: string): string[][] {
-  const [, , ...rows] = section(heading)
+export function table(heading: string, page = README): string[][] {
+  const [, , ...rows] = section(heading, page)
     .split('\n')
     .filter((line) => line.startsWith('|'));
   return rows.map((row) =>
@@ -40,6 +40,23 @@ export function table(heading: string): string[][] {
       .slice(1, -1)
       .map((cell) => cell.trim().replaceAll('`', '')),
   );
+}
+
+/** Links to headings of the same page that it does not have. */
+export function deadAnchors(page: string): string[] {
+  const headings = page.replaceAll(/^```.*?^```$/gms, '').matchAll(/^#+ (.*)$/gm);
+  const anchors = new Set([...headings].map(([, title = '']) => anchorOf(title)));
+  return linksOf(page).filter((link) => link.startsWith('#') && !anchors.has(link.slice(1)));
+}
+
+export function linksOf(page: string): string[] {
+  return [...page.matchAll(/\]\(([^)]+)\)/g)].map(([, target = '']) => target);
+}
+
+/** As GitHub makes them. */
+function anchorOf(title: string): string {
+  const words = title.toLowerCase().replaceAll(/[^\w\- ]/g, '');
+  return words.replaceAll(' ', '-');
 }
 
 /** The Redis user that the README tells people to create. */

@@ -1,6 +1,6 @@
 import type { LeaderEvent, LeadershipState } from 'nestjs-dist-lock';
 import { Election } from '../../lib/leader/election.js';
-import type { ElectionSettings } from '../../lib/leader/election-settings.js';
+import type { ElectionListener, ElectionSettings } from '../../lib/leader/election-settings.js';
 import { LeaderService } from '../../lib/leader/leader.service.js';
 import type { LockManager } from '../../lib/core/lock-manager.js';
 import type { Engine } from './engine.js';
@@ -22,6 +22,7 @@ export class Candidate<E extends AnyEngine = Engine> {
     readonly engine: E,
     readonly id: string,
     settings: Partial<ElectionSettings> = {},
+    listener: Partial<ElectionListener> = {},
   ) {
     this.leader = new LeaderService(
       (changed, report) =>
@@ -29,7 +30,7 @@ export class Candidate<E extends AnyEngine = Engine> {
           engine.manager,
           { id, url: `http://${id}`, metadata: { zone: 'x' } },
           { ...ELECTION, ...settings },
-          { changed, report, problem: (message) => this.problems.push(message) },
+          { changed, report, problem: (message) => this.problems.push(message), ...listener },
         ),
     );
     this.leader.state$.subscribe((state) => this.states.push(state));

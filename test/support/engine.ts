@@ -1,7 +1,7 @@
 import type { LeaseRequest } from '../../lib/core/acquisition.js';
 import type { LockEvent } from '../../lib/core/events.js';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
-import { type AcquireRequest, LockManager } from '../../lib/core/lock-manager.js';
+import { type AcquireRequest, LockManager, type LockManagerOptions } from '../../lib/core/lock-manager.js';
 import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
 import { ManualClock } from '../../lib/testing/manual-clock.js';
 import { FaultyDriver } from './faulty-driver.js';
@@ -11,11 +11,16 @@ export class Engine {
   readonly events: LockEvent[] = [];
   readonly driver: FaultyDriver;
   readonly manager: LockManager;
+  /** Called with each event; it may throw. */
+  onEvent: (event: LockEvent) => void = () => undefined;
+  /** What an operator was told. */
+  readonly warnings: string[] = [];
 
   constructor(
     readonly clock = new ManualClock(),
     readonly store: LockDriver = new MemoryDriver({ clock }),
     instance = 'a',
+    options: Partial<LockManagerOptions> = {},
   ) {
     this.driver = new FaultyDriver(store, clock);
     this.manager = new LockManager({
@@ -23,7 +28,12 @@ export class Engine {
       instance,
       clock,
       random: () => 0.5,
-      emit: (event) => this.events.push(event),
+      emit: (event) => {
+        this.events.push(event);
+        this.onEvent(event);
+      },
+      onStore: (event) => event.type === 'warning' && this.warnings.push(event.message),
+      ...options,
     });
   }
 

@@ -4,13 +4,14 @@ import type {
   AcquireMode,
   Claim,
   DriverCapabilities,
+  DriverEvent,
   DriverListener,
   LeaseRef,
   LockDriver,
 } from '../../lib/core/lock-driver.js';
 import type { Registry } from '../../lib/core/registry.js';
 
-type Call = 'acquire' | 'cancel' | 'renew' | 'release' | 'reserve';
+type Call = 'acquire' | 'keepPlaces' | 'cancel' | 'renew' | 'release' | 'reserve';
 
 /** What happens to the next call of a kind. */
 export type Fault =
@@ -45,7 +46,14 @@ export class FaultyDriver implements LockDriver {
   eventsLate = 0;
   readonly #store: LockDriver;
   readonly #clock: Clock;
-  readonly #faults: Record<Call, Fault[]> = { acquire: [], cancel: [], renew: [], release: [], reserve: [] };
+  readonly #faults: Record<Call, Fault[]> = {
+    acquire: [],
+    keepPlaces: [],
+    cancel: [],
+    renew: [],
+    release: [],
+    reserve: [],
+  };
   readonly #listeners = new Map<DriverListener, DriverListener>();
 
   constructor(store: LockDriver, clock: Clock) {
@@ -74,6 +82,11 @@ export class FaultyDriver implements LockDriver {
     this.#faults[call].push(...faults);
   }
 
+  /** What a store says when its connection has changed. */
+  say(event: DriverEvent): void {
+    for (const listener of this.#listeners.keys()) listener(event);
+  }
+
   callsOf(call: Call): { readonly at: number; readonly holders: readonly string[] }[] {
     return this.calls.filter((entry) => entry.call === call);
   }
@@ -92,8 +105,19 @@ export class FaultyDriver implements LockDriver {
     return this.#store.close(this.#listeners.get(listener)!);
   }
 
-  acquire(claim: Claim, mode: AcquireMode): ReturnType<LockDriver['acquire']> {
-    return this.#run('acquire', [claim], () => this.#store.acquire(claim, mode));
+  acquire(claim: Claim, mode: AcquireMode, tokens?: number): ReturnType<LockDriver['acquire']> {
+    return this.#run('acquire', [claim], () => this.#store.acquire(claim, mode, tokens));
+  }
+
+  /** Of which part of the store a key is; a test may say. */
+  renewalGroup(_key: string): number {
+    return 0;
+  }
+
+  get keepPlaces(): LockDriver['keepPlaces'] {
+    const store = this.#store;
+    if (!store.keepPlaces) return undefined;
+    return (places) => this.#run('keepPlaces', places, () => store.keepPlaces!(places));
   }
 
   cancel(claim: Claim): Promise<void> {
@@ -108,8 +132,8 @@ export class FaultyDriver implements LockDriver {
     return this.#run('release', [lease], () => this.#store.release(lease, to));
   }
 
-  reserve(lease: LeaseRef): ReturnType<NonNullable<LockDriver['reserve']>> {
-    return this.#run('reserve', [lease], () => this.#store.reserve!(lease));
+  reserve(lease: LeaseRef, tokens?: number): ReturnType<NonNullable<LockDriver['reserve']>> {
+    return this.#run('reserve', [lease], () => this.#store.reserve!(lease, tokens));
   }
 
   async inspect(key: string): ReturnType<LockDriver['inspect']> {

@@ -212,6 +212,26 @@ export class RedisCluster {
     }
   }
 
+  /** Begins to move a slot, moves these of its keys, and leaves it so. Resolves with what finishes it, once. */
+  async moveHalfway(
+    slot: number,
+    from: RedisServer,
+    to: RedisServer,
+    keys: readonly string[],
+  ): Promise<() => Promise<void>> {
+    const ids = [
+      await ask(from.port, (node) => node.cluster('MYID')),
+      await ask(to.port, (node) => node.cluster('MYID')),
+    ];
+    await ask(to.port, (node) => node.cluster('SETSLOT', slot, 'IMPORTING', ids[0]!));
+    await ask(from.port, async (node) => {
+      await node.cluster('SETSLOT', slot, 'MIGRATING', ids[1]!);
+      if (keys.length > 0) await node.call('MIGRATE', '127.0.0.1', to.port, '', 0, 5000, 'KEYS', ...keys);
+    });
+    let finished: Promise<void> | undefined;
+    return () => (finished ??= this.move([slot], from, to));
+  }
+
   /** Resolves when each of these sees the whole cluster at work. */
   async isOk(witnesses = this.servers): Promise<void> {
     for (const { port } of witnesses) {

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../lib/core/clock.js';
-import type { AcquireMode, Claim, DriverListener, LeaseRef, LockDriver } from '../../lib/core/lock-driver.js';
+import type { AcquireMode, Claim, DriverListener, LeaseRef, LockDriver, PlaceRef } from '../../lib/core/lock-driver.js';
 import { LockManager } from '../../lib/core/lock-manager.js';
 import type { Lock } from '../../lib/core/lock.js';
 import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
@@ -112,8 +112,12 @@ class Network implements LockDriver {
     });
   }
 
-  acquire(claim: Claim, mode: AcquireMode): ReturnType<LockDriver['acquire']> {
-    return this.#call(() => this.store.acquire(claim, mode));
+  acquire(claim: Claim, mode: AcquireMode, tokens?: number): ReturnType<LockDriver['acquire']> {
+    return this.#call(() => this.store.acquire(claim, mode, tokens));
+  }
+
+  keepPlaces(places: readonly PlaceRef[]): ReturnType<NonNullable<LockDriver['keepPlaces']>> {
+    return this.#call(() => this.store.keepPlaces!(places));
   }
 
   cancel(claim: Claim): Promise<void> {
@@ -128,8 +132,8 @@ class Network implements LockDriver {
     return this.#call(() => this.store.release(lease));
   }
 
-  reserve(lease: LeaseRef): ReturnType<NonNullable<LockDriver['reserve']>> {
-    return this.#call(() => this.store.reserve!(lease));
+  reserve(lease: LeaseRef, tokens?: number): ReturnType<NonNullable<LockDriver['reserve']>> {
+    return this.#call(() => this.store.reserve!(lease, tokens));
   }
 
   inspect(key: string): ReturnType<LockDriver['inspect']> {

@@ -20,7 +20,7 @@ interface Link {
 
 /** A TCP proxy in front of a port of this machine that fails the way networks do, on command and not by chance. */
 export class TcpProxy {
-  readonly #target: number;
+  #targets: readonly number[];
   readonly #links = new Set<Link>();
   #listener!: Server;
   #port = 0;
@@ -32,7 +32,7 @@ export class TcpProxy {
   #rewrite?: (reply: string) => string;
 
   private constructor(target: number) {
-    this.#target = target;
+    this.#targets = [target];
   }
 
   static async start(targetPort: number): Promise<TcpProxy> {
@@ -43,6 +43,11 @@ export class TcpProxy {
 
   get port(): number {
     return this.#port;
+  }
+
+  /** New connections lead to these ports in turn, the first one next; those that exist stay where they are. */
+  leadTo(...ports: readonly number[]): void {
+    this.#targets = ports;
   }
 
   /** Both ways silent, no connection is closed: half open. New connections are accepted and hear nothing. */
@@ -126,7 +131,9 @@ export class TcpProxy {
 
   #open(client: Socket): void {
     this.accepted++;
-    const server = connect({ port: this.#target, host: HOST, allowHalfOpen: true, noDelay: true });
+    const [target, ...others] = this.#targets;
+    this.#targets = [...others, target!];
+    const server = connect({ port: target!, host: HOST, allowHalfOpen: true, noDelay: true });
     const link: Link = { client, server, affected: this.#silent, replies: Promise.resolve() };
     this.#links.add(link);
     watch(client, (chunk) => this.#request(link, chunk));

@@ -1,13 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { toMilliseconds } from '../../lib/core/duration.js';
+import { OptionsCheck } from '../../lib/core/options-check.js';
 import { printable } from '../../lib/core/printable.js';
 import { lockName } from '../../lib/core/store-key.js';
 import { lockKey } from '../../lib/decorators/lock-key.js';
 import { classify as classifyEtcd } from '../../lib/drivers/etcd/call-errors.js';
-import { targetOf } from '../../lib/drivers/etcd/options.js';
+import { readOptions } from '../../lib/drivers/etcd/options.js';
 import { recordOf, toEvent } from '../../lib/drivers/redis/lease-format.js';
-import { urlProblem } from '../../lib/drivers/redis/redis-url.js';
+import { checkUrl } from '../../lib/drivers/redis/redis-url.js';
 import { classify } from '../../lib/drivers/redis/reply-errors.js';
 import { parseInfo } from '../../lib/drivers/redis/server-info.js';
 import { redirectOf } from '../../lib/drivers/redis/slots.js';
@@ -40,10 +41,10 @@ const PARSERS: Record<string, (text: string) => unknown> = {
   'a redirection of Redis': (text) =>
     [text, `MOVED ${text}`, `ASK 1 ${text}`].map((reply) => redirectOf(new Error(reply))),
   'the answer to INFO': (text) => parseInfo(text),
-  'the URL of Redis': (text) => urlProblem(`redis://${text}`),
+  'the URL of Redis': (text) => checkUrl(`redis://${text}`, new OptionsCheck('test')),
   'an error of etcd': (text) =>
     [text, `${text}Resolution note: `].map((details) => classifyEtcd(new Error(details), 'a')),
-  'a host of etcd': (text) => targetOf({ hosts: [text] }),
+  'a host of etcd': (text) => readOptions({ hosts: [text] }),
   'a duration': (text) => [text, `1${text}`].map((value) => toMilliseconds(value, 'ttl')),
   'a key': (text) => lockName('a', text),
   'a part of a key': (text) => lockKey`a:${text}`,

@@ -72,12 +72,15 @@ export class Claims {
       if (answer) return answer;
       this.#drop(place);
       if (attempt < 3) continue;
-      throw new DriverUnavailableError(`The etcd leases for "${claim.key}" do not last.`, { sent: true });
+      throw new DriverUnavailableError(
+        `The etcd leases for "${claim.key}" end before they can be used. Give the lock a longer TTL, and look for slow disks of etcd.`,
+        { sent: true },
+      );
     }
   }
 
   async cancel(claim: Claim): Promise<void> {
-    this.#ended.add(claim);
+    this.#ended.add(claim.holder);
     const place = this.#places.get(claim.holder);
     if (!place) return;
     this.#end(place);
@@ -132,6 +135,8 @@ export class Claims {
 
   /** Undefined when the place or its lease turned out to be gone: the claim may begin anew. */
   async #ask(place: Place, claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued | undefined> {
+    // Given back, though etcd may not know it yet.
+    if (place.status === 'over') return { status: 'refused', record: null };
     if (this.#ended.has(claim.holder)) {
       this.#drop(place);
       return { status: 'refused', record: null };
@@ -196,12 +201,18 @@ export class Claims {
     this.#context.pool.giveBack(place.claim.ttl, place.lease);
   }
 
-  /** Nobody repeats a request that gives a place back for longer than its lease lasts: it is forgotten then. */
+  /**
+   * A place that could not be given back is forgotten when its lease has ended. Those who repeat the request do so for
+   * the TTL of the claim only, and the lease may last longer.
+   */
   async #orExpired<T>(place: Place, giving: Promise<T>): Promise<T> {
     try {
       return await giving;
     } catch (error) {
-      if (this.#context.clock.now() >= place.lease.until) this.#drop(place);
+      const { clock } = this.#context;
+      if (this.#places.get(place.claim.holder) === place) {
+        place.ending ??= clock.after(place.lease.until - clock.now(), () => this.#drop(place));
+      }
       throw error;
     }
   }
@@ -227,6 +238,8 @@ export class Claims {
   }
 
   #end(place: Place): void {
+    place.ending?.cancel();
+    place.ending = undefined;
     place.status = 'over';
     place.stopWatching();
   }

@@ -1,17 +1,31 @@
-import { backoff } from '../../core/backoff.js';
+import type { Metadata } from '@grpc/grpc-js';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
-import { classify, TokenRefusedError } from './call-errors.js';
-import { Member, type Stream } from './member.js';
+import { classify, isUnconnected, TokenRefusedError } from './call-errors.js';
+import type { Channel, Stream } from './channel.js';
+import type { Member } from './member.js';
+import { Members } from './members.js';
 import type { Calls, Streams } from './messages.js';
-import type { Target } from './options.js';
+import { supplierFailure, type Target } from './options.js';
+import { Reachability, type ReachabilityListener } from './reachability.js';
 import { Tokens } from './tokens.js';
+import { within } from './within.js';
 
-export interface ConnectionListener {
-  up(): void;
-  down(cause: Error): void;
-  /** Requests go to another member from now on, and so must streams. */
+export interface ConnectionListener extends ReachabilityListener {
+  /** Requests go over another connection from now on, and so must streams. */
   moved(): void;
+  warning(message: string): void;
 }
+
+/** A stream, and what it was opened with. */
+export interface Opened<S extends keyof Streams> {
+  readonly member: Member;
+  readonly channel: Channel;
+  readonly metadata: Metadata;
+  readonly stream: Stream<S>;
+}
+
+/** Milliseconds in which another member could not answer any more. */
+const SHORTEST_TRY = 20;
 
 /** Milliseconds that a call which is no lease's own may take. */
 export const CALL_TIMEOUT = 1500;
@@ -21,31 +35,23 @@ export const CALL_TIMEOUT = 1500;
  * stopped member costs one timeout. A request is sent to a second member only when the first has not executed it.
  */
 export class EtcdConnection {
-  readonly #members: readonly Member[];
+  readonly #members: Members;
   readonly #tokens: Tokens;
+  readonly #credentials: { readonly hasAuth: boolean; readonly canChange: boolean };
   readonly #listener: ConnectionListener;
-  #current = 0;
-  /** Calls that failed since one succeeded. */
-  #failures = 0;
-  #isUp = false;
-  #isProbing = false;
+  readonly #reachability: Reachability;
   #closed = false;
 
-  constructor({ addresses, credentials, auth }: Target, listener: ConnectionListener) {
-    // Not all instances should begin with the same member.
-    const first = Math.floor(Math.random() * addresses.length);
-    const order = [...addresses.slice(first), ...addresses.slice(0, first)];
-    this.#members = order.map((address) => new Member(address, credentials));
-    this.#tokens = new Tokens(auth);
+  constructor(options: Target, listener: ConnectionListener) {
+    this.#members = new Members(options);
+    this.#credentials = { hasAuth: options.auth !== undefined, canChange: options.canChange };
+    this.#tokens = new Tokens(options, (message) => listener.warning(message));
     this.#listener = listener;
+    this.#reachability = new Reachability(() => this.check(), listener);
   }
 
   get isClosed(): boolean {
     return this.#closed;
-  }
-
-  get member(): Member {
-    return this.#members[this.#current]!;
   }
 
   /** Rejects when no member answers; further attempts go on until `close`. */
@@ -53,7 +59,7 @@ export class EtcdConnection {
     try {
       await this.call('status', {}, CALL_TIMEOUT);
     } catch (error) {
-      void this.#probe(error as Error);
+      void this.#reachability.probe(error as Error);
       throw error;
     }
   }
@@ -67,47 +73,62 @@ export class EtcdConnection {
     timeout: number,
   ): Promise<Calls[C]['response']> {
     const deadline = performance.now() + timeout;
+    const tried = new Set<Member>();
     let failure: Error | undefined;
-    for (let tried = 0; tried < this.#members.length; tried++) {
-      const { member } = this;
+    for (;;) {
+      this.#assertOpen();
+      const remaining = deadline - performance.now();
+      if (failure && remaining < SHORTEST_TRY) throw failure;
+      const member = await this.#next(tried, Math.max(1, remaining), failure);
+      tried.add(member);
       try {
         const answer = await this.#ask(member, name, request, deadline);
-        this.#succeeded();
+        this.#reachability.succeeded();
         return answer;
       } catch (error) {
         failure = error as Error;
         const isAnswer = !(failure instanceof DriverUnavailableError) && !isUnconnected(failure);
         if (isAnswer || this.#closed) throw failure;
-        this.failed(member, failure);
         if (failure instanceof DriverUnavailableError && failure.sent) throw failure;
       }
     }
-    throw failure!;
   }
 
   /** A stream to the member that is used now. Its `error` means nothing to callers but that it ended. */
-  async stream<S extends keyof Streams>(name: S): Promise<{ member: Member; stream: Stream<S> }> {
+  async stream<S extends keyof Streams>(name: S): Promise<Opened<S>> {
     this.#assertOpen();
-    const { member } = this;
-    const metadata = await this.#tokens.metadata(member, CALL_TIMEOUT);
+    const member = await this.#next(new Set(), CALL_TIMEOUT);
+    const channel = await this.#channelOf(member, CALL_TIMEOUT);
+    const metadata = await this.#tokens.metadata(channel, CALL_TIMEOUT);
     this.#assertOpen();
-    return { member, stream: member.stream(name, metadata) };
+    return { member, channel, metadata, stream: channel.stream(name, metadata) };
   }
 
-  /** Leaves a member that did not answer in time, or whose connection was lost. */
-  failed(member: Member, cause: Error): void {
+  /** Leaves a member that did not answer in time, or whose connection was lost, and that connection. */
+  failed(member: Member, channel: Channel | undefined, sentAt: number, cause: Error): void {
     if (this.#closed) return;
-    this.#failures++;
-    if (this.#members.length > 1 && member === this.member) {
-      this.#current = (this.#current + 1) % this.#members.length;
-      this.#listener.moved();
-    }
-    if (this.#failures >= this.#members.length) void this.#probe(cause);
+    // Where others were answered meanwhile only this request was slow.
+    const isStale = channel !== undefined && channel.answeredAt < sentAt && !channel.hasFailed;
+    if (isStale) member.renew(channel);
+    const isLeft = this.#members.leave(member);
+    if (isLeft || isStale) this.#listener.moved();
+    this.#reachability.failed(cause, this.#members.size);
   }
 
-  /** The server did not take the token: the next request brings a new one. */
-  forgetToken(): void {
-    this.#tokens.forget();
+  /** What a failed stream means. A token that was refused is not used again. */
+  async streamFailed(
+    { channel, metadata }: Pick<Opened<'watch'>, 'channel' | 'metadata'>,
+    error: Error,
+  ): Promise<Error> {
+    const failure = classify(error, channel.address, this.#credentials);
+    if (failure instanceof TokenRefusedError) await this.#tokens.forget(metadata);
+    return failure;
+  }
+
+  /** Whether a stream that began with this token would begin with it again, once a request has tried it. */
+  async stillTakes(metadata: Metadata, key: string): Promise<boolean> {
+    await this.call('range', { key, limit: 1, keysOnly: true }, CALL_TIMEOUT).catch(() => undefined);
+    return this.#tokens.isCurrent(metadata);
   }
 
   /** Whether a member answers that knows a leader. */
@@ -120,7 +141,30 @@ export class EtcdConnection {
 
   close(): void {
     this.#closed = true;
-    for (const member of this.#members) member.close();
+    this.#reachability.close();
+    this.#members.close();
+  }
+
+  async #next(tried: ReadonlySet<Member>, timeout: number, failure?: Error): Promise<Member> {
+    try {
+      const member = await this.#members.next(tried, timeout);
+      if (member) return member;
+    } catch (error) {
+      void this.#reachability.probe(error as Error);
+      throw error;
+    }
+    throw failure!;
+  }
+
+  async #channelOf(member: Member, timeout: number): Promise<Channel> {
+    const late = (): Error => new Error('it gave no value in time');
+    try {
+      return await within(member.channel(), timeout, late);
+    } catch (error) {
+      const failure = supplierFailure('tls', error);
+      if (failure instanceof LockConfigError) throw failure;
+      throw new DriverUnavailableError(failure.message, { sent: false, cause: failure });
+    }
   }
 
   async #ask<C extends keyof Calls>(
@@ -130,46 +174,35 @@ export class EtcdConnection {
     deadline: number,
   ): Promise<Calls[C]['response']> {
     const remaining = (): number => Math.max(1, deadline - performance.now());
-    for (let isRepeated = false; ; isRepeated = true) {
-      this.#assertOpen();
-      // A member that does not even accept a connection must leave time for the others.
-      const patience = this.#members.length === 1 ? remaining() : Math.max(200, remaining() / 2);
-      if (!(await member.settled(patience))) {
-        throw new DriverUnavailableError(`etcd at ${member.address} accepts no connection.`, { sent: false });
+    let sentAt = performance.now();
+    let channel: Channel | undefined;
+    try {
+      for (let isRepeated = false; ; isRepeated = true) {
+        channel = await this.#channelOf(member, remaining());
+        // A member that does not even accept a connection must leave time for the others.
+        const patience = this.#members.mayBeOthers
+          ? Math.min(remaining(), Math.max(200, remaining() / 2))
+          : remaining();
+        if (!(await channel.settled(patience))) throw unaccepted(member, patience);
+        const metadata = await this.#tokens.metadata(channel, remaining());
+        this.#assertOpen();
+        sentAt = performance.now();
+        try {
+          return await channel.call(name, request, metadata, remaining());
+        } catch (error) {
+          const failure = classify(error, member.address, this.#credentials);
+          if (!(failure instanceof TokenRefusedError)) throw failure;
+          await this.#tokens.forget(metadata);
+          if (isRepeated) throw new DriverUnavailableError(failure.message, { sent: false, cause: error });
+        }
       }
-      const metadata = await this.#tokens.metadata(member, remaining());
-      this.#assertOpen();
-      try {
-        return await member.call(name, request, metadata, remaining());
-      } catch (error) {
-        const failure = classify(error, member.address);
-        if (!(failure instanceof TokenRefusedError)) throw failure;
-        this.forgetToken();
-        if (isRepeated) throw new DriverUnavailableError(failure.message, { sent: false, cause: error });
+    } catch (error) {
+      const failure = error as Error;
+      if (failure instanceof DriverUnavailableError || isUnconnected(failure)) {
+        this.failed(member, channel, sentAt, failure);
       }
+      throw failure;
     }
-  }
-
-  #succeeded(): void {
-    this.#failures = 0;
-    if (this.#isUp || this.#closed) return;
-    this.#isUp = true;
-    this.#listener.up();
-  }
-
-  /** As many calls as there are members have failed: is nobody there, or was only the time too short? */
-  async #probe(cause: Error): Promise<void> {
-    if (this.#isProbing) return;
-    this.#isProbing = true;
-    for (let attempt = 0; !this.#closed && !(await this.check()); attempt++) {
-      if (this.#isUp && !this.#closed) {
-        this.#isUp = false;
-        this.#listener.down(cause);
-      }
-      const delay = backoff(attempt, 50, 1000, Math.random);
-      await new Promise((resolve) => setTimeout(resolve, delay).unref());
-    }
-    this.#isProbing = false;
   }
 
   #assertOpen(): void {
@@ -177,7 +210,11 @@ export class EtcdConnection {
   }
 }
 
-/** Wrong TLS is no answer of the cluster: another member may have a better certificate. */
-function isUnconnected(failure: Error): boolean {
-  return failure instanceof LockConfigError && /: No connection established/.test(failure.message);
+function unaccepted({ address }: Member, patience: number): DriverUnavailableError {
+  const time = Math.round(patience);
+  return new DriverUnavailableError(
+    `etcd at ${address}: no connection within ${time} ms. Does an etcd listen there, with TLS or without as \`hosts\` and ` +
+      '`tls` say, and may this process reach it?',
+    { sent: false },
+  );
 }

@@ -1,10 +1,12 @@
 import type { Clock } from '../../core/clock.js';
-import type { LeaseRef } from '../../core/lock-driver.js';
 
-/** How many milliseconds a cancelled holder is remembered, at least. A call within one process is not late for longer. */
+/** How many milliseconds a cancelled holder is remembered. A call within one process is not late for longer. */
 const REMEMBERED_FOR = 60_000;
 
-/** Holders that were cancelled. What of them is under way to the store needs no memory: their leases are revoked. */
+/**
+ * Holders that were cancelled, each for the same time, whatever its TTL. What of them is under way to the store needs no
+ * memory: their leases are revoked.
+ */
 export class EndedHolders {
   readonly #clock: Clock;
   /** Oldest first, with the time until which each is remembered. */
@@ -14,16 +16,28 @@ export class EndedHolders {
     this.#clock = clock;
   }
 
-  add({ holder, ttl }: LeaseRef): void {
-    this.#until.set(holder, this.#clock.now() + Math.max(ttl, REMEMBERED_FOR));
+  get size(): number {
+    return this.#until.size;
+  }
+
+  add(holder: string): void {
+    const now = this.#forgetOld();
+    // Repeated, it is the latest.
+    this.#until.delete(holder);
+    this.#until.set(holder, now + REMEMBERED_FOR);
   }
 
   has(holder: string): boolean {
+    this.#forgetOld();
+    return this.#until.has(holder);
+  }
+
+  #forgetOld(): number {
     const now = this.#clock.now();
     for (const [oldest, until] of this.#until) {
       if (until > now) break;
       this.#until.delete(oldest);
     }
-    return this.#until.has(holder);
+    return now;
   }
 }

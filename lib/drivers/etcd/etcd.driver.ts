@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { SystemClock } from '../../core/clock.js';
+import { LONGEST_DURATION } from '../../core/duration.js';
 import type {
   AcquireMode,
   Claim,
@@ -25,8 +26,8 @@ import { KeepAlives } from './keep-alives.js';
 import { LeasePool } from './lease-pool.js';
 import { Lines } from './lines.js';
 import { inboxKey } from './names.js';
-import { type EtcdDriverOptions, targetOf } from './options.js';
-import { toRecord } from './place.js';
+import { type EtcdDriverOptions, readOptions } from './options.js';
+import { toRecord } from './records.js';
 import { Watches } from './watches.js';
 
 /**
@@ -52,14 +53,18 @@ export class EtcdDriver implements LockDriver {
   readonly #inbox = randomUUID();
   readonly #inboxes = new Set<string>();
   #connecting: Promise<void> | undefined;
+  /** Keeps the process alive until `close`: grpc-js does not while it waits for a connection. */
+  #anchor: NodeJS.Timeout | undefined;
 
   /** @throws LockConfigError naming the option that is wrong */
   constructor(options: EtcdDriverOptions) {
     const clock = new SystemClock();
     const tell = (event: DriverEvent): void => this.#tell(event);
-    this.#connection = new EtcdConnection(targetOf(options), {
+    const warn = (message: string): void => this.#tell({ type: 'warning', message });
+    this.#connection = new EtcdConnection(readOptions(options), {
       up: () => tell({ type: 'up' }),
       down: (cause) => tell({ type: 'down', cause }),
+      warning: warn,
       moved: () => {
         this.#keepAlives.move();
         this.#watches.move();
@@ -69,7 +74,7 @@ export class EtcdDriver implements LockDriver {
     this.#keepAlives = keepAlives;
     this.#watches = new Watches(this.#connection);
     this.#pool = new LeasePool(this.#connection, keepAlives, clock);
-    this.#lines = new Lines(this.#connection, this.#inbox);
+    this.#lines = new Lines(this.#connection, this.#inbox, warn);
     const { lines, pool, watches } = { lines: this.#lines, pool: this.#pool, watches: this.#watches };
     const handOvers = new HandOvers(this.#connection);
     this.#claims = new Claims({ lines, handOvers, pool, keepAlives, watches, clock, tell });
@@ -78,6 +83,7 @@ export class EtcdDriver implements LockDriver {
 
   connect(listener: DriverListener): Promise<void> {
     this.#listeners.add(listener);
+    this.#anchor ??= setInterval(() => undefined, LONGEST_DURATION);
     this.#connecting ??= this.#connection.connect().finally(() => this.#watches.open());
     return this.#connecting;
   }
@@ -116,6 +122,7 @@ export class EtcdDriver implements LockDriver {
   async close(listener: DriverListener): Promise<void> {
     this.#listeners.delete(listener);
     if (this.#listeners.size > 0 || this.#connection.isClosed) return;
+    clearInterval(this.#anchor);
     this.#claims.close();
     await this.#pool.close();
     this.#keepAlives.move();

@@ -7,6 +7,7 @@ import type { LeasePool } from './lease-pool.js';
 import { secondsOf, type StoreLease } from './store-lease.js';
 import type { Compare, RequestOp } from './messages.js';
 import { below, factKey, numberKey } from './names.js';
+import { isFact, isLasting, type Mark, readMark } from './records.js';
 import type { Watches } from './watches.js';
 
 interface Fact {
@@ -15,12 +16,6 @@ interface Fact {
   readonly lease: StoreLease;
   /** Local time at which it runs out unless it is written again. */
   readonly until: number;
-}
-
-/** What is stored of a number: whoever moved it to where it is. */
-interface Mark {
-  readonly to: number;
-  readonly by: string;
 }
 
 /**
@@ -59,7 +54,7 @@ export class EtcdRegistry implements Registry {
   async list(scope: string): Promise<ReadonlyMap<string, string>> {
     const range = below(scope);
     const { kvs } = await this.#connection.call('range', range, CALL_TIMEOUT);
-    return new Map(kvs.map(({ key, value }) => [key.slice(range.key.length), value]));
+    return new Map(kvs.filter(isFact).map(({ key, value }) => [key.slice(range.key.length), value]));
   }
 
   watch(scope: string, changed: () => void): () => void {
@@ -73,7 +68,8 @@ export class EtcdRegistry implements Registry {
       for (;;) {
         const { kvs } = await this.#connection.call('range', { key }, CALL_TIMEOUT);
         const [found] = kvs;
-        const mark = found && (JSON.parse(found.value) as Mark);
+        // What is no number of ours, or would last for ever, is none: it is written over.
+        const mark = found && !isLasting(found) ? readMark(found) : undefined;
         if (mark && mark.to === to && mark.by === by) return 'mine';
         if (mark && mark.to >= to) return 'taken';
         lease ??= await this.#pool.grant(ttl, CALL_TIMEOUT);
@@ -84,7 +80,7 @@ export class EtcdRegistry implements Registry {
         if (!answer.succeeded) continue;
         // The number lives as long as this lease, which nobody keeps alive; nothing is attached to the former one.
         lease = undefined;
-        if (found) this.#revoke(found.lease);
+        if (mark) this.#revoke(found!.lease);
         return 'mine';
       }
     } catch (error) {

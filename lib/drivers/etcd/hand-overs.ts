@@ -1,8 +1,9 @@
 import { LeaseGoneError } from './call-errors.js';
 import type { EtcdConnection } from './connection.js';
 import type { Compare, KeyValue, RequestOp } from './messages.js';
-import { below } from './names.js';
-import { type Place, readPlace } from './place.js';
+import { inOrder } from './names.js';
+import type { Place } from './place.js';
+import { isLasting, readPlace } from './records.js';
 
 /**
  * Gives the holder's place to a waiting instance, which thereby comes before the others. The place that it waited in is
@@ -34,16 +35,16 @@ export class HandOvers {
 
   /** The oldest first. */
   async #lineOf({ claim }: Place, timeout: number): Promise<readonly KeyValue[]> {
-    const range = { ...below(claim.key), sortOrder: 'ASCEND', sortTarget: 'CREATE' } as const;
-    return (await this.#connection.call('range', range, timeout)).kvs;
+    const { kvs } = await this.#connection.call('range', inOrder(claim.key), timeout);
+    return kvs.filter((place) => !isLasting(place));
   }
 
   async #give(place: Place, instance: string, line: readonly KeyValue[], timeout: number): Promise<boolean> {
     const { key, isOurs } = place;
     const waiting = line
-      .map((keyValue) => ({ keyValue, ...readPlace(keyValue) }))
-      .filter((other) => other.keyValue.key !== key && other.instance === instance);
-    const next = waiting.find(({ inbox }) => inbox === waiting.at(-1)!.inbox);
+      .map((keyValue) => ({ keyValue, says: readPlace(keyValue) }))
+      .filter(({ keyValue, says }) => keyValue.key !== key && says?.instance === instance);
+    const next = waiting.find(({ says }) => says?.inbox === waiting.at(-1)!.says?.inbox);
     if (!next) return false;
     const { key: former, value, lease, modRevision } = next.keyValue;
     const waits: Compare = { key: former, result: 'EQUAL', target: 'MOD', modRevision };

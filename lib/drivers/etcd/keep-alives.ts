@@ -1,7 +1,5 @@
 import { DriverUnavailableError } from '../../core/errors.js';
-import { classify, TokenRefusedError } from './call-errors.js';
-import type { EtcdConnection } from './connection.js';
-import type { Member, Stream } from './member.js';
+import type { EtcdConnection, Opened } from './connection.js';
 
 /** What the server says of a lease that we asked it to keep alive. */
 export interface KeptAlive {
@@ -16,9 +14,7 @@ interface Request {
   readonly reject: (error: Error) => void;
 }
 
-interface Open {
-  readonly member: Member;
-  readonly stream: Stream<'keepAlive'>;
+interface Open extends Opened<'keepAlive'> {
   /** What waits for an answer, by lease, in the order of sending. */
   readonly pending: Map<number, Request[]>;
   /** Nothing more is sent on it. */
@@ -41,9 +37,10 @@ export class KeepAlives {
     });
     const open = await this.#open;
     return new Promise((resolve, reject) => {
+      const sentAt = performance.now();
       const timer = setTimeout(() => {
-        const error = unanswered(open.member);
-        this.#connection.failed(open.member, error);
+        const error = unanswered(open);
+        this.#connection.failed(open.member, open.channel, sentAt, error);
         this.#end(open, error);
       }, timeout).unref();
       const request: Request = {
@@ -77,21 +74,25 @@ export class KeepAlives {
   }
 
   async #connect(): Promise<Open> {
-    const { member, stream } = await this.#connection.stream('keepAlive');
-    const open: Open = { member, stream, pending: new Map(), isLeft: false };
+    const opened = await this.#connection.stream('keepAlive');
+    const open: Open = { ...opened, pending: new Map(), isLeft: false };
+    const { channel, stream } = open;
     stream.on('data', ({ ID, TTL, header }) => {
+      channel.answeredAt = performance.now();
       const requests = open.pending.get(ID);
       requests?.shift()?.resolve({ ttl: TTL * 1000, term: header.raftTerm });
       if (requests?.length === 0) open.pending.delete(ID);
       cancelUnused(open);
     });
     stream.on('error', (error) => {
-      const failure = classify(error, member.address);
-      if (failure instanceof TokenRefusedError) this.#connection.forgetToken();
-      this.#end(open, failure instanceof DriverUnavailableError ? failure : unanswered(member, failure));
+      void this.#failed(open, error);
     });
-    stream.on('end', () => this.#end(open, unanswered(member)));
+    stream.on('end', () => this.#end(open, unanswered(open)));
     return open;
+  }
+
+  async #failed(open: Open, error: Error): Promise<void> {
+    this.#end(open, unanswered(open, await this.#connection.streamFailed(open, error)));
   }
 
   #end(open: Open, error: Error): void {
@@ -111,7 +112,8 @@ function cancelUnused({ isLeft, pending, stream }: Open): void {
   if (isLeft && pending.size === 0) stream.cancel();
 }
 
-function unanswered(member: Member, cause?: Error): DriverUnavailableError {
-  const message = cause?.message ?? `etcd at ${member.address} did not answer a keep-alive in time.`;
+function unanswered({ channel }: Open, cause?: Error): DriverUnavailableError {
+  if (cause instanceof DriverUnavailableError) return cause;
+  const message = cause?.message ?? `etcd at ${channel.address} did not answer a keep-alive in time.`;
   return new DriverUnavailableError(message, { sent: true, cause });
 }

@@ -1,8 +1,10 @@
 import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
 import type { StoreLease } from './store-lease.js';
 import type { Compare, KeyValue, RequestOp, TxnRequest, TxnResponse } from './messages.js';
-import { below, inboxKey } from './names.js';
-import { type Place, readPlace } from './place.js';
+import { below, inboxKey, inOrder } from './names.js';
+import type { Place } from './place.js';
+import { isLasting, readPlace } from './records.js';
+import { Strangers } from './strangers.js';
 
 /** Lines whose state one request reads; etcd allows 128 operations in one. */
 const MOST_AT_ONCE = 100;
@@ -35,14 +37,16 @@ export type Outcome =
 export class Lines {
   readonly #connection: EtcdConnection;
   readonly #inbox: string;
+  readonly #strangers: Strangers;
 
-  constructor(connection: EtcdConnection, inbox: string) {
+  constructor(connection: EtcdConnection, inbox: string, warn: (message: string) => void) {
     this.#connection = connection;
     this.#inbox = inbox;
+    this.#strangers = new Strangers(connection, warn);
   }
 
   /** Takes the place if the line is empty, else joins the line when asked to. Repeated, it finds what it took. */
-  async enter(place: Place, isPatient: boolean, timeout: number): Promise<Outcome> {
+  async enter(place: Place, isPatient: boolean, timeout: number, attempt = 1): Promise<Outcome> {
     const { claim, key, lease } = place;
     const put: RequestOp = { requestPut: { key, value: place.value(this.#inbox), lease: lease.id } };
     const isEmpty: Compare = { ...below(claim.key), result: 'EQUAL', target: 'CREATE', createRevision: 0 };
@@ -62,6 +66,9 @@ export class Lines {
       // The holder gave us its place after an attempt whose answer was lost.
       return this.confirm(place, timeout);
     }
+    if (await this.#strangers.removed(claim.key, [owner, ...(last?.kvs ?? [])], attempt, timeout)) {
+      return this.enter(place, isPatient, timeout, attempt + 1);
+    }
     if (!isPatient) return { status: 'refused', owner, count };
     const [self, inFront] = last!.kvs;
     if (self?.key !== key) return { status: 'waiting', owner, count, inFront: undefined, revision };
@@ -70,7 +77,7 @@ export class Lines {
   }
 
   /** Where a waiting place stands; takes the lock when nobody is in front any more. */
-  async look(place: Place, timeout: number): Promise<Outcome> {
+  async look(place: Place, timeout: number, attempt = 1): Promise<Outcome> {
     const { claim, key, lease, createRevision } = place;
     const success = [{ requestRange: { key, keysOnly: true } }, oldest(claim.key)];
     if (createRevision !== undefined) success.push(newest(claim.key, 1, createRevision));
@@ -87,16 +94,19 @@ export class Lines {
     place.createRevision = self.createRevision;
     if (!before) return this.look(place, timeout);
     const [inFront] = before.kvs;
+    if (await this.#strangers.removed(claim.key, [owner, ...before.kvs], attempt, timeout)) {
+      return this.look(place, timeout, attempt + 1);
+    }
     return { status: 'waiting', owner, count: line!.count, inFront: inFront?.key, revision: answer.header.revision };
   }
 
   /**
    * After a wait: one linearizable step checks that place and lease exist and that nobody is in front, and mints the
-   * token. Written when somebody is, it changes nothing.
+   * token. Written when somebody is, it changes nothing that counts.
    */
   async confirm(place: Place, timeout: number): Promise<Outcome> {
     const { claim, key, lease } = place;
-    const put: RequestOp = { requestPut: { key, ignoreValue: true, ignoreLease: true } };
+    const put: RequestOp = { requestPut: { key, value: place.value(this.#inbox), lease: lease.id } };
     const success = [put, oldest(claim.key, true)];
     // A place of our own besides one that we were given would be in the way of others.
     if (key !== place.ownKey) success.unshift({ requestDeleteRange: { key: place.ownKey } });
@@ -148,14 +158,16 @@ export class Lines {
 
   /** The holder's place, and how many there are in the line. */
   async ownerOf(lock: string): Promise<{ owner: KeyValue | undefined; count: number }> {
-    const { kvs, count } = await this.#connection.call('range', { ...inOrder(lock), limit: 1 }, CALL_TIMEOUT);
-    return { owner: kvs[0], count };
+    const { kvs, count } = await this.#connection.call('range', { ...inOrder(lock), limit: 10 }, CALL_TIMEOUT);
+    const lasting = kvs.filter(isLasting).length;
+    return { owner: kvs.find((place) => !isLasting(place)), count: count - lasting };
   }
 
   /** Tells the holder that somebody waits. The note goes with the holder's lease. */
   async tellContended(lock: string, owner: KeyValue): Promise<void> {
-    const { inbox } = readPlace(owner);
-    const note = { key: inboxKey(lock, inbox), value: `contended ${lock}`, lease: owner.lease };
+    const holder = readPlace(owner);
+    if (!holder) return;
+    const note = { key: inboxKey(lock, holder.inbox), value: `contended ${lock}`, lease: owner.lease };
     await this.#connection.call('txn', { success: [{ requestPut: note }] }, CALL_TIMEOUT);
   }
 
@@ -171,10 +183,6 @@ export class Lines {
 /** The oldest place of a line is its holder's. */
 function oldest(lock: string, keysOnly = false): RequestOp {
   return { requestRange: { ...inOrder(lock), limit: 1, keysOnly } };
-}
-
-function inOrder(lock: string) {
-  return { ...below(lock), sortOrder: 'ASCEND', sortTarget: 'CREATE' } as const;
 }
 
 function newest(lock: string, limit: number, before?: number): RequestOp {

@@ -1,80 +1,74 @@
-import {
-  type ChannelCredentials,
-  type ChannelOptions,
-  Client,
-  type ClientDuplexStream,
-  connectivityState,
-  type Metadata,
-} from '@grpc/grpc-js';
-import type { Calls, Streams } from './messages.js';
-import { methods } from './methods.js';
+import { type Address, isName, targetOf, textOf } from './addresses.js';
+import { Channel } from './channel.js';
+import type { Target } from './options.js';
 
-const channelOptions: ChannelOptions = {
-  // A lock request is sent once; what to do about an unknown outcome is decided above.
-  'grpc.enable_retries': 0,
-  'grpc.initial_reconnect_backoff_ms': 100,
-  'grpc.max_reconnect_backoff_ms': 1000,
-  // etcd closes connections that are pinged more often than every 5 s.
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 3000,
-  'grpc.service_config_disable_resolution': 1,
-  'grpc.use_local_subchannel_pool': 1,
-};
+/** Milliseconds until a member that could not be connected to is tried again, at first and at most. */
+const FIRST_PAUSE = 50;
+const LONGEST_PAUSE = 1000;
 
-export type Stream<S extends keyof Streams> = ClientDuplexStream<Streams[S]['request'], Streams[S]['response']>;
-
-/** Our connection to one member of the cluster. It connects when it is used, and again after a loss. */
+/**
+ * One member of the cluster. It is connected to when it is used, and again after a loss, each time by a channel of its
+ * own: with the credentials of that moment, and without anything that a former connection has left behind.
+ */
 export class Member {
   readonly address: string;
-  readonly #client: Client;
+  readonly #options: Target;
+  readonly #target: string;
+  readonly #name: { readonly host: string; readonly authority: string } | undefined;
+  #channel: Channel | undefined;
+  #opening: Promise<Channel> | undefined;
+  #failures = 0;
+  #retryAt = 0;
+  #closed = false;
 
-  constructor(address: string, credentials: ChannelCredentials) {
-    this.address = address;
-    this.#client = new Client(address, credentials, channelOptions);
+  constructor(address: Address, options: Target) {
+    this.address = textOf(address);
+    this.#options = options;
+    this.#target = targetOf(address);
+    const { name, port } = address;
+    // Certificates and proxies know the name, not the address.
+    this.#name = isName(address) ? { host: name, authority: `${name}:${port}` } : undefined;
   }
 
-  /**
-   * Resolves once a request would leave at once, or fail at once. False when neither is so after `timeout`.
-   */
-  async settled(timeout: number): Promise<boolean> {
-    const channel = this.#client.getChannel();
-    const deadline = Date.now() + timeout;
-    for (;;) {
-      const state = channel.getConnectivityState(true);
-      if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) return true;
-      const changed = await new Promise<boolean>((resolve) => {
-        channel.watchConnectivityState(state, deadline, (error) => resolve(!error));
-      });
-      if (!changed) return false;
-    }
+  /** Connected, connecting, or failed a moment ago. Rejects when the credentials cannot be had. */
+  channel(): Promise<Channel> {
+    const channel = this.#channel;
+    if (channel && !channel.isConnected && (channel.wasConnected || this.#isDue(channel))) this.renew(channel);
+    if (this.#channel) return Promise.resolve(this.#channel);
+    this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
+    return this.#opening;
   }
 
-  call<C extends keyof Calls>(
-    name: C,
-    request: Calls[C]['request'],
-    metadata: Metadata,
-    timeout: number,
-  ): Promise<Calls[C]['response']> {
-    const { path, requestSerialize, responseDeserialize } = methods[name];
-    return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-        metadata,
-        { deadline: Date.now() + timeout },
-        (error, response) => (error ? reject(error) : resolve(response as Calls[C]['response'])),
-      );
-    });
-  }
-
-  stream<S extends keyof Streams>(name: S, metadata: Metadata): Stream<S> {
-    const { path, requestSerialize, responseDeserialize } = methods[name];
-    return this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata) as Stream<S>;
+  /** The next request goes over another connection; what is under way on this one has its time. */
+  renew(channel: Channel): void {
+    if (this.#channel !== channel) return;
+    this.#channel = undefined;
+    channel.close();
   }
 
   close(): void {
-    this.#client.close();
+    this.#closed = true;
+    this.#channel?.close();
+  }
+
+  async #open(): Promise<Channel> {
+    const credentials = await this.#options.credentials();
+    const channel = new Channel(this.address, this.#target, this.#name, credentials);
+    if (this.#closed) channel.close();
+    else this.#channel = channel;
+    return channel;
+  }
+
+  /** Whether a channel that could not connect has been left alone for long enough. */
+  #isDue(channel: Channel): boolean {
+    if (!channel.hasFailed) return false;
+    const now = performance.now();
+    if (this.#retryAt === 0) {
+      this.#retryAt = now + Math.min(FIRST_PAUSE * 2 ** this.#failures++, LONGEST_PAUSE);
+      return false;
+    }
+    if (now < this.#retryAt) return false;
+    this.#retryAt = 0;
+    return true;
   }
 }

@@ -21,6 +21,11 @@ export function below(name: string): Required<KeyRange> {
   return { key: `${encoded(name)}/`, rangeEnd: `${encoded(name)}0` };
 }
 
+/** The places of a lock, the oldest first. */
+export function inOrder(lock: string) {
+  return { ...below(lock), sortOrder: 'ASCEND', sortTarget: 'CREATE' } as const;
+}
+
 export function placeKey(lock: string, holder: string): string {
   return `${encoded(lock)}/${holder}`;
 }

@@ -1,5 +1,7 @@
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
+import { LockConfigError } from '../../core/errors.js';
 import { OptionsCheck } from '../../core/options-check.js';
+import type { Host } from './addresses.js';
 
 export interface EtcdTls {
   /** PEM of the authorities that the servers' certificates must come from. Default: those that Node.js trusts. */
@@ -9,71 +11,140 @@ export interface EtcdTls {
   readonly key?: string | Buffer;
 }
 
+export interface EtcdAuth {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** A value, or a function that is asked for it each time that it is needed. */
+export type Supplied<T> = T | (() => T | Promise<T>);
+
 export interface EtcdDriverOptions {
-  /** The members of one cluster: `'127.0.0.1:2379'`, or with a scheme, `'https://etcd-1.example:2379'`. */
+  /**
+   * The members of one cluster: `'127.0.0.1:2379'`, or with a scheme, `'https://etcd-1.example:2379'`. A name may stand
+   * for several members: each of its addresses is one.
+   */
   readonly hosts: readonly string[];
-  /** Implied by the scheme `https`, then with the authorities that Node.js trusts. */
-  readonly tls?: EtcdTls;
-  readonly auth?: { readonly username: string; readonly password: string };
+  /**
+   * Implied by the scheme `https`, then with the authorities that Node.js trusts. A function is asked at each
+   * connection, so that renewed certificates are used without a restart.
+   */
+  readonly tls?: Supplied<EtcdTls>;
+  /**
+   * A function is asked each time that etcd gives a token, so that a password can change without a restart. What the
+   * server refuses is then tried again, not final.
+   */
+  readonly auth?: Supplied<EtcdAuth>;
 }
 
 export interface Target {
-  readonly addresses: readonly string[];
-  readonly credentials: ChannelCredentials;
-  readonly auth: EtcdDriverOptions['auth'];
+  readonly hosts: readonly Host[];
+  /** Asked at each connection. */
+  readonly credentials: () => Promise<ChannelCredentials>;
+  /** Asked for each token. */
+  readonly auth: (() => Promise<EtcdAuth>) | undefined;
+  /** The credentials may be others the next time, so that their refusal is not final. */
+  readonly canChange: boolean;
 }
 
 const HOST = /^(?:(https?):\/\/)?([\w.-]+|\[[\da-f:.]+\])(?::(\d+))?\/?$/i;
 
 /** @throws LockConfigError that names each option that is wrong, and its repair */
-export function targetOf(options: EtcdDriverOptions): Target {
+export function readOptions(options: EtcdDriverOptions): Target {
   const check = new OptionsCheck('EtcdDriver');
   const { hosts, tls, auth } = check.object(options, '', ['hosts', 'tls', 'auth']);
-  const { ca, cert, key } = check.object(tls, 'tls', ['ca', 'cert', 'key']);
-  if ((cert === undefined) !== (key === undefined)) check.problem('tls: give both `cert` and `key`, or neither.');
-  for (const [name, pem] of Object.entries({ ca, cert, key })) checkPem(check, pem, `tls.${name}`);
-  if (auth !== undefined) {
-    const { username, password } = check.object(auth, 'auth', ['username', 'password']);
-    if (!username || typeof username !== 'string') check.problem('auth.username: expected a string that is not empty.');
-    if (typeof password !== 'string') {
-      check.problem('auth.password: expected a string. Is the environment variable set?');
-    }
-  }
-  const { addresses, isSecure } = readHosts(check, hosts, tls !== undefined);
+  if (typeof tls !== 'function') checkTls(check, tls);
+  if (auth !== undefined && typeof auth !== 'function') checkAuth(check, auth);
+  const { found, isSecure } = readHosts(check, hosts, tls !== undefined);
+  const fixed = typeof tls === 'function' ? undefined : secured(check, isSecure ? (tls ?? {}) : undefined);
   check.done();
   return {
-    addresses,
-    credentials: isSecure
-      ? credentials.createSsl(bufferOf(ca), bufferOf(key), bufferOf(cert))
-      : credentials.createInsecure(),
-    auth,
+    hosts: found,
+    credentials: typeof tls === 'function' ? () => askForTls(tls) : () => Promise.resolve(fixed!),
+    auth: auth && (typeof auth === 'function' ? () => askForAuth(auth) : () => Promise.resolve(auth)),
+    canChange: typeof tls === 'function' || typeof auth === 'function',
   };
 }
 
-function readHosts(check: OptionsCheck, hosts: unknown, hasTls: boolean): { addresses: string[]; isSecure: boolean } {
+async function askForTls(tls: () => EtcdTls | Promise<EtcdTls>): Promise<ChannelCredentials> {
+  const check = new OptionsCheck('EtcdDriver');
+  const given = await tls();
+  if (given === undefined) check.problem('tls: the function returned nothing.');
+  checkTls(check, given);
+  const found = secured(check, given);
+  check.done();
+  return found!;
+}
+
+async function askForAuth(auth: () => EtcdAuth | Promise<EtcdAuth>): Promise<EtcdAuth> {
+  const check = new OptionsCheck('EtcdDriver');
+  const given = await auth();
+  if (given === undefined) check.problem('auth: the function returned nothing.');
+  else checkAuth(check, given);
+  check.done();
+  return given;
+}
+
+function checkTls(check: OptionsCheck, tls: EtcdTls | undefined): void {
+  const { ca, cert, key } = check.object(tls, 'tls', ['ca', 'cert', 'key']);
+  if ((cert === undefined) !== (key === undefined)) check.problem('tls: give both `cert` and `key`, or neither.');
+  for (const [name, pem] of Object.entries({ ca, cert, key })) checkPem(check, pem, `tls.${name}`);
+}
+
+function checkAuth(check: OptionsCheck, auth: EtcdAuth): void {
+  const { username, password } = check.object(auth, 'auth', ['username', 'password']);
+  if (!username || typeof username !== 'string') check.problem('auth.username: expected a string that is not empty.');
+  if (typeof password !== 'string' || password === '') {
+    check.problem('auth.password: expected a string that is not empty. Is the environment variable set?');
+  }
+}
+
+function readHosts(check: OptionsCheck, hosts: unknown, hasTls: boolean): { found: Host[]; isSecure: boolean } {
   if (!Array.isArray(hosts) || hosts.length === 0) {
     check.problem("hosts: expected a list such as ['127.0.0.1:2379']. Is the environment variable set?");
-    return { addresses: [], isSecure: false };
+    return { found: [], isSecure: false };
   }
   const parts = hosts.map((host: unknown) => HOST.exec(typeof host === 'string' ? host.trim() : ''));
-  parts.forEach((found, index) => {
-    if (!found) check.problem(`hosts[${index}]: expected host:port, with 'https://' in front for TLS.`);
+  const found = parts.map((part): Host => ({ name: part?.[2] ?? '', port: Number(part?.[3] ?? 2379) }));
+  parts.forEach((part, index) => {
+    if (!part) check.problem(`hosts[${index}]: expected host:port, with 'https://' in front for TLS.`);
+    const { port } = found[index]!;
+    if (port < 1 || port > 65_535) check.problem(`hosts[${index}]: expected a port from 1 to 65535.`);
   });
-  const schemes = new Set(parts.map((found) => found?.[1]?.toLowerCase() ?? (hasTls ? 'https' : 'http')));
+  const schemes = new Set(parts.map((part) => part?.[1]?.toLowerCase() ?? (hasTls ? 'https' : 'http')));
   if (schemes.size > 1) check.problem("hosts: all must have the same scheme, 'http' or 'https'.");
   const isSecure = schemes.has('https');
   if (hasTls && !isSecure) check.problem("tls: the hosts say 'http'. Say 'https', or leave the scheme out.");
-  const addresses = parts.map((found) => `${found?.[2]}:${found?.[3] ?? 2379}`);
-  if (new Set(addresses).size < addresses.length) check.problem('hosts: names one member twice.');
-  return { addresses, isSecure };
+  const names = found.filter(({ name }) => name).map(({ name, port }) => `${name.toLowerCase()}:${port}`);
+  if (new Set(names).size < names.length) check.problem('hosts: names one member twice. Leave out one of them.');
+  return { found, isSecure };
 }
 
+/** A path instead of its content is a mistake that is easily made. */
 function checkPem(check: OptionsCheck, pem: unknown, path: string): void {
   if (pem === undefined || (pem instanceof Uint8Array && pem.length > 0)) return;
   if (typeof pem === 'string' && pem.includes('-----BEGIN')) return;
   check.problem(`${path}: expected the text of a PEM file, as a string or Buffer, not its path.`);
 }
 
+function secured(check: OptionsCheck, tls: EtcdTls | undefined): ChannelCredentials | undefined {
+  if (!tls) return credentials.createInsecure();
+  const { ca, cert, key } = tls;
+  try {
+    return credentials.createSsl(bufferOf(ca), bufferOf(key), bufferOf(cert));
+  } catch (error) {
+    check.problem(`tls: these certificates cannot be used (${(error as Error).message}).`);
+    return undefined;
+  }
+}
+
 function bufferOf(pem: string | Buffer | undefined): Buffer | null {
   return pem === undefined ? null : Buffer.from(pem);
+}
+
+/** The reason why a function among the options gave nothing, in words that name it. */
+export function supplierFailure(option: 'tls' | 'auth', error: unknown): Error {
+  if (error instanceof LockConfigError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new Error(`EtcdDriver: the function \`${option}\` failed: ${reason}`, { cause: error });
 }

@@ -1,15 +1,9 @@
+import type { Timer } from '../../core/clock.js';
 import type { Claim, LockRecord } from '../../core/lock-driver.js';
 import type { StoreLease } from './store-lease.js';
 import type { Compare, KeyValue } from './messages.js';
 import { placeKey } from './names.js';
-
-/** What a place says of its claim, to everybody. */
-interface PlaceValue extends Pick<Claim, 'holder' | 'instance' | 'metadata' | 'ttl'> {
-  /** Where notes to its instance go. */
-  readonly inbox: string;
-  /** Where it is not the revision in which the key was written last. */
-  readonly token?: number | undefined;
-}
+import type { PlaceValue } from './records.js';
 
 /**
  * One claim of ours in the line of its lock: a key that lives as long as its lease. The oldest key of a line is the
@@ -25,6 +19,8 @@ export class Place {
   status: 'new' | 'waiting' | 'held' | 'refused' | 'lost' | 'over' = 'new';
   /** Once it is held. */
   token = 0;
+  /** When it asked last to become the holder. */
+  since = 0;
   /** Others behind it, when we looked last. */
   waiters = 0;
   /** An attempt to take it has an unknown outcome, and may be executed for as long as the lease exists. */
@@ -35,6 +31,8 @@ export class Place {
   record: LockRecord | null = null;
   /** The look into the store that is under way. */
   looking: Promise<void> | undefined;
+  /** What forgets it when its lease has ended, because it could not be given back. */
+  ending: Timer | undefined;
   /** The key in front that is watched, besides its own, and what ends that. */
   inFront: string | undefined;
   unwatch: (() => void) | undefined;
@@ -64,10 +62,13 @@ export class Place {
     return [{ key, result: 'EQUAL', target: 'CREATE', createRevision }, attached];
   }
 
+  /** Of a tenure that begins with this write, unless it is held already. */
   value(inbox: string, ttl = this.claim.ttl): string {
+    if (this.status !== 'held') this.since = Date.now();
+    const { since } = this;
     const { holder, instance, metadata } = this.claim;
     const token = this.token || undefined;
-    return JSON.stringify({ holder, instance, metadata, ttl, inbox, token } satisfies PlaceValue);
+    return JSON.stringify({ holder, instance, metadata, ttl, inbox, since, token } satisfies PlaceValue);
   }
 
   stopWatching(): void {
@@ -80,14 +81,4 @@ export class Place {
 /** Milliseconds that a request for a lease may take, so that another one fits into its TTL. */
 export function timeoutOf(ttl: number): number {
   return Math.max(300, Math.min(1500, ttl / 6));
-}
-
-export function readPlace({ value }: KeyValue): PlaceValue {
-  return JSON.parse(value) as PlaceValue;
-}
-
-/** What the holder's place says of it. Its TTL stands for the time that is left, which only the lease knows. */
-export function toRecord(place: KeyValue, count: number): LockRecord {
-  const { holder, instance, metadata, ttl, token } = readPlace(place);
-  return { holder, instance, metadata, fencingToken: token ?? place.modRevision, remaining: ttl, waiters: count - 1 };
 }

@@ -2,7 +2,8 @@ import type { Clock } from '../../core/clock.js';
 import { heartbeat } from '../../core/lock-driver.js';
 import type { KeepAlives } from './keep-alives.js';
 import type { Lines, Outcome } from './lines.js';
-import { type Place, timeoutOf, toRecord } from './place.js';
+import { type Place, timeoutOf } from './place.js';
+import { toRecord } from './records.js';
 import type { Watches } from './watches.js';
 
 export interface WaitingListener {

@@ -1,8 +1,7 @@
 import { backoff } from '../../core/backoff.js';
-import { classify, TokenRefusedError } from './call-errors.js';
 import type { EtcdConnection } from './connection.js';
-import type { Stream } from './member.js';
-import type { KeyValue, WatchCreateRequest, WatchResponse } from './messages.js';
+import type { KeyValue, WatchCreateRequest } from './messages.js';
+import { type Watch, WatchStream } from './watch-stream.js';
 
 export interface WatchListener {
   /** A key was written, or is gone. */
@@ -11,27 +10,24 @@ export interface WatchListener {
   missed(): void;
 }
 
-interface Watch {
-  readonly request: WatchCreateRequest;
-  readonly listener: WatchListener;
-  /** It was interrupted: what happened since is not known. */
-  isInterrupted: boolean;
-  /** Changes when it begins anew, because etcd may not have forgotten the former one. */
-  id: number;
-}
-
 /**
  * All watches of a driver over one stream, which is opened again, on another member if need be, when it ends. A watch
  * that was interrupted, or begins with a revision that the store has compacted, goes on from the present, and says so.
+ *
+ * A stream keeps the token that it was opened with. So a watch that is refused asks whether the token still counts,
+ * and where it does not all watches begin anew on a stream with a new one.
  */
 export class Watches {
   readonly #connection: EtcdConnection;
-  readonly #watches = new Map<number, Watch>();
-  #lastId = 0;
-  #stream: Stream<'watch'> | undefined;
+  readonly #watches = new Set<Watch>();
+  #stream: WatchStream | undefined;
   #isOpening = false;
+  /** How often it was told to use another connection. */
+  #moves = 0;
   /** Streams that ended since one delivered something. */
   #failures = 0;
+  /** The question whether the token of the stream still counts. */
+  #asking: Promise<boolean> | undefined;
 
   constructor(connection: EtcdConnection) {
     this.#connection = connection;
@@ -39,11 +35,13 @@ export class Watches {
 
   /** Returns what ends it. */
   watch(request: WatchCreateRequest, listener: WatchListener): () => void {
-    const watch: Watch = { request, listener, isInterrupted: false, id: 0 };
-    this.#begin(watch);
-    if (!this.#stream) this.open();
+    const watch: Watch = { request, listener, isInterrupted: false, hasEnded: false, refusals: 0 };
+    this.#watches.add(watch);
+    if (this.#stream) this.#stream.begin(watch);
+    else this.open();
     return () => {
-      if (this.#watches.delete(watch.id)) this.#stream?.write({ cancelRequest: { watchId: watch.id } });
+      watch.hasEnded = true;
+      if (this.#watches.delete(watch)) this.#stream?.end(watch);
     };
   }
 
@@ -52,30 +50,37 @@ export class Watches {
     if (!this.#stream && !this.#isOpening && !this.#connection.isClosed) void this.#open();
   }
 
-  /** To the member that is used now. */
+  /** Over the connection that is used now. */
   move(): void {
-    this.#end(this.#stream);
+    this.#moves++;
+    this.#end();
     this.open();
   }
 
   close(): void {
     this.#watches.clear();
-    this.#end(this.#stream);
+    this.#end();
   }
 
   async #open(): Promise<void> {
     this.#isOpening = true;
+    const moves = this.#moves;
     try {
-      const { member, stream } = await this.#connection.stream('watch');
-      this.#stream = stream;
-      stream.on('data', (response) => this.#heard(stream, response));
-      stream.on('error', (error) => {
-        if (classify(error, member.address) instanceof TokenRefusedError) this.#connection.forgetToken();
-        void this.#lost(stream);
+      const opened = await this.#connection.stream('watch');
+      const stream = new WatchStream(opened, {
+        heard: () => (this.#failures = 0),
+        ended: (error) => void this.#lost(stream, error),
+        refused: (watch) => void this.#refused(stream, watch),
+        interrupted: (watch) => void this.#again(stream, watch),
       });
-      stream.on('end', () => void this.#lost(stream));
-      const watches = [...this.#watches.values()];
-      for (const watch of watches) this.#begin(watch);
+      if (this.#connection.isClosed) return stream.cancel();
+      if (moves !== this.#moves) {
+        stream.cancel();
+        void this.#retry();
+        return;
+      }
+      this.#stream = stream;
+      for (const watch of this.#watches) stream.begin(watch);
     } catch {
       void this.#retry();
     } finally {
@@ -83,54 +88,42 @@ export class Watches {
     }
   }
 
-  #begin(watch: Watch): void {
-    this.#watches.delete(watch.id);
-    watch.id = ++this.#lastId;
-    this.#watches.set(watch.id, watch);
-    const { request, isInterrupted, id: watchId } = watch;
-    const startRevision = isInterrupted ? undefined : request.startRevision;
-    this.#stream?.write({ createRequest: { ...request, startRevision, watchId } });
-  }
-
-  #heard(stream: Stream<'watch'>, { watchId, created, canceled, cancelReason, events }: WatchResponse): void {
-    const watch = this.#watches.get(watchId);
-    if (stream !== this.#stream || !watch) return;
-    this.#failures = 0;
-    if (canceled) {
-      watch.isInterrupted = true;
-      if (/auth token|auth store/.test(cancelReason)) this.#connection.forgetToken();
-      void this.#retry(watchId);
-    } else if (created && watch.isInterrupted) {
-      watch.isInterrupted = false;
-      watch.listener.missed();
-    }
-    for (const { type, kv } of events) {
-      if (!this.#watches.has(watchId)) return;
-      watch.listener.changed(kv, type === 'DELETE');
-    }
-  }
-
-  async #lost(stream: Stream<'watch'>): Promise<void> {
+  async #refused(stream: WatchStream, watch: Watch): Promise<void> {
+    this.#asking ??= this.#connection
+      .stillTakes(stream.metadata, watch.request.key)
+      .finally(() => (this.#asking = undefined));
+    const isValid = await this.#asking;
     if (stream !== this.#stream) return;
-    this.#end(stream);
+    if (isValid) return this.#again(stream, watch);
+    this.move();
+  }
+
+  async #again(stream: WatchStream, watch: Watch): Promise<void> {
+    await pause(watch.refusals++);
+    if (stream === this.#stream && this.#watches.has(watch)) stream.begin(watch);
+  }
+
+  async #lost(stream: WatchStream, error: Error | undefined): Promise<void> {
+    if (stream !== this.#stream) return;
+    this.#end();
+    if (error) await this.#connection.streamFailed(stream, error);
     await this.#connection.check();
     await this.#retry();
   }
 
-  #end(stream: Stream<'watch'> | undefined): void {
+  #end(): void {
+    this.#stream?.cancel();
     this.#stream = undefined;
-    // Ending it is no news.
-    stream?.removeAllListeners('end');
-    stream?.cancel();
-    for (const watch of this.#watches.values()) watch.isInterrupted = true;
+    for (const watch of this.#watches) watch.isInterrupted = true;
   }
 
-  /** One watch, or all of them in a new stream. */
-  async #retry(id?: number): Promise<void> {
-    const delay = backoff(this.#failures++, 50, 1000, Math.random);
-    await new Promise((resolve) => setTimeout(resolve, delay).unref());
-    if (id === undefined) return this.open();
-    const watch = this.#watches.get(id);
-    if (watch && this.#stream) this.#begin(watch);
+  async #retry(): Promise<void> {
+    await pause(this.#failures++);
+    this.open();
   }
+}
+
+function pause(failures: number): Promise<void> {
+  const delay = backoff(failures, 50, 1000, Math.random);
+  return new Promise((resolve) => void setTimeout(resolve, delay).unref());
 }

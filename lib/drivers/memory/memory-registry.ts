@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.js';
+import { ExpiringMap } from '../../core/expiring-map.js';
 import type { Registry } from '../../core/registry.js';
-import { ExpiringMap } from './expiring-map.js';
 
 interface Position {
   readonly at: number;

@@ -1,5 +1,6 @@
 import { type Clock, SystemClock } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
+import { ExpiringMap } from '../../core/expiring-map.js';
 import {
   type AcquireMode,
   type Claim,
@@ -11,35 +12,23 @@ import {
   type LeaseRef,
   type LockDriver,
   type LockRecord,
+  type PlaceOutcome,
+  type PlaceRef,
   type Queued,
   type Refused,
   type RenewOutcome,
   type TokenBlock,
 } from '../../core/lock-driver.js';
 import type { Registry } from '../../core/registry.js';
+import { type Entry, type Holding, isAlive, recordOf, type Waiter } from './entry.js';
 import { MemoryRegistry } from './memory-registry.js';
 
-interface Holding {
-  readonly claim: Claim;
-  readonly fencingToken: number;
-  until: number;
-}
-
-interface Waiter {
-  readonly claim: Claim;
-  /** When it last said that it is still there. */
-  seen: number;
-}
-
-/** One key: who has it, and who waits for it, the longest first. */
-interface Entry {
-  holding: Holding | undefined;
-  readonly queue: Map<string, Waiter>;
-}
-
-/** How long a cancelled holder is remembered, at least; a call within one process cannot be late for longer. */
+/** Milliseconds for which a cancelled holder is remembered; a call within one process cannot be late for longer. */
 const CANCELLED_FOR = 60_000;
-const TOKENS = 64;
+/** How often keys whose lease ran out are looked for, in milliseconds. */
+const SWEEP = 60_000;
+/** Tokens of a hand-over: as many as an instance uses in a row while others wait. */
+const IN_A_ROW = 16;
 
 /**
  * Leases in the memory of one process: for tests, development, and applications of one replica. Several applications
@@ -52,14 +41,16 @@ export class MemoryDriver implements LockDriver {
 
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
-  /** Holders that were cancelled, oldest first, with the time until which they are remembered. */
-  readonly #cancelled = new Map<string, number>();
+  /** Holders. */
+  readonly #cancelled: ExpiringMap<true>;
   readonly #listeners = new Set<DriverListener>();
   #lastToken = 0;
+  #isSweeping = false;
 
   /** @param options.clock for tests with a manual clock; default: the system's */
   constructor(options: { readonly clock?: Clock } = {}) {
     this.#clock = options.clock ?? new SystemClock();
+    this.#cancelled = new ExpiringMap(this.#clock);
     this.registry = new MemoryRegistry(this.#clock, () => this.#assertOpen());
   }
 
@@ -67,26 +58,26 @@ export class MemoryDriver implements LockDriver {
     this.#listeners.add(listener);
   }
 
-  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
+  async acquire(claim: Claim, mode: AcquireMode, tokens = 1): Promise<Granted | Refused | Queued> {
     this.#assertOpen();
     const entry = this.#entry(claim.key);
     if (entry.holding?.claim.holder === claim.holder) return this.#rearm(entry, entry.holding, claim.ttl);
-    if (this.#isCancelled(claim.holder)) return { status: 'refused', record: null };
-    if (!entry.holding && entry.queue.size === 0) return this.#grant(entry, claim, claim.ttl);
+    if (this.#cancelled.get(claim.holder)) return { status: 'refused', record: null };
+    if (!entry.holding && entry.queue.size === 0) return this.#grant(entry, claim, claim.ttl, tokens);
 
     if (mode === 'queue') this.#enqueue(entry, claim);
     if (!entry.holding) {
       // It ran out while others waited: they come first.
       const holding = this.#handOver(entry);
-      if (!holding) return this.#grant(entry, claim, claim.ttl);
+      if (!holding) return this.#grant(entry, claim, claim.ttl, tokens);
       if (holding.claim.holder === claim.holder) return this.#rearm(entry, holding, claim.ttl);
     }
-    return { status: mode === 'queue' ? 'queued' : 'refused', record: this.#record(entry) };
+    return { status: mode === 'queue' ? 'queued' : 'refused', record: recordOf(entry, this.#clock.now()) };
   }
 
   async cancel(claim: Claim): Promise<void> {
     this.#assertOpen();
-    this.#cancelled.set(claim.holder, this.#clock.now() + Math.max(claim.ttl, CANCELLED_FOR));
+    this.#cancelled.set(claim.holder, true, CANCELLED_FOR);
     this.#entry(claim.key).queue.delete(claim.holder);
     this.#free(claim);
   }
@@ -101,19 +92,32 @@ export class MemoryDriver implements LockDriver {
     });
   }
 
+  async keepPlaces(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    this.#assertOpen();
+    return places.map(({ key, holder, behind }) => {
+      const entry = this.#entry(key);
+      const waiter = entry.queue.get(holder);
+      const record = recordOf(entry, this.#clock.now());
+      if (!waiter || !record) return 'ask';
+      waiter.seen = this.#clock.now();
+      const { remaining } = record;
+      return record.fencingToken === behind ? { remaining } : { remaining, record };
+    });
+  }
+
   async release(lease: LeaseRef, to?: string): Promise<boolean> {
     this.#assertOpen();
     return this.#free(lease, to);
   }
 
-  async reserve({ key, holder }: LeaseRef): Promise<TokenBlock | null> {
+  async reserve({ key, holder }: LeaseRef, tokens = 1): Promise<TokenBlock | null> {
     this.#assertOpen();
-    return this.#entry(key).holding?.claim.holder === holder ? this.#mint() : null;
+    return this.#entry(key).holding?.claim.holder === holder ? this.#mint(tokens) : null;
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
     this.#assertOpen();
-    return this.#record(this.#entry(key));
+    return recordOf(this.#entry(key), this.#clock.now());
   }
 
   async close(listener: DriverListener): Promise<void> {
@@ -131,10 +135,12 @@ export class MemoryDriver implements LockDriver {
     return entry;
   }
 
-  #grant(entry: Entry, claim: Claim, ttl: number): Granted {
-    const block = this.#mint();
-    entry.holding = { claim, fencingToken: block.fencingToken, until: this.#clock.now() + ttl };
+  #grant(entry: Entry, claim: Claim, ttl: number, tokens: number): Granted {
+    const block = this.#mint(tokens);
+    const { fencingToken } = block;
+    entry.holding = { claim, fencingToken, since: this.#clock.wall(), until: this.#clock.now() + ttl };
     this.#entries.set(claim.key, entry);
+    this.#sweepLater();
     return { status: 'granted', ...block, ttl, waiters: entry.queue.size };
   }
 
@@ -153,25 +159,22 @@ export class MemoryDriver implements LockDriver {
   /** Passes the lease to the first waiter that is alive, one of the instance `to` before all others. */
   #handOver(entry: Entry, to?: string): Holding | undefined {
     if (to !== undefined) {
-      const isPreferred = (waiter: Waiter): boolean => waiter.claim.instance === to && this.#isAlive(waiter);
+      const isPreferred = (waiter: Waiter): boolean =>
+        waiter.claim.instance === to && isAlive(waiter, this.#clock.now());
       const preferred = [...entry.queue.values()].find(isPreferred);
       if (preferred) return this.#pass(entry, preferred);
     }
     for (const waiter of entry.queue.values()) {
-      if (this.#isAlive(waiter)) return this.#pass(entry, waiter);
+      if (isAlive(waiter, this.#clock.now())) return this.#pass(entry, waiter);
       entry.queue.delete(waiter.claim.holder);
     }
     return undefined;
   }
 
-  #isAlive({ claim, seen }: Waiter): boolean {
-    return this.#clock.now() - seen <= 3 * heartbeat(claim.ttl);
-  }
-
   /** Armed for a few heartbeats only: the new holder renews early. */
   #pass(entry: Entry, { claim }: Waiter): Holding | undefined {
     entry.queue.delete(claim.holder);
-    const granted = this.#grant(entry, claim, 4 * heartbeat(claim.ttl));
+    const granted = this.#grant(entry, claim, 4 * heartbeat(claim.ttl), IN_A_ROW);
     this.#tell({ ...granted, type: 'granted', key: claim.key, holder: claim.holder });
     return entry.holding;
   }
@@ -188,26 +191,27 @@ export class MemoryDriver implements LockDriver {
   }
 
   /** In step with the wall clock, so that a restarted process continues above the tokens that were stored elsewhere. */
-  #mint(): TokenBlock {
+  #mint(tokens: number): TokenBlock {
     const fencingToken = Math.max(this.#lastToken + 1, Math.floor(this.#clock.wall() * 1000));
-    this.#lastToken = fencingToken + TOKENS - 1;
-    return { fencingToken, tokens: TOKENS };
+    this.#lastToken = fencingToken + tokens - 1;
+    return { fencingToken, tokens };
   }
 
-  #record({ holding, queue }: Entry): LockRecord | null {
-    if (!holding) return null;
-    const { claim, fencingToken, until } = holding;
-    const { holder, instance, metadata } = claim;
-    return { holder, instance, metadata, fencingToken, remaining: until - this.#clock.now(), waiters: queue.size };
+  #sweepLater(): void {
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    this.#clock.after(SWEEP, () => this.#sweep());
   }
 
-  #isCancelled(holder: string): boolean {
+  /** Nobody may ask for a key again whose lease, and those who waited for it, have ended without a word. */
+  #sweep(): void {
+    this.#isSweeping = false;
     const now = this.#clock.now();
-    for (const [oldest, until] of this.#cancelled) {
-      if (until > now) break;
-      this.#cancelled.delete(oldest);
+    for (const [key, { holding, queue }] of this.#entries) {
+      const isHeld = holding !== undefined && holding.until > now;
+      if (!isHeld && ![...queue.values()].some((waiter) => isAlive(waiter, now))) this.#entries.delete(key);
     }
-    return this.#cancelled.has(holder);
+    if (this.#entries.size > 0) this.#sweepLater();
   }
 
   #tell(event: DriverEvent): void {

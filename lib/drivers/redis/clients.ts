@@ -1,6 +1,11 @@
 import { Cluster, type ClusterNode, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
-import type { OptionsCheck } from '../../core/options-check.js';
-import { urlProblem } from './redis-url.js';
+import type { WithAccess } from './access.js';
+import { directConnector } from './connectors.js';
+import { retryDelay } from './reconnector.js';
+import { sentinelConnector } from './sentinel-connector.js';
+import type { Sockets } from './sockets.js';
+
+export { retryDelay };
 
 /** What we need of a user's ioredis client, version 5 or 6: a `Redis` or a `Cluster`. */
 export interface RedisClient {
@@ -9,15 +14,22 @@ export interface RedisClient {
   readonly isCluster: boolean;
 }
 
+/** Options of ioredis. User names, passwords and TLS options may be functions, which are asked at each connection. */
+export type RedisServerOptions = WithAccess<RedisOptions>;
+
+export type RedisClusterOptions = Omit<ClusterOptions, 'redisOptions'> & {
+  readonly redisOptions?: WithAccess<NonNullable<ClusterOptions['redisOptions']>> | undefined;
+};
+
 /**
  * A URL, the user's ioredis client (which is duplicated, never used or closed), ioredis options (of one server, or with
  * `sentinels` and `name`), or the nodes of a cluster.
  */
 export type RedisConnectionOptions =
-  | ({ readonly url: string } & RedisOptions)
+  | ({ readonly url: string } & RedisServerOptions)
   | { readonly client: RedisClient }
-  | RedisOptions
-  | ({ readonly cluster: readonly ClusterNode[] } & ClusterOptions);
+  | RedisServerOptions
+  | ({ readonly cluster: readonly ClusterNode[] } & RedisClusterOptions);
 
 /**
  * A command is sent at most once and never queued while the connection is down: a lock command that arrives late, or
@@ -33,20 +45,21 @@ const enforced = {
   autoResubscribe: false,
 } satisfies RedisOptions;
 
-const defaults = { commandTimeout: 2000, socketTimeout: 3000, connectTimeout: 5000 } satisfies RedisOptions;
+const defaults = {
+  commandTimeout: 2000,
+  socketTimeout: 3000,
+  connectTimeout: 5000,
+  // A server that loads its data is asked again after the time that it estimates, or this one.
+  maxLoadingRetryTime: 500,
+} satisfies RedisOptions;
 
-export const retryDelay = (times: number): number =>
-  Math.min(1000, 50 * 2 ** Math.min(times, 5)) * (0.5 + Math.random() / 2);
-
-/** ioredis never notices by itself that a master which went silent is none any more. */
+/** Whoever opens it connects again when it ends. */
 const single = {
   ...enforced,
   enableOfflineQueue: false,
-  retryStrategy: retryDelay,
-  sentinelRetryStrategy: retryDelay,
-  failoverDetector: true,
-  // A master that became a replica: ask again who is master.
-  reconnectOnError: isReadOnly,
+  retryStrategy: () => null,
+  // It hangs up once for each reply, and leaves listeners behind: see SingleServer.
+  reconnectOnError: null,
 } satisfies RedisOptions;
 
 const singleDefaults = { ...defaults, sentinelCommandTimeout: 1000 } satisfies RedisOptions;
@@ -55,11 +68,11 @@ const clusterWide = {
   lazyConnect: true,
   enableOfflineQueue: false,
   scaleReads: 'master',
-  clusterRetryStrategy: retryDelay,
+  clusterRetryStrategy: () => null,
   retryDelayOnFailover: 0,
 } satisfies ClusterOptions;
 
-/** Of a connection that is opened anew, to any server, when it ends. */
+/** Of a connection that is opened again, to any server, when it ends. */
 export const subscriberOfCluster = {
   ...enforced,
   enableOfflineQueue: false,
@@ -72,97 +85,81 @@ export function isReadOnly(error: Error): boolean {
   return /\bREADONLY\b/.test(error.message);
 }
 
-/** What opens a client, not yet connected. */
-export function opener(options: RedisConnectionOptions, check: OptionsCheck): () => Redis | Cluster {
-  if ('client' in options) return ofClient(options.client, check);
-  refuseKeyPrefix(options, check);
-  if ('cluster' in options) return ofCluster(options, check);
-  if ('url' in options) return ofUrl(options, check);
-  if (options.sentinels) checkSentinel(options, check);
-  return () => new Redis({ ...singleDefaults, ...options, ...single });
+/** What opens a client, not yet connected. `masterOnly`: it does not become ready at a server that says it is a replica. */
+export type Opener = (masterOnly: boolean) => Redis | Cluster;
+
+/** @param options checked  @param sockets what the connections have in common */
+export function opener(options: RedisConnectionOptions, sockets: Sockets): Opener {
+  if ('client' in options) return ofClient(options.client, sockets);
+  const { placeholders } = sockets.access;
+  if ('cluster' in options) return ofCluster(options, sockets);
+  if ('url' in options) {
+    const { url, ...rest } = options;
+    const own = { ...defaults, ...(rest as RedisOptions), ...placeholders, ...single };
+    return (masterOnly) => new Redis(url, { Connector: directConnector(sockets, masterOnly), ...own });
+  }
+  const own = { ...singleDefaults, ...(options as RedisOptions), ...placeholders, ...single };
+  if (!options.sentinels) return (masterOnly) => new Redis({ Connector: directConnector(sockets, masterOnly), ...own });
+  const enableTLSForSentinelMode = Boolean(own.tls);
+  return () => new Redis({ Connector: sentinelConnector(sockets), ...own, enableTLSForSentinelMode });
 }
 
-/** Rejects when the first attempt fails: without a sentinel that answers, ioredis goes on trying and settles nothing. */
+/** Settles with the first attempt. */
 export async function connect(client: Redis): Promise<void> {
-  let watch!: (error: Error) => void;
-  const failed = new Promise<never>((_, reject) => {
-    watch = (error) => /sentinels are unreachable/.test(error.message) && reject(error);
-    client.on('error', watch);
-  });
-  await Promise.race([client.connect(), failed]).finally(() => client.off('error', watch));
+  await client.connect();
 }
 
 /** Milliseconds. */
-export function timeouts(options: RedisConnectionOptions): { commandTimeout: number; socketTimeout: number } {
-  const own = 'client' in options ? options.client?.options : options;
-  const { commandTimeout, socketTimeout } = redisOptionsOf(own ?? {});
+export interface Timeouts {
+  readonly commandTimeout: number;
+  readonly socketTimeout: number;
+  readonly connectTimeout: number;
+}
+
+export function timeouts(options: RedisConnectionOptions): Timeouts {
+  const own = serverOptions(options);
+  const ofOption = (name: keyof Timeouts): number => own[name] ?? defaults[name];
   return {
-    commandTimeout: commandTimeout ?? defaults.commandTimeout,
-    socketTimeout: socketTimeout ?? defaults.socketTimeout,
+    commandTimeout: ofOption('commandTimeout'),
+    socketTimeout: ofOption('socketTimeout'),
+    // A client of the user has the default of ioredis, which is longer.
+    connectTimeout: ofOption('connectTimeout'),
   };
 }
 
-function redisOptionsOf(options: RedisOptions | ClusterOptions): RedisOptions {
-  return 'redisOptions' in options ? (options.redisOptions ?? {}) : options;
+/** The options that concern each server. */
+export function serverOptions(options: RedisConnectionOptions): RedisServerOptions {
+  const own = 'client' in options ? options.client.options : options;
+  return 'cluster' in own || 'redisOptions' in own ? ((own as RedisClusterOptions).redisOptions ?? {}) : own;
 }
 
-function ofClient(client: RedisClient, check: OptionsCheck): () => Redis | Cluster {
-  if (typeof client?.duplicate !== 'function') {
-    check.problem('`client` must be an ioredis `Redis` instance, or a `Cluster`.');
-    return () => new Redis(single);
-  }
+function ofClient(client: RedisClient, sockets: Sockets): Opener {
   const { options } = client;
-  refuseKeyPrefix(options, check);
   const duplicate = client.duplicate.bind(client) as (...overrides: unknown[]) => Redis | Cluster;
   if (client.isCluster) {
     const { redisOptions } = options as ClusterOptions;
-    return () => duplicate([], { ...clusterWide, redisOptions: { ...defaults, ...redisOptions, ...enforced } });
+    const Connector = redisOptions?.Connector ?? directConnector(sockets, false);
+    const ofServers = { ...defaults, ...redisOptions, ...enforced, Connector };
+    return () => duplicate([], { ...clusterWide, redisOptions: ofServers });
   }
-  if ((options as RedisOptions).sentinels) checkSentinel(options, check);
-  return () => duplicate({ ...singleDefaults, ...timeouts({ client }), ...single });
-}
-
-function ofUrl(options: { readonly url: string } & RedisOptions, check: OptionsCheck): () => Redis {
-  const { url, ...rest } = options;
-  const problem = urlProblem(url);
-  if (problem) check.problem(problem);
-  if (rest.sentinels) check.problem('`url` and `sentinels` exclude each other: the sentinels tell the address.');
-  return () => new Redis(url, { ...defaults, ...rest, ...single });
+  const own = { ...singleDefaults, ...timeouts({ client }), ...single };
+  const { Connector, sentinels } = options as RedisOptions;
+  if (Connector) return () => duplicate({ ...own, Connector });
+  if (sentinels) return () => duplicate({ ...own, Connector: sentinelConnector(sockets) });
+  return (masterOnly) => duplicate({ ...own, Connector: directConnector(sockets, masterOnly) });
 }
 
 function ofCluster(
-  options: { readonly cluster: readonly ClusterNode[] } & ClusterOptions,
-  check: OptionsCheck,
-): () => Cluster {
+  options: { readonly cluster: readonly ClusterNode[] } & RedisClusterOptions,
+  sockets: Sockets,
+): Opener {
   const { cluster, redisOptions, ...rest } = options;
-  if (!Array.isArray(cluster) || cluster.length === 0) {
-    check.problem("`cluster` must be a list of nodes such as [{ host: 'localhost', port: 6379 }].");
-  }
-  for (const name of ['url', 'sentinels', 'host', 'port', 'path', 'username', 'password', 'tls', 'db']) {
-    if (!(name in rest)) continue;
-    const repair = /username|password|tls/.test(name) ? 'put it into `redisOptions`.' : 'leave it out.';
-    check.problem(`\`${name}\` has no meaning beside \`cluster\`: ${repair}`);
-  }
-  if (redisOptions && 'db' in redisOptions && redisOptions.db) {
-    check.problem('`redisOptions.db`: a cluster has database 0 only; leave it out.');
-  }
-  const nodes = [...(cluster ?? [])];
-  return () =>
-    new Cluster(nodes, { ...rest, ...clusterWide, redisOptions: { ...defaults, ...redisOptions, ...enforced } });
-}
-
-function checkSentinel(options: RedisOptions, check: OptionsCheck): void {
-  const { sentinels, name, role } = options;
-  if (!Array.isArray(sentinels) || sentinels.length === 0) {
-    check.problem("`sentinels` must be a list such as [{ host: 'localhost', port: 26379 }].");
-  }
-  if (!name) check.problem('`name` is missing: how the sentinels call the group of servers, often "mymaster".');
-  if (role && role !== 'master') check.problem('`role` must be left out: locks live on the master.');
-}
-
-function refuseKeyPrefix(options: object, check: OptionsCheck): void {
-  const { keyPrefix, redisOptions } = options as { keyPrefix?: unknown; redisOptions?: { keyPrefix?: unknown } };
-  if (keyPrefix || redisOptions?.keyPrefix) {
-    check.problem('`keyPrefix` is not supported. Use the `namespace` option of forRoot().');
-  }
+  const ofServers = {
+    ...defaults,
+    Connector: directConnector(sockets, false),
+    ...(redisOptions as RedisOptions | undefined),
+    ...sockets.access.placeholders,
+    ...enforced,
+  };
+  return () => new Cluster([...cluster], { ...rest, ...clusterWide, redisOptions: ofServers });
 }

@@ -1,21 +1,27 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, ClusterNode, Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 import { subscriberOfCluster } from './clients.js';
-import { addressOf, becomesReady, ClusterNodes } from './cluster-nodes.js';
+import { ClusterClient } from './cluster-client.js';
+import { addressOf, becomesReady } from './cluster-nodes.js';
 import type { ConnectionPlan } from './connection-options.js';
+import { Diagnosis } from './diagnosis.js';
 import { FailoverQuarantine } from './failover-quarantine.js';
 import { LastError } from './last-error.js';
+import { Reconnector } from './reconnector.js';
 import { ReplicaAcks } from './replica-acks.js';
 import { classify } from './reply-errors.js';
 import type { ScriptCall } from './script-call.js';
 import { AnswerTimeout } from './script-command.js';
 import { ScriptSender } from './script-sender.js';
 import type { Servers, ServersListener } from './servers.js';
-import { redirectOf, slotOf } from './slots.js';
+import { isSplit, redirectOf, slotOf, UNSETTLED } from './slots.js';
+import { SplitSlotError } from './split-slot.js';
 
 /** Milliseconds before a slot that is moving, or has no master, is asked again. */
 const PAUSE = 25;
+/** Redirections that are followed at once. */
+const HOPS = 4;
 
 /**
  * The masters of a cluster. ioredis knows its nodes and connects to them; commands take our own way there, which sends
@@ -23,51 +29,56 @@ const PAUSE = 25;
  */
 export class ClusterServers implements Servers {
   readonly name: string;
-  readonly #cluster: Cluster;
-  readonly #nodes: ClusterNodes;
   readonly #plan: ConnectionPlan;
   readonly #answers: AnswerTimeout;
   readonly #senders = new WeakMap<Redis, ScriptSender>();
   readonly #quarantine: FailoverQuarantine | undefined;
   readonly #lastError: LastError;
+  readonly #diagnosis: Diagnosis;
+  readonly #reconnector: Reconnector;
+  readonly #client: ClusterClient;
 
   constructor(cluster: Cluster, plan: ConnectionPlan, listener: ServersListener) {
     this.name = `cluster of ${startupNodes(cluster)}`;
-    this.#cluster = cluster;
     this.#plan = plan;
-    this.#lastError = new LastError(this.name);
+    this.#lastError = new LastError(this.name, plan.sockets.access.rotates);
+    this.#diagnosis = new Diagnosis(plan, this.#lastError);
     this.#answers = new AnswerTimeout(plan.commandTimeout);
-    this.#nodes = new ClusterNodes(cluster, {
+    this.#quarantine =
+      plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
+    plan.sockets.hear((error) => this.#lastError.note(error));
+    this.#client = new ClusterClient(cluster, plan, this.#lastError, {
       replaced: () => listener.replaced(),
       opened: (client, server) => {
         listener.opened(client, server);
         this.#quarantine?.watch(client, server);
       },
+      ready: () => this.#reconnector.opened(),
+      ended: () => {
+        listener.lost();
+        this.#reconnector.ended();
+      },
     });
-    this.#quarantine =
-      plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
-    for (const event of ['error', 'node error']) cluster.on(event, (error: Error) => this.#lastError.note(error));
-    cluster.on('ready', () => {
-      this.#lastError.forget();
-      listener.changed();
+    this.#reconnector = new Reconnector({
+      attempt: () => this.#client.attempt(),
+      diagnose: () => this.#diagnosis.look(),
+      up: (isNew) => (isNew ? listener.changed() : listener.replaced()),
+      down: () => listener.changed(),
     });
-    cluster.on('close', () => listener.changed());
   }
 
   get isUp(): boolean {
-    return this.#cluster.status === 'ready';
+    return !this.#reconnector.isDown;
   }
 
   unreachable(): DriverUnavailableError | LockConfigError {
     return this.#lastError.unreachable();
   }
 
-  async connect(): Promise<void> {
-    try {
-      await this.#cluster.connect();
-    } catch (error) {
-      throw this.#lastError.unreachable(error);
-    }
+  async connect(limit: number): Promise<void> {
+    if (await this.#reconnector.start(limit - this.#diagnosis.probeTime)) return;
+    await this.#diagnosis.look();
+    throw this.unreachable();
   }
 
   async run(call: ScriptCall): Promise<unknown> {
@@ -75,8 +86,10 @@ export class ClusterServers implements Servers {
     const deadline = performance.now() + this.#plan.commandTimeout;
     /** Who takes the slot over, when it was told to ask there. */
     let taker: string | undefined;
-    for (;;) {
-      if (!this.isUp) throw this.unreachable();
+    for (let hops = 0; ; hops++) {
+      if (!this.#client.isReady) await this.#isBack();
+      // Nodes that disagree send it to and fro.
+      if (hops > HOPS) await sleep(PAUSE);
       const sender = await this.#senderFor(slot, taker, deadline);
       try {
         return await (this.#quarantine?.covers(call)
@@ -84,24 +97,26 @@ export class ClusterServers implements Servers {
           : sender.run(call, taker !== undefined));
       } catch (error) {
         const redirect = redirectOf(error);
+        if (call.rules.hasDetour && isSplit(error)) throw new SplitSlotError(UNSETTLED, { sent: false, cause: error });
         if (!redirect || performance.now() > deadline) {
-          const failure = classify(error, addressOf(sender.client));
+          const repair = redirect && redirect !== 'again' ? UNSETTLED : undefined;
+          const failure = classify(error, addressOf(sender.client), this.#plan.sockets.access.rotates, repair);
           // One that does not answer cannot tell that it was replaced.
-          if (failure instanceof DriverUnavailableError && failure.sent) void this.#nodes.refresh();
+          if (failure instanceof DriverUnavailableError && failure.sent) void this.#client.nodes.refresh();
           throw failure;
         }
         taker = undefined;
         if (redirect === 'again') {
-          void this.#nodes.refresh();
+          void this.#client.nodes.refresh();
           await sleep(PAUSE * (0.5 + Math.random()));
-        } else if (!this.#nodes.at(redirect.to)) {
-          await this.#nodes.refresh();
+        } else if (!this.#client.nodes.at(redirect.to)) {
+          await this.#client.nodes.refresh();
           await sleep(PAUSE);
         } else if (redirect.asking) {
           taker = redirect.to;
         } else {
-          this.#nodes.moved(redirect.slot, redirect.to!);
-          void this.#nodes.refresh();
+          this.#client.nodes.moved(redirect.slot, redirect.to!);
+          void this.#client.nodes.refresh();
         }
       }
     }
@@ -112,25 +127,40 @@ export class ClusterServers implements Servers {
   }
 
   openSubscriber(): Redis | undefined {
-    return this.#nodes
+    return this.#client.nodes
       .anyMaster()
       ?.duplicate(subscriberOfCluster)
       .on('error', () => undefined);
   }
 
+  /** Nodes tell each other what is published; one that left the cluster is told no more, and keeps its connections. */
+  async hasSubscriber(client: Redis): Promise<boolean> {
+    await this.#client.nodes.refresh();
+    return !this.isUp || this.#client.nodes.at(addressOf(client)) !== undefined;
+  }
+
   close(): void {
-    this.#cluster.disconnect();
+    this.#reconnector.close();
+    this.#client.close();
+  }
+
+  /** @throws DriverUnavailableError unless the cluster is there again in a moment */
+  async #isBack(): Promise<void> {
+    await nextTurn();
+    if ((await this.#reconnector.isBackSoon()) && this.#client.isReady) return;
+    this.#reconnector.refused();
+    throw this.unreachable();
   }
 
   async #senderFor(slot: number, taker: string | undefined, deadline: number): Promise<ScriptSender> {
-    let client = this.#nodes.at(taker ?? this.#nodes.addressOf(slot));
+    let client = this.#client.nodes.at(taker ?? this.#client.nodes.addressOf(slot));
     if (!client) {
-      await this.#nodes.refresh();
-      client = this.#nodes.at(this.#nodes.addressOf(slot));
+      await this.#client.nodes.refresh();
+      client = this.#client.nodes.at(this.#client.nodes.addressOf(slot));
     }
     if (client?.status !== 'ready') {
       if (!client || !(await becomesReady(client, deadline - performance.now()))) {
-        void this.#nodes.refresh();
+        void this.#client.nodes.refresh();
         throw this.unreachable();
       }
     }

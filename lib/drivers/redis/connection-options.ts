@@ -1,8 +1,10 @@
-import type { Cluster, Redis } from 'ioredis';
 import type { Duration } from '../../core/duration.js';
 import { OptionsCheck } from '../../core/options-check.js';
-import { opener, type RedisConnectionOptions, timeouts } from './clients.js';
+import { AccessSource } from './access.js';
+import { type Opener, opener, type RedisConnectionOptions, serverOptions, type Timeouts, timeouts } from './clients.js';
+import { checkConnection } from './connection-checks.js';
 import type { AckRule } from './replica-acks.js';
+import { Sockets } from './sockets.js';
 
 /** What a grant is worth when a master fails and a replica takes over. */
 export interface FailoverOptions {
@@ -23,22 +25,22 @@ export interface FailoverOptions {
   readonly failoverQuarantine?: Duration;
 }
 
-export interface ConnectionPlan {
-  /** A new client, not yet connected. */
-  readonly open: () => Redis | Cluster;
+export interface ConnectionPlan extends Timeouts {
+  readonly open: Opener;
+  readonly sockets: Sockets;
   readonly acks: AckRule | undefined;
   /** Milliseconds. */
   readonly quarantine: number | undefined;
-  readonly commandTimeout: number;
-  readonly socketTimeout: number;
 }
 
 /** @throws LockConfigError with all that is wrong */
 export function planConnection(options: RedisConnectionOptions & FailoverOptions): ConnectionPlan {
-  const { replicas, failoverQuarantine, ...connection } = options;
   const check = new OptionsCheck('RedisDriver');
-  const open = opener(connection, check);
-  const { commandTimeout, socketTimeout } = timeouts(connection);
+  const { replicas, failoverQuarantine, ...connection } = isRecord(options) ? options : {};
+  const checked = checkConnection(isRecord(options) ? connection : options, check);
+  const known = (checked ?? { host: 'localhost' }) as RedisConnectionOptions;
+  const limits = timeouts(known);
+  const { commandTimeout } = limits;
   const { ack, timeout } = check.object<NonNullable<FailoverOptions['replicas']>>(replicas, 'replicas', [
     'ack',
     'timeout',
@@ -47,18 +49,27 @@ export function planConnection(options: RedisConnectionOptions & FailoverOptions
   if (ack !== undefined && ack !== 'majority' && ack !== 'all' && !(Number.isSafeInteger(ack) && ack >= 0)) {
     check.problem("replicas.ack: expected a number of replicas, 'majority' or 'all'.");
   }
-  if (timeout !== undefined && !ack) check.problem('replicas.timeout: without effect; set replicas.ack.');
+  if (timeout !== undefined && !ack)
+    check.problem('replicas.timeout: has no effect without replicas.ack. Set replicas.ack.');
   if (ack && ackTimeout >= commandTimeout) {
-    check.problem(`replicas.timeout: ${ackTimeout} ms is not less than commandTimeout (${commandTimeout} ms).`);
+    check.problem(
+      `replicas.timeout: ${ackTimeout} ms is not less than commandTimeout (${commandTimeout} ms). Lower it, or raise commandTimeout.`,
+    );
   }
   const quarantine =
     failoverQuarantine === undefined ? undefined : check.duration(failoverQuarantine, 'failoverQuarantine', 0);
   check.done();
+  const sockets = new Sockets(new AccessSource(serverOptions(known), limits.connectTimeout));
   return {
-    open,
+    ...limits,
+    open: opener(known, sockets),
+    sockets,
     acks: ack ? { ack, timeout: ackTimeout } : undefined,
     quarantine,
-    commandTimeout,
-    socketTimeout,
   };
+}
+
+/** An object whose own properties are its options: not a client, which keeps them elsewhere. */
+function isRecord(options: unknown): options is RedisConnectionOptions & FailoverOptions {
+  return typeof options === 'object' && options !== null && !Array.isArray(options) && !('duplicate' in options);
 }

@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
+import { detached } from '../../core/call-chain.js';
 import type { RedisConnectionOptions } from './clients.js';
 import { ClusterServers } from './cluster-servers.js';
 import { type ConnectionPlan, type FailoverOptions, planConnection } from './connection-options.js';
@@ -8,6 +9,7 @@ import { ScriptCall, type ScriptRules } from './script-call.js';
 import type { Servers, ServersListener } from './servers.js';
 import { SingleServer } from './single-server.js';
 import { hearAllErrors } from './socket-errors.js';
+import { readBeforeTimeout } from './socket-timeout.js';
 import { StartChecks } from './start-checks.js';
 import { Subscriber } from './subscriber.js';
 
@@ -17,6 +19,8 @@ export interface ConnectionListener {
   /** Connected, and the subscriptions are there again; or another server took over. */
   up(): void;
   down(cause: Error): void;
+  /** A connection ended; the next may lead to another server. */
+  lost?(): void;
   message(channel: string, message: string): void;
   warning(message: string): void;
 }
@@ -37,15 +41,25 @@ export class RedisConnection {
     this.#listener = listener;
     this.checks = new StartChecks((message) => listener.warning(message));
     this.#servers = serversOf(this.#plan, {
-      opened: (client, server) => {
+      opened: (client, server, returns = false) => {
         hearAllErrors(client);
-        this.checks.watch(client, server);
+        readBeforeTimeout(client);
+        this.checks.watch(client, server, returns);
       },
-      changed: () => this.#announce(),
-      replaced: () => this.#mayHaveMissed(),
+      lost: () => listener.lost?.(),
+      changed: () => {
+        this.#announce();
+        if (this.#isUp) void this.#subscriber.followCommands();
+      },
+      replaced: () => {
+        this.#mayHaveMissed();
+        void this.#subscriber.followCommands();
+      },
     });
     this.#subscriber = new Subscriber({
       open: () => this.#servers.openSubscriber(),
+      isInPlace: (client, channel) => this.#servers.hasSubscriber(client, channel),
+      strayed: () => this.checks.subscriberStrayed(this.server),
       checkEvery: this.#plan.socketTimeout,
       message: (channel, message) => listener.message(channel, message),
       resubscribed: () => this.#mayHaveMissed(),
@@ -72,32 +86,38 @@ export class RedisConnection {
     return !this.#plan.acks && this.#plan.quarantine === undefined;
   }
 
-  /** Rejects when the first attempt fails; further attempts go on until `close`. */
+  /** Rejects when the first attempt fails, in bounded time; further attempts go on until `close`. */
   async connect(): Promise<void> {
+    const { connectTimeout, commandTimeout } = this.#plan;
+    const deadline = performance.now() + connectTimeout + commandTimeout;
     try {
-      await this.#connect();
+      await this.#connect(deadline);
     } catch (error) {
       throw this.checks.refusal ?? error;
     }
-    await this.checks.passed();
+    await settled(this.checks.passed(), deadline);
   }
 
-  async #connect(): Promise<void> {
+  async #connect(deadline: number): Promise<void> {
     // A cluster tells whom to subscribe at.
     if (this.isCluster) {
       try {
-        await this.#servers.connect();
+        await this.#servers.connect(deadline - performance.now());
       } finally {
         // What is published is a hint: without it the driver can be used, and it goes on trying.
-        await this.#subscriber.connect().catch(() => undefined);
+        await settled(
+          this.#subscriber.connect().catch(() => undefined),
+          deadline,
+        );
       }
     } else {
       const subscriber = this.#subscriber.connect();
       subscriber.catch(() => undefined);
-      await this.#servers.connect();
-      await subscriber.catch((error: unknown) => {
+      await this.#servers.connect(deadline - performance.now());
+      const refused = subscriber.catch((error: unknown) => {
         throw classify(error, this.server);
       });
+      await settled(refused, deadline);
     }
   }
 
@@ -114,6 +134,11 @@ export class RedisConnection {
     return this.checks.refusal ? Promise.reject(this.checks.refusal) : this.#servers.run(call);
   }
 
+  /** For those who hold leases: a server whose clock went ahead has ended some of them. */
+  lookAtClocks(): void {
+    void this.checks.clockWentAhead().then((wentAhead) => wentAhead && this.#mayHaveMissed());
+  }
+
   /** What Redis calls this run of the server: the same for all connections to it, another after a restart. */
   identity(): Promise<string> {
     return this.#servers.identity();
@@ -123,8 +148,8 @@ export class RedisConnection {
     return this.#subscriber.listensTo(channel);
   }
 
-  subscribe(channel: string): Promise<boolean> {
-    return this.#subscriber.subscribe(channel);
+  subscribe(channel: string, isShared: boolean): Promise<boolean> {
+    return this.#subscriber.subscribe(channel, isShared);
   }
 
   unsubscribe(channel: string): void {
@@ -135,6 +160,7 @@ export class RedisConnection {
     this.#closed = true;
     this.#servers.close();
     this.#subscriber.close();
+    this.#plan.sockets.end();
   }
 
   #announce(): void {
@@ -152,9 +178,18 @@ export class RedisConnection {
 }
 
 function serversOf(plan: ConnectionPlan, listener: ServersListener): Servers {
-  const client = plan.open();
+  const client = plan.open(true);
   // By its mark, since a user's client may come from another copy of ioredis.
   return client.isCluster
     ? new ClusterServers(client as Cluster, plan, listener)
     : new SingleServer(client as Redis, plan, listener);
+}
+
+/** Settles as `work` does, or resolves when the time is up: what is left goes on by itself. */
+async function settled(work: Promise<unknown>, deadline: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise<void>((resolve) => {
+    timer = detached(() => setTimeout(resolve, Math.max(0, deadline - performance.now())));
+  });
+  await Promise.race([work, timeUp]).finally(() => clearTimeout(timer));
 }

@@ -79,9 +79,12 @@ export class FailoverQuarantine {
       // In its own time: what a listener throws says nothing about the grant.
       if (isNews) queueMicrotask(() => this.#listener.replaced());
     }
-    throw new DriverUnavailableError(`Redis at ${server} has another replication id each time (failoverQuarantine).`, {
-      sent: false,
-    });
+    throw new DriverUnavailableError(
+      `Redis at ${server} has another replication id each time (failoverQuarantine). Let the address lead to one master only.`,
+      {
+        sent: false,
+      },
+    );
   }
 
   async #outlast(reign: Reign, server: string): Promise<void> {
@@ -113,7 +116,7 @@ export class FailoverQuarantine {
     if (known && known.id === id) return known;
     if (!id) {
       throw new LockConfigError(
-        `Redis at ${server} does not tell its master_replid in INFO, which failoverQuarantine needs: leave it out.`,
+        `Redis at ${server} does not report master_replid in INFO, which failoverQuarantine needs: leave out failoverQuarantine.`,
       );
     }
     const reign = { id, until: performance.now() + this.#duration, isDated: false };

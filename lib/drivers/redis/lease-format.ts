@@ -1,14 +1,27 @@
-import { type Claim, type DriverEvent, type LeaseRef, type LockRecord, NO_METADATA } from '../../core/lock-driver.js';
+import { LockConfigError } from '../../core/errors.js';
+import {
+  type Claim,
+  type DriverEvent,
+  type LeaseRef,
+  type LockRecord,
+  NO_METADATA,
+  type PlaceOutcome,
+} from '../../core/lock-driver.js';
+import type { Marks } from './marks.js';
 
 export type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
 
+/** Remaining ms of the lease in front, and who has it where that is another one than was known; -1: ask again. */
+export type PlaceReply = number | [remaining: number, lease: string, waiters: number];
+
 // One hash tag per lock, so that all its keys share a slot.
 export const leaseKey = (key: string): string => `{${key}}`;
+export const cancelledKey = ({ key, holder }: Pick<LeaseRef, 'key' | 'holder'>): string => `{${key}}:x:${holder}`;
 export const queueKey = (key: string): string => `{${key}}:q`;
 
 /** In the order in which the scripts expect them. */
-export function keysOf({ key, holder }: LeaseRef): string[] {
-  return [leaseKey(key), `{${key}}:t`, queueKey(key), `{${key}}:w`, `{${key}}:x:${holder}`];
+export function keysOf({ key, holder }: LeaseRef, marks: Marks): string[] {
+  return [leaseKey(key), marks.keyFor(key), queueKey(key), `{${key}}:w`, cancelledKey({ key, holder })];
 }
 
 /** What the store keeps of a claim for people and for other instances. */
@@ -21,15 +34,63 @@ export function tailOf({ instance, metadata }: Claim): string {
 /** Of the instance that asked last: almost always the only one, and without metadata. */
 let plainTail: { readonly instance: string; readonly text: string } | undefined;
 
-export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply): LockRecord | null {
-  return lease === undefined ? null : recordOf(remaining, lease, waiters);
+export const placeKeysOf = ({ key }: LeaseRef): string[] => [leaseKey(key), queueKey(key), `{${key}}:w`];
+
+/** What cannot be read is asked for, so that an error concerns that claim only. */
+export function toPlace(reply: PlaceReply): PlaceOutcome {
+  if (typeof reply === 'number') return reply < 0 ? 'ask' : { remaining: reply };
+  try {
+    return { remaining: reply[0], record: recordOf(...reply) };
+  } catch {
+    return 'ask';
+  }
 }
 
-/** @param lease 'holder token …', and last the tail; what stands between is for the scripts */
+/** @throws LockConfigError for what these scripts did not write */
+export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply, key: string): LockRecord | null {
+  if (lease === undefined) return null;
+  try {
+    // All that they write has an end.
+    if (remaining !== -1) return recordOf(remaining, lease, waiters);
+  } catch {}
+  throw new LockConfigError(
+    `The Redis key "${leaseKey(key)}" holds a value that is not a lease: another application uses this key. ` +
+      'Change `namespace`, or delete the key.',
+  );
+}
+
+/** @param lease 'holder token … since tail'; what stands between is for the scripts, and `since` is in µs */
 export function recordOf(remaining: number, lease: string, waiters: number): LockRecord {
-  const [, holder, token, tail] = /^(\S+) (\d+) \S+ (.*)$/s.exec(lease)!;
-  const { instance, metadata } = JSON.parse(tail!) as Pick<LockRecord, 'instance' | 'metadata'>;
-  return { holder: holder!, instance, metadata, fencingToken: Number(token), remaining, waiters };
+  const [, holder, token, since, tail] = /^(\S+) (\d+) \S+ (\d+) (.*)$/s.exec(lease) ?? [];
+  const { instance, metadata } = tailFrom(tail) ?? foreign();
+  return {
+    holder: holder!,
+    instance,
+    metadata,
+    fencingToken: Number(token),
+    since: Math.floor(Number(since) / 1000),
+    remaining,
+    waiters,
+  };
+}
+
+function tailFrom(text = ''): Pick<LockRecord, 'instance' | 'metadata'> | undefined {
+  try {
+    const tail = JSON.parse(text) as Partial<LockRecord> | null;
+    const { instance, metadata } = tail ?? {};
+    return typeof instance === 'string' && typeof metadata === 'object' && metadata
+      ? { instance, metadata }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value may be anything: it is not shown. */
+function foreign(): never {
+  throw new LockConfigError(
+    'A key of this namespace holds a value that is not a lease: another application uses this key. Change `namespace`.',
+  );
 }
 
 /** Anybody may publish: what is not a message of our scripts is ignored. */
@@ -37,8 +98,10 @@ export function toEvent(message: string): DriverEvent | undefined {
   const contended = /^contended \{(.*)\}$/s.exec(message);
   if (contended) return { type: 'contended', key: contended[1]! };
   const granted = /^granted (\S+) (\d+) (\d+) (\d+) (\d+) \{(.*)\}$/s.exec(message);
-  if (!granted) return undefined;
-  const [fencingToken, tokens, ttl, waiters] = granted.slice(2, 6).map(Number) as [number, number, number, number];
+  const numbers = granted?.slice(2, 6).map(Number) ?? [];
+  if (!granted || !numbers.every((number) => Number.isSafeInteger(number))) return undefined;
+  const [fencingToken, tokens, ttl, waiters] = numbers as [number, number, number, number];
+  if (fencingToken === 0 || tokens === 0 || ttl === 0) return undefined;
   return {
     type: 'granted',
     status: 'granted',

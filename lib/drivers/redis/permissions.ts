@@ -4,6 +4,9 @@ import { scripts } from './scripts/scripts.generated.js';
 /** A permission by its name in an ACL rule, and a call that needs it. */
 type Needed = readonly [permission: string, ...command: string[]];
 
+/** What the scripts do without: it makes waiting shorter. Changes nothing when it is tried. */
+const HINTS = new Set(['+publish', '+pubsub|numsub']);
+
 /**
  * What a user needs for the locks of a namespace: what the README lists but for SUBSCRIBE, which is not sent over this
  * connection, and whose refusal shows itself.
@@ -17,6 +20,7 @@ function needed(namespace: string): { general: Needed[]; onKeys: Needed[]; onCha
       ['+time', 'time'],
       ['+info', 'info'],
       ['+unsubscribe', 'unsubscribe'],
+      ['+pubsub|numsub', 'pubsub', 'numsub', `${namespace}:i:start-check`],
     ],
     onKeys: [
       ['+get', 'get', key],
@@ -35,12 +39,16 @@ function needed(namespace: string): { general: Needed[]; onKeys: Needed[]; onCha
       ['+hget', 'hget', key, ''],
       ['+hgetall', 'hgetall', key],
       ['+hdel', 'hdel', key, ''],
+      ['+hlen', 'hlen', key],
     ],
     onChannels: [['+publish', 'publish', `${namespace}:i:start-check`, '']],
   };
 }
 
-/** The rules that this user's ACL lacks for the locks of a namespace; none where the server cannot tell (before Redis 7). */
+/**
+ * The rules that this user's ACL lacks for the locks of a namespace. Before Redis 7 the server cannot tell, and only those
+ * are found whose refusal no call would show.
+ */
 export async function missingPermissions(client: Redis, namespace: string): Promise<string[]> {
   const { general, onKeys, onChannels } = needed(namespace);
   const all = [...general, ...onKeys, ...onChannels];
@@ -62,8 +70,20 @@ export async function makesRdbFiles(client: Redis): Promise<boolean | undefined>
 
 async function refusedCommands(client: Redis, needs: readonly Needed[]): Promise<ReadonlySet<Needed>> {
   const commands = needs.map(([, ...command]) => command);
-  const indices = (await refusedIndices(client, commands)) ?? [];
-  return new Set(indices.map((index) => needs[index - 1]!));
+  const indices = await refusedIndices(client, commands);
+  if (indices) return new Set(indices.map((index) => needs[index - 1]!));
+  const hints = needs.filter(([permission]) => HINTS.has(permission));
+  const refused = await Promise.all(hints.map((hint) => isRefused(client, hint)));
+  return new Set(hints.filter((_, index) => refused[index]));
+}
+
+async function isRefused(client: Redis, [, command, ...args]: Needed): Promise<boolean> {
+  try {
+    await client.call(command!, ...args);
+    return false;
+  } catch (error) {
+    return (error as Error).message.startsWith('NOPERM');
+  }
 }
 
 async function refusedIndices(client: Redis, commands: readonly (readonly string[])[]): Promise<number[] | null> {

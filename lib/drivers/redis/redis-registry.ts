@@ -36,7 +36,7 @@ export class RedisRegistry implements Registry {
     const watcher = (): void => changed();
     this.#watchers.set(channel, watchers.add(watcher));
     if (!this.#connection.listensTo(channel)) {
-      void this.#connection.subscribe(channel).then((arrives) => arrives && watchers.has(watcher) && watcher());
+      void this.#connection.subscribe(channel, true).then((arrives) => arrives && watchers.has(watcher) && watcher());
     }
     return () => {
       if (!watchers.delete(watcher) || watchers.size > 0) return;

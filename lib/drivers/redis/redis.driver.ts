@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { LockConfigError } from '../../core/errors.js';
 import type {
   AcquireMode,
   Claim,
@@ -9,6 +10,8 @@ import type {
   LeaseRef,
   LockDriver,
   LockRecord,
+  PlaceOutcome,
+  PlaceRef,
   Queued,
   Refused,
   RenewOutcome,
@@ -19,12 +22,29 @@ import { namespaceOf } from '../../core/store-key.js';
 import type { RedisConnectionOptions } from './clients.js';
 import type { FailoverOptions } from './connection-options.js';
 import { RedisConnection } from './connection.js';
-import { type HeldReply, keysOf, leaseKey, queueKey, tailOf, toEvent, toRecord } from './lease-format.js';
+import {
+  type HeldReply,
+  keysOf,
+  leaseKey,
+  placeKeysOf,
+  type PlaceReply,
+  queueKey,
+  tailOf,
+  toEvent,
+  toPlace,
+  toRecord,
+} from './lease-format.js';
+import { type Marks, oneMark, SlotMarks } from './marks.js';
 import { RedisRegistry } from './redis-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
-import { slotOf } from './slots.js';
+import { askEach, slotOf } from './slots.js';
+import { bar, drop, orWhenSplit, rearm } from './split-slot.js';
 
-/** A cancelled holder is remembered for its TTL, and at least this long. */
+/**
+ * For so long, in milliseconds, a cancelled holder is remembered, whatever its TTL. A request of it that comes later than
+ * the cancel left over a connection that was given up since; a network that is mended delivers what such a connection has
+ * sent, or never: Linux repeats it at most 51 s after the time before, for less than two minutes in all.
+ */
 const CANCELLED_FOR = 60_000;
 /** The end of an inbox to which a server publishes whose own clients need not listen to it: see scripts/include/queue.lua. */
 const ANYWHERE = ':cluster';
@@ -33,7 +53,11 @@ type GrantedReply = string;
 
 const GRANT = { inReign: scripts.reign, needsReplicas: (reply: unknown): boolean => typeof reply === 'string' };
 const BLOCK = { needsReplicas: (reply: unknown): boolean => (reply as unknown[]).length > 0 };
-const RENEWAL = { needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0) };
+const DETOUR = { hasDetour: true };
+const RENEWAL = {
+  ...DETOUR,
+  needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0),
+};
 
 export type RedisDriverOptions = RedisConnectionOptions & FailoverOptions;
 
@@ -50,6 +74,7 @@ export class RedisDriver implements LockDriver {
   readonly registry: Registry;
 
   readonly #connection: RedisConnection;
+  #marks: Marks;
   readonly #listeners = new Set<DriverListener>();
   readonly #inbox = randomUUID();
   /** The channel of the inbox, by namespace. */
@@ -71,6 +96,7 @@ export class RedisDriver implements LockDriver {
         else registry.heard(channel);
       },
     });
+    this.#marks = this.#connection.isCluster ? new SlotMarks() : oneMark;
     const maxTtl = this.#connection.quarantine;
     this.capabilities = { scope: 'server', queue: true, push: true, minTtl: 100, maxTtl };
     const registry = new RedisRegistry(this.#connection);
@@ -83,46 +109,56 @@ export class RedisDriver implements LockDriver {
     return this.#connecting;
   }
 
-  async acquire(claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued> {
+  async acquire(claim: Claim, mode: AcquireMode, tokens = 1): Promise<Granted | Refused | Queued> {
     const { key, holder, ttl } = claim;
     const inbox = this.#inboxFor(key);
-    if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox);
-    const args = [holder, ttl, inbox, tailOf(claim), mode];
-    const reply = (await this.#connection.run('acquire', keysOf(claim), args, GRANT)) as GrantedReply | HeldReply;
+    if (!this.#connection.listensTo(inbox)) await this.#connection.subscribe(inbox, false);
+    const args = [holder, ttl, inbox, tailOf(claim), mode, tokens];
+    const keys = keysOf(claim, this.#marks);
+    let reply: GrantedReply | HeldReply;
+    try {
+      reply = (await this.#connection.run('acquire', keys, args, GRANT)) as GrantedReply | HeldReply;
+    } catch (error) {
+      if (this.#marks !== oneMark || !isCrossSlot(error)) throw error;
+      // One node of a cluster, or a proxy in front of many.
+      this.#marks = new SlotMarks();
+      return this.acquire(claim, mode, tokens);
+    }
     if (typeof reply === 'string') {
-      const [token, tokens, waiters] = reply.split(' ');
+      const [token, reserved, waiters] = reply.split(' ');
       return {
         status: 'granted',
         fencingToken: Number(token),
-        tokens: Number(tokens),
+        tokens: Number(reserved),
         ttl,
         waiters: Number(waiters),
       };
     }
-    return { status: reply[0] === 2 ? 'queued' : 'refused', record: toRecord(reply) };
+    return { status: reply[0] === 2 ? 'queued' : 'refused', record: toRecord(reply, key) };
   }
 
   async cancel(claim: Claim): Promise<void> {
     const { key, holder, ttl } = claim;
     const entry = `${holder} ${this.#inboxFor(key)} ${ttl} ${tailOf(claim)}`;
-    await this.#connection.run('cancel', keysOf(claim), [holder, entry, Math.max(ttl, CANCELLED_FOR)]);
+    const answer = this.#connection.run('cancel', keysOf(claim, this.#marks), [holder, entry, CANCELLED_FOR], DETOUR);
+    await orWhenSplit<unknown>(answer, () => bar(this.#connection, claim, CANCELLED_FOR));
   }
 
-  async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
-    const slots = new Map<number, LeaseRef[]>();
-    for (const lease of leases) {
-      const slot = this.renewalGroup(lease.key);
-      const group = slots.get(slot);
-      if (group) group.push(lease);
-      else slots.set(slot, [lease]);
-    }
-    const outcomes = new Map<LeaseRef, RenewOutcome>();
-    const renewSlot = async (group: LeaseRef[]): Promise<void> => {
-      const replies = await this.#renewTogether(group);
-      group.forEach((lease, index) => outcomes.set(lease, replies[index]!));
-    };
-    await Promise.all([...slots.values()].map(renewSlot));
-    return leases.map((lease) => outcomes.get(lease)!);
+  renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    this.#connection.lookAtClocks();
+    return askEach(
+      leases,
+      (key) => this.renewalGroup(key),
+      (group) => this.#renewTogether(group),
+    );
+  }
+
+  keepPlaces(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    return askEach(
+      places,
+      (key) => this.renewalGroup(key),
+      (group) => this.#keepTogether(group),
+    );
   }
 
   /** One script can reach one slot of a cluster. */
@@ -130,19 +166,23 @@ export class RedisDriver implements LockDriver {
     return this.#connection.isCluster ? slotOf(leaseKey(key)) : 0;
   }
 
-  async release(lease: LeaseRef, to?: string): Promise<boolean> {
+  release(lease: LeaseRef, to?: string): Promise<boolean> {
     const args = to === undefined ? [lease.holder] : [lease.holder, to];
-    return (await this.#connection.run('release', keysOf(lease), args)) === 1;
+    const answer = this.#connection
+      .run('release', keysOf(lease, this.#marks), args, DETOUR)
+      .then((reply) => reply === 1);
+    return orWhenSplit(answer, () => drop(this.#connection, lease));
   }
 
-  async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
-    const reply = (await this.#connection.run('reserve', keysOf(lease), [lease.holder], BLOCK)) as [string?, number?];
-    const [token, tokens = 0] = reply;
-    return token === undefined ? null : { fencingToken: Number(token), tokens };
+  async reserve(lease: LeaseRef, tokens = 1): Promise<TokenBlock | null> {
+    const args = [lease.holder, tokens];
+    const reply = await this.#connection.run('reserve', keysOf(lease, this.#marks), args, BLOCK);
+    const [token, reserved] = reply as [token?: string, reserved?: string];
+    return token === undefined ? null : { fencingToken: Number(token), tokens: Number(reserved) };
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
-    return toRecord((await this.#connection.run('inspect', [leaseKey(key), queueKey(key)], [])) as HeldReply);
+    return toRecord((await this.#connection.run('inspect', [leaseKey(key), queueKey(key)], [])) as HeldReply, key);
   }
 
   async close(listener: DriverListener): Promise<void> {
@@ -150,11 +190,24 @@ export class RedisDriver implements LockDriver {
     if (this.#listeners.size === 0) this.#connection.close();
   }
 
-  async #renewTogether(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+  async #keepTogether(places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    for (const inbox of new Set(places.map(({ key }) => this.#inboxFor(key)))) {
+      if (!this.#connection.listensTo(inbox)) void this.#connection.subscribe(inbox, false);
+    }
+    const args = places.flatMap(({ holder, behind }) => [holder, behind]);
+    const replies = await this.#connection.run('heartbeat', places.flatMap(placeKeysOf), args);
+    return (replies as PlaceReply[]).map(toPlace);
+  }
+
+  #renewTogether(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     const keys = leases.flatMap(({ key }) => [leaseKey(key), queueKey(key)]);
     const args = leases.flatMap(({ holder, ttl }) => [holder, ttl]);
-    const outcomes = (await this.#connection.run('renew', keys, args, RENEWAL)) as number[];
-    return outcomes.map((waiters) => (waiters < 0 ? 'gone' : { waiters }));
+    const outcomes = this.#connection
+      .run('renew', keys, args, RENEWAL)
+      .then((reply) => (reply as number[]).map((waiters) => (waiters < 0 ? 'gone' : { waiters })));
+    return orWhenSplit<readonly RenewOutcome[]>(outcomes, () =>
+      Promise.all(leases.map((lease) => rearm(this.#connection, lease))),
+    );
   }
 
   #inboxFor(key: string): string {
@@ -177,4 +230,8 @@ export class RedisDriver implements LockDriver {
   #tell(event: DriverEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
+}
+
+function isCrossSlot(error: unknown): boolean {
+  return error instanceof LockConfigError && /\bCROSSSLOT\b/.test(error.message);
 }

@@ -74,7 +74,7 @@ export class ReplicaAcks {
       if (acked >= asked) continue;
       throw new DriverUnavailableError(
         `Redis at ${this.#server}: ${acked} of the ${needed} replicas that \`replicas.ack\` asks for confirmed within ` +
-          `${this.#rule.timeout} ms.`,
+          `${this.#rule.timeout} ms. Look at the replicas, or lower \`replicas.ack\`.`,
         { sent: true },
       );
     }

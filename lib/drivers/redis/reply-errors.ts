@@ -1,4 +1,6 @@
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
+import { reasonOf } from './reasons.js';
+import { UNSETTLED } from './slots.js';
 
 /**
  * What a failed command means, decided in this one table. An error reply means that no lease was granted, because
@@ -9,6 +11,8 @@ type Meaning =
   | 'retryable'
   /** Not executed; only a change of configuration helps. */
   | 'configuration'
+  /** As `configuration`, but worth trying again where names and passwords are functions. */
+  | 'login'
   /** Executed, not executed, or executed later. */
   | 'unknown';
 
@@ -22,7 +26,63 @@ interface Rule {
 const reply = (codes: string): RegExp => new RegExp(`(?:^|[-\\s])(?:${codes})\\b`);
 
 const rules: readonly Rule[] = [
-  { pattern: reply('LOADING'), meaning: 'retryable', repair: 'It answers when it has read its data from disk.' },
+  // A sentinel first: it has options of its own, and its replies have codes of the others.
+  {
+    pattern: /^sentinel .*\b(?:NOAUTH|WRONGPASS)\b/,
+    meaning: 'login',
+    repair: 'Check sentinelUsername and sentinelPassword.',
+  },
+  {
+    pattern: /^sentinel .*unknown (?:\w+ )?command/i,
+    meaning: 'configuration',
+    repair: 'This is a server, no sentinel: pass { host, port } or { url } without `sentinels`.',
+  },
+  {
+    pattern: /^sentinel .*knows no master/,
+    meaning: 'retryable',
+    repair: 'Check `name`: how the sentinels call the group of servers.',
+  },
+  {
+    pattern: /^sentinel .*speaks TLS/,
+    meaning: 'configuration',
+    repair: 'Pass `sentinelTLS`; the option `tls` is for the masters.',
+  },
+  {
+    pattern: /^sentinel .*without TLS/,
+    meaning: 'configuration',
+    repair: 'Leave out `sentinelTLS`; the option `tls` is for the masters.',
+  },
+  {
+    pattern: /^master .*speaks TLS/,
+    meaning: 'configuration',
+    repair: 'Pass `tls`; the option `sentinelTLS` is for the sentinels.',
+  },
+  {
+    pattern: /^master .*without TLS/,
+    meaning: 'configuration',
+    repair: 'Leave out `tls`; the option `sentinelTLS` is for the sentinels.',
+  },
+  {
+    pattern: /port speaks TLS/,
+    meaning: 'configuration',
+    repair: 'Use a rediss: URL, or pass `tls` (on a cluster inside `redisOptions`).',
+  },
+  {
+    pattern: /port speaks Redis without TLS/,
+    meaning: 'configuration',
+    repair: 'Use a redis: URL, or leave out `tls`.',
+  },
+  { pattern: /port speaks HTTP/, meaning: 'configuration', repair: 'Check host and port.' },
+  {
+    pattern: /cluster support disabled/,
+    meaning: 'configuration',
+    repair: 'This server is no cluster: pass { host, port } or { url } instead of `cluster`.',
+  },
+  {
+    pattern: reply('LOADING'),
+    meaning: 'retryable',
+    repair: 'The server answers when it has read its data from disk.',
+  },
   { pattern: reply('BUSY'), meaning: 'retryable', repair: 'A script runs for too long: SCRIPT KILL ends it.' },
   { pattern: reply('READONLY'), meaning: 'retryable', repair: 'This server is a replica; connect to the master.' },
   {
@@ -30,35 +90,56 @@ const rules: readonly Rule[] = [
     meaning: 'retryable',
     repair: 'This server is a replica that lost its master; connect to the master.',
   },
-  { pattern: reply('NOREPLICAS'), meaning: 'retryable', repair: 'Too few replicas (min-replicas-to-write).' },
+  {
+    pattern: reply('NOREPLICAS'),
+    meaning: 'retryable',
+    repair: 'Too few replicas are attached: start them again, or lower min-replicas-to-write.',
+  },
   { pattern: reply('OOM'), meaning: 'retryable', repair: 'Redis is out of memory: raise maxmemory or free keys.' },
-  { pattern: reply('MISCONF'), meaning: 'retryable', repair: 'Redis cannot save its data: look into its log.' },
+  {
+    pattern: reply('MISCONF'),
+    meaning: 'retryable',
+    repair: 'Redis cannot save its data: the log of the server says why.',
+  },
   {
     pattern: reply('CLUSTERDOWN'),
     meaning: 'retryable',
-    repair: 'The cluster has no master for the slot of this key.',
+    repair: 'The cluster has no master for the slot of this key: start its node again, or let a replica take over.',
   },
-  { pattern: reply('TRYAGAIN'), meaning: 'retryable', repair: 'The slot of this key is on the move.' },
+  { pattern: reply('TRYAGAIN'), meaning: 'retryable', repair: UNSETTLED },
   {
     pattern: reply('MOVED|ASK'),
     meaning: 'retryable',
     repair: 'This server is one of a cluster: use the `cluster` option of RedisDriver.',
   },
-  { pattern: /max number of clients/, meaning: 'retryable', repair: 'Raise maxclients.' },
-  { pattern: /isn't writeable|enableOfflineQueue/, meaning: 'retryable' },
-  { pattern: /max retries per request/, meaning: 'unknown', repair: 'The connection broke before the answer came.' },
+  {
+    pattern: /max number of clients/,
+    meaning: 'retryable',
+    repair: 'The server takes no further connection: raise maxclients, or close connections that nobody uses.',
+  },
   { pattern: /timed out/i, meaning: 'unknown', repair: 'The server or the network is slow, or does not answer.' },
+  {
+    pattern: /port closes the connection|port accepts connections and does not answer/,
+    meaning: 'unknown',
+    repair: 'Check host and port.',
+  },
   {
     // Inside of a script the refusal has no code: the last is that of Redis 7.2 and of Valkey.
     pattern: /(?:^|[-\s])NOPERM\b|user executing the script can't|ACL failure in script/,
     meaning: 'configuration',
     repair: 'Give the Redis user the permissions that the README lists under "Redis permissions".',
   },
-  { pattern: reply('NOAUTH|WRONGPASS'), meaning: 'configuration', repair: 'Check username and password.' },
+  { pattern: reply('NOAUTH|WRONGPASS'), meaning: 'login', repair: 'Check username and password.' },
   {
     pattern: reply('WRONGTYPE'),
     meaning: 'configuration',
-    repair: 'Something else uses this key: change `namespace`.',
+    repair: 'Another application uses this key: change `namespace`.',
+  },
+  {
+    // A script found a value in which nothing of a lease stands.
+    pattern: /Lua redis(?: lib|\.call\(\))? command arguments must be|user_script:\d+: (?:bad argument|attempt to)/,
+    meaning: 'configuration',
+    repair: 'Another application uses this key: change `namespace`.',
   },
   { pattern: reply('CROSSSLOT'), meaning: 'configuration', repair: 'Use the `cluster` option of RedisDriver.' },
   {
@@ -81,18 +162,42 @@ const rules: readonly Rule[] = [
   {
     pattern: /alert certificate required/,
     meaning: 'configuration',
-    repair: 'The server wants a certificate of its clients: pass `tls: { cert, key }`.',
+    repair: 'The server asks for a certificate of its clients: pass `tls: { cert, key }`.',
   },
 ];
 
-/** The error of this package that fits a failed command. `server` names it without credentials. */
-export function classify(error: unknown, server: string): DriverUnavailableError | LockConfigError {
+/** What ioredis says of a command that it did not write. */
+export const NOT_WRITTEN = /isn't writeable|isn't ready and enableOfflineQueue/;
+
+/**
+ * The error of this package that fits a failed command.
+ *
+ * @param server names it without credentials
+ * @param loginRotates whether a login that was refused may be accepted later
+ * @param repair instead of that of the table
+ */
+export function classify(
+  error: unknown,
+  server: string,
+  loginRotates = false,
+  repair?: string,
+): DriverUnavailableError | LockConfigError {
   if (error instanceof DriverUnavailableError || error instanceof LockConfigError) return error;
-  const cause = error instanceof Error ? error : new Error(String(error));
-  // ioredis adds the command with all that was sent, the password of an AUTH included.
-  if ('command' in cause) delete cause.command;
+  const cause = reasonOf(error);
+  if (!cause) return broken(error, server);
   const rule = rules.find(({ pattern }) => pattern.test(cause.message));
-  const message = [`Redis at ${server}: ${cause.message}`, rule?.repair].filter(Boolean).join(' — ');
-  if (rule?.meaning === 'configuration') return new LockConfigError(message, { cause });
-  return new DriverUnavailableError(message, { cause, sent: rule?.meaning !== 'retryable' });
+  const message = [`Redis at ${server}: ${cause.message}`, repair ?? rule?.repair].filter(Boolean).join(' — ');
+  const isFinal = rule?.meaning === 'configuration' || (rule?.meaning === 'login' && !loginRotates);
+  if (isFinal) return new LockConfigError(message, { cause });
+  return new DriverUnavailableError(message, {
+    cause,
+    sent: !(rule?.meaning === 'retryable' || rule?.meaning === 'login'),
+  });
+}
+
+/** Nobody said why: the connection ended, before the command was written or after. */
+function broken(error: unknown, server: string): DriverUnavailableError {
+  const wasWritten = !(error instanceof Error && NOT_WRITTEN.test(error.message));
+  const what = wasWritten ? 'the connection broke before the answer came.' : 'the connection is broken.';
+  return new DriverUnavailableError(`Redis at ${server}: ${what}`, { sent: wasWritten });
 }

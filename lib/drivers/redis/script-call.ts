@@ -8,6 +8,8 @@ export interface ScriptRules {
   readonly needsReplicas?: (reply: unknown) => boolean;
   /** For one that may grant a lease: what runs instead where the reign of the master matters (see scripts/reign.lua). */
   readonly inReign?: Script;
+  /** Whether the caller has another way where the keys are at two servers: then it rejects at once with a SplitSlotError. */
+  readonly hasDetour?: boolean;
 }
 
 const NO_RULES: ScriptRules = {};
@@ -29,13 +31,18 @@ export class ScriptCall {
 
   /** As EVALSHA. What ioredis does for each argument of any command costs more than the rest of the way to the socket. */
   get encoded(): Buffer {
-    this.#encoded ??= encode(this);
+    this.#encoded ??= encode('evalsha', this.script.sha, this);
     return this.#encoded;
+  }
+
+  /** As EVAL. */
+  get whole(): Buffer {
+    return encode('eval', this.script.lua, this);
   }
 }
 
-function encode({ script, keys, args }: ScriptCall): Buffer {
-  const texts = [script.sha, String(keys.length), ...keys, ...args.map(String)];
+function encode(command: string, script: string, { keys, args }: ScriptCall): Buffer {
+  const texts = [command, script, String(keys.length), ...keys, ...args.map(String)];
   const text = concatenate(texts, ({ length }) => length);
   const bytes = Buffer.from(text);
   // Almost always ASCII; else lengths are those of the bytes.
@@ -43,7 +50,7 @@ function encode({ script, keys, args }: ScriptCall): Buffer {
 }
 
 function concatenate(texts: readonly string[], lengthOf: (text: string) => number): string {
-  let result = `*${texts.length + 1}\r\n$7\r\nevalsha\r\n`;
+  let result = `*${texts.length}\r\n`;
   for (const text of texts) result += `$${lengthOf(text)}\r\n${text}\r\n`;
   return result;
 }

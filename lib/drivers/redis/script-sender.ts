@@ -27,13 +27,10 @@ export class ScriptSender {
 
   /** @param isWhole with the script itself, for a server that does not know it */
   #send(call: ScriptCall, asking: boolean, isWhole = false): Promise<unknown> {
-    const { script, keys, args, rules } = call;
     this.#cork();
     if (asking) this.client.asking().catch(() => undefined);
-    const answer = isWhole
-      ? this.client.eval(script.lua, keys.length, ...keys, ...args)
-      : this.#answers.send(this.client, call);
-    return this.#acks && rules.needsReplicas ? this.#acknowledged(call, answer) : answer;
+    const answer = this.#answers.send(this.client, call, isWhole);
+    return this.#acks && call.rules.needsReplicas ? this.#acknowledged(call, answer) : answer;
   }
 
   async #acknowledged(call: ScriptCall, answer: Promise<unknown>): Promise<unknown> {
@@ -53,6 +50,7 @@ export class ScriptSender {
       this.#isCorked = false;
       this.#acks?.flush();
       stream.uncork();
+      this.#answers.left();
     });
   }
 }

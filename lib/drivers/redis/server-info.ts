@@ -21,7 +21,15 @@ export function refuseOldVersion(info: ServerInfo, server: string): LockConfigEr
   if (major === undefined || minor === undefined || Number.isNaN(major + minor)) return undefined;
   if (major > OLDEST[0]! || (major === OLDEST[0] && minor >= OLDEST[1]!)) return undefined;
   return new LockConfigError(
-    `Redis at ${server} is version ${version}; RedisDriver needs Redis 6.2 or later, or Valkey.`,
+    `Redis at ${server} is version ${version}; RedisDriver needs Redis 6.2 or later, or Valkey. Upgrade the server.`,
+  );
+}
+
+/** A sentinel answers to a client as a server does, but keeps nothing. */
+export function refuseSentinel(info: ServerInfo, server: string): LockConfigError | undefined {
+  if (info.get('redis_mode') !== 'sentinel') return undefined;
+  return new LockConfigError(
+    `Redis at ${server} is a sentinel, which keeps no locks. Pass it as { sentinels: [{ host, port }], name: 'mymaster' }.`,
   );
 }
 

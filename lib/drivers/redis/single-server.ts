@@ -1,67 +1,79 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { detached } from '../../core/call-chain.js';
 import { type DriverUnavailableError, LockConfigError } from '../../core/errors.js';
-import { connect, isReadOnly } from './clients.js';
+import { isReadOnly } from './clients.js';
 import type { ConnectionPlan } from './connection-options.js';
+import { Diagnosis } from './diagnosis.js';
 import { FailoverQuarantine } from './failover-quarantine.js';
 import { LastError } from './last-error.js';
+import { Reconnector } from './reconnector.js';
 import { ReplicaAcks } from './replica-acks.js';
-import { classify } from './reply-errors.js';
+import { NOT_WRITTEN } from './reply-errors.js';
 import type { ScriptCall } from './script-call.js';
 import { AnswerTimeout } from './script-command.js';
 import { ScriptSender } from './script-sender.js';
 import { parseInfo } from './server-info.js';
 import type { Servers, ServersListener } from './servers.js';
 
-/** Milliseconds. */
-const REVIVE = 100;
-
 /** One Redis server, or the master that Sentinel names. */
 export class SingleServer implements Servers {
   readonly name: string;
   readonly #client: Redis;
-  readonly #open: () => Redis;
+  readonly #plan: ConnectionPlan;
   readonly #sender: ScriptSender;
   readonly #quarantine: FailoverQuarantine | undefined;
   readonly #lastError: LastError;
-  #isClosed = false;
+  readonly #diagnosis: Diagnosis;
+  readonly #reconnector: Reconnector;
+  /** The connection that was given up last. */
+  #left: Redis['stream'] | undefined;
 
   readonly #fail = (error: unknown): never => {
-    // The client hangs up after this one: see clients.ts.
-    if (error instanceof Error && isReadOnly(error)) this.#lastError.note(error);
-    throw classify(error, this.name);
+    if (error instanceof Error && isReadOnly(error)) {
+      this.#lastError.note(error);
+      this.#reconnector.refused();
+      this.#hangUp();
+    }
+    throw this.#lastError.classify(error);
   };
 
   constructor(client: Redis, plan: ConnectionPlan, listener: ServersListener) {
     this.#client = client;
-    this.#open = plan.open as () => Redis;
+    this.#plan = plan;
     this.name = nameOf(client);
-    this.#lastError = new LastError(this.name);
+    this.#lastError = new LastError(this.name, plan.sockets.access.rotates);
+    this.#diagnosis = new Diagnosis(plan, this.#lastError);
+    this.#reconnector = new Reconnector({
+      attempt: () => void client.connect().catch(() => undefined),
+      diagnose: () => this.#diagnosis.look(),
+      up: (isNew) => (isNew ? listener.changed() : listener.replaced()),
+      down: () => listener.changed(),
+    });
     const acks = plan.acks && new ReplicaAcks(client, this.name, plan.acks);
     this.#sender = new ScriptSender(client, new AnswerTimeout(plan.commandTimeout), acks);
     this.#quarantine =
       plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
-    listener.opened(client, this.name);
+    listener.opened(client, this.name, true);
     this.#quarantine?.watch(client, this.name);
     client.on('error', (error: Error) => this.#lastError.note(error));
+    plan.sockets.hear((error) => this.#lastError.note(error));
     client.on('ready', () => {
       this.#lastError.forget();
-      listener.changed();
+      this.#reconnector.opened();
     });
-    client.on('close', () => listener.changed());
-    client.on('end', () => this.#revive());
+    client.on('close', () => listener.lost());
+    client.on('end', () => this.#reconnector.ended());
   }
 
   get isUp(): boolean {
-    return this.#client.status === 'ready';
+    return !this.#reconnector.isDown;
   }
 
-  async connect(): Promise<void> {
-    try {
-      await connect(this.#client);
-    } catch (error) {
-      throw this.#lastError.unreachable(error);
-    }
+  async connect(limit: number): Promise<void> {
+    const { probeTime } = this.#diagnosis;
+    if (await this.#reconnector.start(limit - probeTime)) return;
+    await this.#diagnosis.look();
+    throw this.unreachable();
   }
 
   unreachable(): DriverUnavailableError | LockConfigError {
@@ -69,11 +81,36 @@ export class SingleServer implements Servers {
   }
 
   run(call: ScriptCall): Promise<unknown> {
-    if (this.#client.status !== 'ready') return Promise.reject(this.#lastError.unreachable());
-    const answer = this.#quarantine?.covers(call)
+    if (this.#client.status !== 'ready') return this.#runSoon(call);
+    return this.#send(call).catch((error: unknown) => {
+      const wasWritten = !(error instanceof Error && NOT_WRITTEN.test(error.message));
+      return wasWritten ? this.#fail(error) : this.#runSoon(call);
+    });
+  }
+
+  /** The connection has just broken, or is down for longer. */
+  async #runSoon(call: ScriptCall): Promise<unknown> {
+    // Its end is told a moment later.
+    await nextTurn();
+    if (!(await this.#reconnector.isBackSoon()) || this.#client.status !== 'ready') {
+      this.#reconnector.refused();
+      throw this.unreachable();
+    }
+    return this.#send(call).catch(this.#fail);
+  }
+
+  #send(call: ScriptCall): Promise<unknown> {
+    return this.#quarantine?.covers(call)
       ? this.#quarantine.grant(call, this.#sender, this.name)
       : this.#sender.run(call);
-    return answer.catch(this.#fail);
+  }
+
+  /** A master that became a replica: the same name may lead to its successor. Once, however many replies say so. */
+  #hangUp(): void {
+    const { stream } = this.#client;
+    if (stream === this.#left) return;
+    this.#left = stream;
+    this.#client.disconnect(true);
   }
 
   async identity(): Promise<string> {
@@ -81,29 +118,31 @@ export class SingleServer implements Servers {
       const id = parseInfo(await this.#client.info('server')).get('run_id');
       if (id) return id;
     } catch (error) {
-      throw classify(error, this.name);
+      throw this.#lastError.classify(error);
     }
-    throw new LockConfigError(`Redis at ${this.name} does not tell its run_id in INFO.`);
+    throw new LockConfigError(
+      `Redis at ${this.name} does not report run_id in INFO, by which RedlockDriver knows its servers. Use Redis or Valkey.`,
+    );
   }
 
   openSubscriber(): Redis {
-    const client = this.#open();
+    const client = this.#plan.open(false) as Redis;
     client.on('error', (error: Error) => this.#lastError.note(error));
     return client;
   }
 
-  close(): void {
-    this.#isClosed = true;
-    this.#client.disconnect();
+  async hasSubscriber(_: Redis, channel: string): Promise<boolean> {
+    try {
+      const [, subscribers] = await this.#client.pubsub('NUMSUB', channel);
+      return subscribers !== 0;
+    } catch {
+      return true;
+    }
   }
 
-  /** ioredis gives up for good when a sentinel tells of a fail-over while it is looking for the new master. */
-  #revive(): void {
-    if (this.#isClosed) return;
-    const again = (): void => {
-      if (!this.#isClosed && this.#client.status === 'end') this.#client.connect().catch(() => undefined);
-    };
-    detached(() => setTimeout(again, REVIVE).unref());
+  close(): void {
+    this.#reconnector.close();
+    this.#client.disconnect();
   }
 }
 

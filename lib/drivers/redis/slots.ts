@@ -1,8 +1,33 @@
 import { Command } from 'ioredis';
 
+/** What a redirection that leads nowhere calls for. */
+export const UNSETTLED =
+  'A slot is half-way from one node to another, or the nodes do not agree on its owner: run `redis-cli --cluster fix`.';
+
 /** The slot of a cluster that a key is in. */
 export function slotOf(key: string): number {
   return new Command('get', [key]).getSlot();
+}
+
+/** Asks once for each group of keys; the answers come in the order of `refs`. */
+export async function askEach<Ref extends { readonly key: string }, Answer>(
+  refs: readonly Ref[],
+  groupOf: (key: string) => number,
+  ask: (group: readonly Ref[]) => Promise<readonly Answer[]>,
+): Promise<readonly Answer[]> {
+  const groups = new Map<number, Ref[]>();
+  for (const ref of refs) {
+    const members = groups.get(groupOf(ref.key));
+    if (members) members.push(ref);
+    else groups.set(groupOf(ref.key), [ref]);
+  }
+  const answers = new Map<Ref, Answer>();
+  const askGroup = async (group: readonly Ref[]): Promise<void> => {
+    const replies = await ask(group);
+    group.forEach((ref, index) => answers.set(ref, replies[index]!));
+  };
+  await Promise.all([...groups.values()].map(askGroup));
+  return refs.map((ref) => answers.get(ref)!);
 }
 
 /** Where a reply sends a command to; `again`: to nowhere else, but a little later. */
@@ -19,4 +44,9 @@ export function redirectOf(error: unknown): Redirect {
     return { to, slot: Number(slot), asking: kind === 'ASK' };
   }
   return /^(TRYAGAIN|CLUSTERDOWN)\b/.test(error.message) ? 'again' : undefined;
+}
+
+/** Whether what a cluster said means that the keys of one command are at two servers. */
+export function isSplit(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('TRYAGAIN');
 }

@@ -4,15 +4,15 @@ import { LockConfigError } from '../../core/errors.js';
 import { ClockStep } from './clock-step.js';
 import { makesRdbFiles, missingPermissions } from './permissions.js';
 import { classify } from './reply-errors.js';
-import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, type ServerInfo } from './server-info.js';
+import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, refuseSentinel } from './server-info.js';
 
 /**
  * Looks at each server when a connection to it becomes ready, and warns of what will break locks one day: eviction, no
  * persistence, a missing permission, a clock that was set. Each warning is given once, and tells the repair. Needs no
  * permission beyond those that the README lists, and skips what this user may not see.
  *
- * Two things are refused, because locks would seem to work: a server that is too old, and a database that cannot be
- * selected, where ioredis goes on in database 0.
+ * Three things are refused, because locks would seem to work: a sentinel, a server that is too old, and a database that
+ * cannot be selected, where ioredis goes on in database 0.
  */
 export class StartChecks {
   /** Why no lock may be taken, because of one of the servers. */
@@ -21,6 +21,8 @@ export class StartChecks {
   readonly #warn: (message: string) => void;
   readonly #clock = new SystemClock();
   readonly #watched = new Map<Redis, string>();
+  readonly #steps = new Map<Redis, ClockStep>();
+  #isLooking = false;
   readonly #namespaces = new Set<string>();
   readonly #said = new Set<string>();
   #latest: Promise<void> = Promise.resolve();
@@ -29,11 +31,15 @@ export class StartChecks {
     this.#warn = warn;
   }
 
-  /** @param client sends commands to one server; not connected yet  @param server names it, without credentials */
-  watch(client: Redis, server: string): void {
+  /**
+   * @param client sends commands to one server; not connected yet  @param server names it, without credentials
+   * @param returns whether it is connected again when it ends
+   */
+  watch(client: Redis, server: string, returns = false): void {
     const step = new ClockStep(this.#clock);
     let unselected: LockConfigError | undefined;
     this.#watched.set(client, server);
+    this.#steps.set(client, step);
     client.on('connect', () => (unselected = undefined));
     client.on('error', (error: Error & { command?: { name?: string } }) => {
       if (error.command?.name !== 'select') return;
@@ -45,7 +51,9 @@ export class StartChecks {
       for (const namespace of this.#namespaces) void this.#lookAtPermissions(client, server, namespace);
     });
     client.on('end', () => {
+      if (returns) return;
       this.#watched.delete(client);
+      this.#steps.delete(client);
       this.#judge(client, undefined);
     });
   }
@@ -64,24 +72,57 @@ export class StartChecks {
     }
   }
 
+  /** Whether the clock of a server went ahead since the last look; false while another look is under way. */
+  async clockWentAhead(): Promise<boolean> {
+    if (this.#isLooking) return false;
+    this.#isLooking = true;
+    const looks = [...this.#watched].map(([client, server]) => this.#lookAtClock(client, server));
+    const jumps = await Promise.all(looks);
+    this.#isLooking = false;
+    return jumps.some((jump) => jump > 0);
+  }
+
   /** Callers go on without: nobody else would tell. */
   subscriptionFailed(error: Error, server: string): void {
     const reason = classify(error, server);
     if (!(reason instanceof LockConfigError)) return;
-    this.#say(`${reason.message} It lacks +subscribe or its channels: a waiter finds out late that a lock is free.`);
+    this.#say(
+      `${reason.message} The user lacks +subscribe or its channels: a waiter finds out late that a lock is free.`,
+    );
+  }
+
+  subscriberStrayed(server: string): void {
+    this.#say(
+      `Redis at ${server}: this address leads to several servers, and the connection that listens gets to another one ` +
+        'than commands do. A waiter finds out late that a lock is free. Let the address lead to the primary only.',
+    );
   }
 
   async #look(client: Redis, server: string, step: ClockStep, unselected: () => LockConfigError | undefined) {
     const sentAt = this.#clock.now();
     const info = await client.info().then(parseInfo, () => undefined);
     if (!this.#watched.has(client)) return;
-    const refusal = unselected() ?? (info ? refuseOldVersion(info, server) : this.#refusals.get(client));
+    const unfit = info ? (refuseSentinel(info, server) ?? refuseOldVersion(info, server)) : this.#refusals.get(client);
+    const refusal = unselected() ?? unfit;
     this.#judge(client, refusal);
     if (!info || refusal) return;
-    this.#say(stepWarning(step, info, sentAt, server));
+    const time = Number(info.get('server_time_usec')) / 1000;
+    if (!Number.isNaN(time)) this.#say(stepWarning(step.look(time, sentAt), server));
     this.#say(evictionWarning(info, server));
     const isSaved = await makesRdbFiles(client).catch(() => undefined);
     this.#say(persistenceWarning(info, isSaved, server));
+  }
+
+  async #lookAtClock(client: Redis, server: string): Promise<number> {
+    if (client.status !== 'ready') return 0;
+    const sentAt = this.#clock.now();
+    const answer = await client.time().catch(() => undefined);
+    const step = this.#steps.get(client);
+    if (!answer || !step) return 0;
+    const [seconds, microseconds] = answer.map(Number) as [number, number];
+    const jump = step.look(seconds * 1000 + microseconds / 1000, sentAt);
+    this.#say(stepWarning(jump, server));
+    return jump;
   }
 
   #judge(client: Redis, refusal: LockConfigError | undefined): void {
@@ -117,14 +158,12 @@ function refuseDatabase(cause: Error, client: Redis, server: string): LockConfig
   );
 }
 
-function stepWarning(step: ClockStep, info: ServerInfo, sentAt: number, server: string): string | undefined {
-  const time = Number(info.get('server_time_usec')) / 1000;
-  const jump = Number.isNaN(time) ? 0 : step.look(time, sentAt);
+function stepWarning(jump: number, server: string): string | undefined {
   if (jump === 0) return undefined;
   const seconds = `${(Math.abs(jump) / 1000).toFixed(1)} s`;
   return (
-    `Redis at ${server}: its clock went ${jump > 0 ? `${seconds} ahead` : `back by ${seconds}`} since the connection before. ` +
-    `${jump > 0 ? 'Leases ended early' : 'Leases last longer, and fencing tokens may repeat where its data was lost'}. ` +
+    `Redis at ${server}: its clock went ${jump > 0 ? `${seconds} ahead` : `back by ${seconds}`} since the last look at it. ` +
+    `${jump > 0 ? 'Leases ended early, and may have been granted twice' : 'Leases last longer, and fencing tokens may repeat where its data was lost'}. ` +
     'Let its clock be slewed, not set (NTP), and after a fail-over see that all servers agree.'
   );
 }

@@ -55,6 +55,17 @@ export function count(
   return { status: isAhead && votes.length > 0 ? 'ahead' : 'behind', record: record ?? leader.record, rivals };
 }
 
+/**
+ * Whether a claim that may have been granted before has to wait for more answers: a quorum may yet turn out to know it by
+ * one token, which then has to be the answer again. Servers that were not needed for the grant have given it another.
+ */
+export function mayBeGrantedBefore({ answers, pending }: Tally<Vote>, size: number): boolean {
+  const quorum = quorumOf(size);
+  const before = answers.flatMap((vote) => ('tokens' in vote && vote.tokens === 1 ? [vote.fencingToken] : []));
+  const times = Math.max(0, ...before.map((token) => before.filter((other) => other === token).length));
+  return times > 0 && times < quorum && times + pending >= quorum;
+}
+
 /** The record that most servers gave, of equals that of the smallest holder id. */
 export function mostNamed(
   records: readonly LockRecord[],
@@ -65,7 +76,10 @@ export function mostNamed(
     if (!entry) named.set(record.holder, { record, times: 1 });
     else {
       entry.times++;
-      if (record.remaining > entry.record.remaining) entry.record = record;
+      // A server that gave its vote later does not know since when.
+      const since = Math.min(record.since, entry.record.since);
+      const longest = record.remaining > entry.record.remaining ? record : entry.record;
+      entry.record = { ...longest, since };
     }
   }
   return [...named.values()].sort((a, b) => b.times - a.times || (a.record.holder < b.record.holder ? -1 : 1))[0];

@@ -1,11 +1,11 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
-import { count, type Result } from './ballot.js';
+import { count, mayBeGrantedBefore, type Result } from './ballot.js';
 import { ScriptCall } from '../redis/script-call.js';
 import { Candidate, NOBODY, Renewal, Round } from './candidate.js';
 import { release, type Votes } from './give-back.js';
 import { LaterVotes } from './later-votes.js';
-import { givenBackKey, leaseKey, textOf, tokenKey, waitersKey } from './lease-text.js';
+import { bucketOf, givenBackKey, leaseKey, marksKey, textOf, waitersKey } from './lease-text.js';
 import { HEDGE, patienceFor, poll } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Servers } from './servers.js';
@@ -83,12 +83,13 @@ export class Candidacy {
     const candidates: Candidate[] = [];
     const grants = leases.map((lease) => {
       const candidate = this.#candidates.get(lease);
-      if (!candidate?.won) return ['', 0] as const;
+      if (!candidate?.won) return ['', bucketOf(lease), 0] as const;
       this.#later.drop(candidate.won);
       candidates.push(candidate);
-      return [textOf(candidate.claim, String(candidate.token), candidate.won.number), candidate.lastToken] as const;
+      const text = textOf(candidate.claim, candidate.token, candidate.won.number);
+      return [text, bucketOf(lease), candidate.lastToken] as const;
     });
-    const keys = leases.flatMap((lease) => [leaseKey(lease), waitersKey(lease), tokenKey(lease), givenBackKey(lease)]);
+    const keys = leases.flatMap((lease) => [leaseKey(lease), waitersKey(lease), marksKey(lease), givenBackKey(lease)]);
     const args = leases.flatMap((lease, index) => [lease.holder, lease.ttl, ...grants[index]!]);
     const renewal = new Renewal(candidates, new ScriptCall(scripts.renew, keys, args));
     return this.#servers.all.map((server) => renewal.ask(server));
@@ -109,6 +110,8 @@ export class Candidacy {
   async #vote(candidate: Candidate, round: Round, sentAt: number): Promise<Result> {
     const { claim, letPass, won } = candidate;
     const { size } = this.#servers;
+    // What it got in an earlier round of a split vote was no grant.
+    const isRepeated = won !== undefined || candidate.open === 0;
     if (won) this.#later.drop(won);
     const { quorum, rest } = this.#servers.orderFor(claim.key);
     let isAsked = false;
@@ -125,7 +128,8 @@ export class Candidacy {
         },
       },
       patience: patienceFor(claim.ttl),
-      decide: (tally) => count(tally, size, claim.holder, letPass),
+      decide: (tally) =>
+        isRepeated && mayBeGrantedBefore(tally, size) ? undefined : count(tally, size, claim.holder, letPass),
     });
     // An earlier round may have asked them.
     const isUnasked = !isAsked && rest.every(({ bit }) => !(candidate.open & bit));

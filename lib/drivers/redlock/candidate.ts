@@ -1,8 +1,9 @@
 import type { AcquireMode, Claim, TokenBlock } from '../../core/lock-driver.js';
 import type { Linked } from '../../core/linked-list.js';
+import { tailOf } from '../redis/lease-format.js';
 import { ScriptCall } from '../redis/script-call.js';
 import { type Reply, toVote, type Vote } from './ballot.js';
-import { channelOf, givenBackKey, leaseKey, textOf, tokenKey, waitersKey } from './lease-text.js';
+import { bucketOf, channelOf, givenBackKey, leaseKey, marksKey, waitersKey } from './lease-text.js';
 import { mayHaveBeenExecuted } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
@@ -80,10 +81,9 @@ export class Round implements Linked<Round> {
     this.candidate = candidate;
     candidate.begin(this);
     this.#proposed = proposed;
-    const token = String(proposed.fencingToken);
-    const keys = [leaseKey(claim), tokenKey(claim), waitersKey(claim), givenBackKey(claim)];
-    const lease = textOf(claim, token, number);
-    const args = [holder, ttl, lease, token, lastOf(proposed), mode === 'queue' ? channelOf(key) : ''];
+    const keys = [leaseKey(claim), marksKey(claim), waitersKey(claim), givenBackKey(claim)];
+    const block = [bucketOf(claim), proposed.fencingToken, lastOf(proposed)];
+    const args = [holder, ttl, number, tailOf(claim), ...block, mode === 'queue' ? channelOf(key) : ''];
     this.#call = new ScriptCall(scripts.acquire, keys, args);
   }
 

@@ -6,7 +6,7 @@ import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
 import type { Servers } from './servers.js';
 
-/** So long a holder that was given back is remembered at least, in milliseconds, and for its TTL. */
+/** So long a holder that was given back is remembered, in milliseconds: as with RedisDriver, which says why. */
 const REMEMBERED = 60_000;
 
 /** Where a lease may be. */
@@ -45,7 +45,7 @@ export function release(lease: LeaseRef, isRemembered: boolean, round: number | 
   if (round !== '' || isRemembered) args.push(round);
   if (isRemembered) {
     keys.push(givenBackKey(lease));
-    args.push(Math.max(lease.ttl, REMEMBERED));
+    args.push(REMEMBERED);
   }
   return new ScriptCall(scripts.release, keys, args);
 }

@@ -4,8 +4,23 @@ import { tailOf } from '../redis/lease-format.js';
 
 // One hash tag per lock, as everywhere in Redis; the same names as with RedisDriver, and the same permissions.
 export const leaseKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}`;
-export const tokenKey = ({ key }: LeaseRef): string => `{${key}}:t`;
 export const waitersKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}:w`;
+
+/** The largest tokens that were reserved, by bucket; kept for ever. Not a key of RedisDriver's. */
+export const marksKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${namespaceOf(key)}:t:}:b`;
+
+/**
+ * Keys that share a mark. One for all keys would be above most of what other clients propose at the same time for other
+ * keys, and each such grant would cost a second round trip; among so many that is rare. All clients have to agree on it.
+ */
+const BUCKETS = 1024;
+
+export function bucketOf({ key }: Pick<LeaseRef, 'key'>): number {
+  // FNV-1a.
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < key.length; index++) hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
+  return (hash >>> 0) % BUCKETS;
+}
 
 /** Which rounds of a holder count as given back. */
 export const givenBackKey = ({ key, holder }: LeaseRef): string => `{${key}}:x:${holder}`;
@@ -15,7 +30,7 @@ export function channelOf(key: string): string {
   return `${namespaceOf(key)}:i:freed`;
 }
 
-/** What the servers keep of a lease: 'holder token round tail', in the shape that `recordOf` reads. */
-export function textOf(claim: Claim, token: string, round: number): string {
+/** A lease as a server gets it that gives its vote late: it adds since when. */
+export function textOf(claim: Claim, token: number, round: number): string {
   return `${claim.holder} ${token} ${round} ${tailOf(claim)}`;
 }

@@ -1,6 +1,7 @@
 import { SystemClock } from '../../core/clock.js';
-import { Deadlines, type Timed } from '../../core/deadlines.js';
+import { Deadlines } from '../../core/deadlines.js';
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
+import type { Timed } from '../../core/heap.js';
 
 /** The smallest number of which any two sets out of `size` have one in common. */
 export function quorumOf(size: number): number {
@@ -38,7 +39,7 @@ export function poll<T, V>(question: Question<T, V>): Promise<V> {
   return new Promise((resolve, reject) => new Poll(question, resolve, reject).begin());
 }
 
-interface Expiring extends Timed<Expiring> {
+interface Expiring extends Timed {
   expire(): void;
 }
 
@@ -47,8 +48,7 @@ const clock = new SystemClock();
 const open = new Deadlines<Expiring>(clock, (each) => void setImmediate(() => each.expire()));
 
 class Poll<T, V> implements Tally<T>, Expiring {
-  before: Expiring | undefined;
-  after: Expiring | undefined;
+  place: number | undefined;
   deadline = 0;
   readonly answers: T[] = [];
   readonly failures: unknown[] = [];

@@ -1,4 +1,6 @@
+import { SystemClock } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
+import { ExpiringMap } from '../../core/expiring-map.js';
 import { newHolder } from '../../core/holder.js';
 import { type Claim, NO_METADATA } from '../../core/lock-driver.js';
 import type { Registry } from '../../core/registry.js';
@@ -24,8 +26,8 @@ export class RedlockRegistry implements Registry {
   readonly #candidacy: Candidacy;
   readonly #release: (claim: Claim) => Promise<unknown>;
   readonly #registries: ReadonlyMap<Server, RedisRegistry>;
-  /** What this instance wrote last, by scope and id: refreshed, a fact keeps its version. */
-  readonly #written = new Map<string, { readonly value: string; readonly version: number }>();
+  /** What this instance wrote last, by scope and id, as long as it lasts: refreshed, a fact keeps its version. */
+  readonly #written = new ExpiringMap<{ readonly value: string; readonly version: number }>(new SystemClock());
   #version = 0;
 
   constructor(servers: Servers, candidacy: Candidacy, release: (claim: Claim) => Promise<unknown>) {
@@ -40,8 +42,9 @@ export class RedlockRegistry implements Registry {
     let written = this.#written.get(name);
     if (written?.value !== value) {
       this.#version = Math.max(this.#version + 1, Date.now() * 1000);
-      this.#written.set(name, (written = { value, version: this.#version }));
+      written = { value, version: this.#version };
     }
+    this.#written.set(name, written, ttl);
     const { version } = written;
     await firstQuorum(
       this.#each((registry) => registry.put(scope, id, `${version} ${value}`, ttl)),
@@ -127,7 +130,9 @@ export class RedlockRegistry implements Registry {
       if (answer.status === 'granted') return claim;
       await pause(1 + Math.random() * 9);
     }
-    throw new DriverUnavailableError('Redlock: too many move this number at once.', { sent: false });
+    throw new DriverUnavailableError('Redlock: too many instances change this number at once. Try again.', {
+      sent: false,
+    });
   }
 }
 

@@ -12,6 +12,7 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
+import { namespaceOf } from '../../core/store-key.js';
 import { mostNamed } from './ballot.js';
 import { Candidacy, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
@@ -22,6 +23,7 @@ import { channelOf, leaseKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockRegistry } from './redlock-registry.js';
 import { scripts } from './scripts/scripts.generated.js';
+import { checkOptions } from './options.js';
 import { type RedlockServer, Servers } from './servers.js';
 import { reserve } from './tokens.js';
 
@@ -55,8 +57,8 @@ export class RedlockDriver implements LockDriver {
   #connecting: Promise<void> | undefined;
 
   /** @throws LockConfigError naming what is wrong */
-  constructor({ servers }: RedlockDriverOptions) {
-    this.#servers = new Servers(servers, {
+  constructor(options: RedlockDriverOptions) {
+    this.#servers = new Servers(checkOptions(options), {
       up: () => this.#tell({ type: 'up' }),
       down: (cause) => this.#tell({ type: 'down', cause }),
       usable: (server) => this.registry.mayHaveMissed(server),
@@ -95,6 +97,7 @@ export class RedlockDriver implements LockDriver {
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     if (leases.length === 0) return [];
+    for (const { connection } of this.#servers.all) connection.lookAtClocks();
     const patience = patienceFor(Math.min(...leases.map(({ ttl }) => ttl)));
     const replies = this.#candidacy.renew(leases);
     const outcomes = await poll({
@@ -163,7 +166,10 @@ export class RedlockDriver implements LockDriver {
   async #subscribe(channel: string): Promise<void> {
     let subscribing = this.#channels.get(channel);
     if (!subscribing) {
-      const subscriptions = this.#servers.all.map(({ connection }) => connection.subscribe(channel));
+      const subscriptions = this.#servers.all.map(({ connection }) => {
+        connection.checks.uses(namespaceOf(channel));
+        return connection.subscribe(channel, true);
+      });
       subscribing = firstQuorum(subscriptions, patienceFor(Infinity)).catch(() => undefined);
       this.#channels.set(channel, subscribing);
     }

@@ -4,7 +4,7 @@ import { RedisConnection } from '../redis/connection.js';
 import type { ScriptCall } from '../redis/script-call.js';
 
 export interface ServerListener {
-  /** It became usable, or unusable. */
+  /** It became usable, or unusable, or is down. */
   changed(server: Server): void;
   message(server: Server, channel: string, message: string): void;
   warning(message: string): void;
@@ -17,6 +17,8 @@ export class Server {
   readonly bit: number;
   /** Did not answer in time when it was asked last. */
   isLate = false;
+  /** Why it cannot be reached; undefined while it can, or is about to be again. */
+  outage: Error | undefined = new Error('not connected yet');
   readonly #listener: ServerListener;
   #identifying: Promise<void> | undefined;
   #identity: string | undefined;
@@ -26,10 +28,17 @@ export class Server {
     this.bit = 1 << index;
     this.#listener = listener;
     this.connection = new RedisConnection(options, {
-      up: () => void this.#identify().catch(() => undefined),
-      down: () => {
+      up: () => {
+        this.outage = undefined;
+        void this.#identify().catch(() => undefined);
+      },
+      lost: () => {
         this.#identifying = undefined;
         this.#know(undefined);
+      },
+      down: (cause) => {
+        this.outage = cause;
+        this.#listener.changed(this);
       },
       message: (channel, message) => listener.message(this, channel, message),
       warning: (message) => listener.warning(message),

@@ -1,4 +1,5 @@
 import { LockConfigError } from '../../core/errors.js';
+import { OptionsCheck } from '../../core/options-check.js';
 import type { RedisClient, RedisConnectionOptions } from '../redis/clients.js';
 import { type Script, ScriptCall } from '../redis/script-call.js';
 import { firstQuorum, poll, quorumOf } from './quorum.js';
@@ -11,8 +12,6 @@ export type RedlockServer = string | RedisClient | RedisConnectionOptions;
 /** How long those that are slow to connect are waited for once the others can be used, and all of them at most. */
 const STRAGGLERS = 1000;
 const CONNECT = 15_000;
-/** Sets of servers are the bits of a number. */
-const MOST = 31;
 
 export interface ServersListener {
   /** A quorum of them can be used, or no longer. */
@@ -38,16 +37,21 @@ export class Servers {
   readonly proposals = new Proposals();
   readonly #orders: readonly Order[];
   readonly #listener: ServersListener;
+  #hasQuorum = false;
+  /** A quorum that is replaced by new connections, without a failure in between, is no outage. */
   #isUp = false;
   #refusal: LockConfigError | undefined;
 
-  /** @throws LockConfigError */
-  constructor(servers: readonly RedlockServer[], listener: ServersListener) {
-    checkNumber(servers);
+  /** @throws LockConfigError with all that is wrong with any of them */
+  constructor(servers: readonly RedisConnectionOptions[], listener: ServersListener) {
     this.size = servers.length;
     this.quorum = quorumOf(servers.length);
     this.#listener = listener;
-    this.all = servers.map((server, index) => this.#open(server, index));
+    const check = new OptionsCheck('RedlockDriver');
+    const opened = servers.map((server, index) => this.#open(server, index, check));
+    this.all = opened.flatMap((server) => server ?? []);
+    refuseTwice(this.all, check);
+    check.done();
     this.#orders = this.all.map((_, start) => {
       const order = [...this.all.slice(start), ...this.all.slice(0, start)];
       return { quorum: order.slice(0, this.quorum), rest: order.slice(this.quorum) };
@@ -92,16 +96,17 @@ export class Servers {
     for (const { connection } of this.all) connection.close();
   }
 
-  #open(server: RedlockServer, index: number): Server {
+  #open(options: RedisConnectionOptions, index: number, check: OptionsCheck): Server | undefined {
     try {
-      return new Server(index, toOptions(server), {
+      return new Server(index, options, {
         changed: (one) => this.#changed(one),
         message: (one, channel, message) => this.#listener.message(one, channel, message),
         warning: (message) => this.#listener.warning(message),
       });
     } catch (error) {
       if (!(error instanceof LockConfigError)) throw error;
-      throw new LockConfigError(error.message.replace('RedisDriver:', `RedlockDriver: servers[${index}]:`));
+      check.problem(error.message.replace('RedisDriver:', `servers[${index}]:`));
+      return undefined;
     }
   }
 
@@ -109,31 +114,30 @@ export class Servers {
     if (server.identity !== undefined) this.#listener.usable(server);
     const usable = this.all.filter(({ identity }) => identity !== undefined);
     this.#refusal = duplicates(usable);
-    const isUp = usable.length >= this.quorum;
-    if (isUp === this.#isUp) return;
-    this.#isUp = isUp;
-    if (isUp) this.#listener.up();
-    else this.#listener.down(new Error(`Redlock: ${usable.length} of ${this.size} servers can be reached.`));
+    const hadQuorum = this.#hasQuorum;
+    this.#hasQuorum = usable.length >= this.quorum;
+    const outages = this.all.flatMap(({ outage }) => outage ?? []);
+    if (this.#hasQuorum && !hadQuorum) {
+      this.#isUp = true;
+      this.#listener.up();
+    } else if (this.#isUp && this.size - outages.length < this.quorum) {
+      this.#isUp = false;
+      const reasons = outages.map(({ message }) => message).join(' ');
+      this.#listener.down(
+        new Error(`${this.size - outages.length} of ${this.size} servers can be reached. ${reasons}`),
+      );
+    }
   }
 }
 
-function checkNumber(servers: readonly RedlockServer[]): void {
-  if (!Array.isArray(servers)) {
-    throw new LockConfigError('RedlockDriver: `servers` must be an array of URLs, ioredis options or clients.');
-  }
-  const { length } = servers;
-  if (length > MOST) {
-    throw new LockConfigError(
-      `RedlockDriver: \`servers\` has ${length} entries; give it ${MOST} at most, 5 are usual.`,
+/** What can be seen from their addresses; two names of one server are found when it is asked who it is. */
+function refuseTwice(servers: readonly Server[], check: OptionsCheck): void {
+  const names = servers.map(({ name }) => name);
+  for (const name of new Set(names.filter((each, index) => names.indexOf(each) !== index))) {
+    check.problem(
+      `${name} is listed twice: its vote would count twice. Each entry of \`servers\` must be a server of its own.`,
     );
   }
-  if (length >= 3 && length % 2 === 1) return;
-  throw new LockConfigError(
-    `RedlockDriver: \`servers\` must be an odd number of at least 3; there ${length === 1 ? 'is 1' : `are ${length}`}. ` +
-      (length < 3
-        ? 'For one server use RedisDriver; two could not outvote each other.'
-        : `${length} servers bear the loss of no more than ${length - 1} do: remove one, or add one.`),
-  );
 }
 
 function duplicates(servers: readonly Server[]): LockConfigError | undefined {
@@ -150,12 +154,4 @@ function duplicates(servers: readonly Server[]): LockConfigError | undefined {
     );
   }
   return undefined;
-}
-
-function toOptions(server: RedlockServer): RedisConnectionOptions {
-  if (typeof server === 'string') return { url: server };
-  if (typeof server !== 'object' || server === null) {
-    throw new LockConfigError('RedisDriver: expected a URL, ioredis options or an ioredis client.');
-  }
-  return 'duplicate' in server ? { client: server } : server;
 }

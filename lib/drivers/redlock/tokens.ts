@@ -1,5 +1,5 @@
 import type { LeaseRef, TokenBlock } from '../../core/lock-driver.js';
-import { leaseKey, tokenKey } from './lease-text.js';
+import { bucketOf, leaseKey, marksKey } from './lease-text.js';
 import { patienceFor, poll, quorumOf, tooFew } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Servers } from './servers.js';
@@ -35,6 +35,7 @@ export const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingT
  * reserved its block, each server while the holder had its vote. A later grant counts votes of a quorum, too, so one of
  * these is from a server that had reserved the earlier block, and is above it. If a quorum answered with one number, a
  * server of the first quorum is among those; else the largest number of all votes is taken, which is not below its own.
+ * What a server has reserved for a key is never above its mark for the key's bucket, so that the mark may stand for it.
  */
 export function agreed(
   votes: readonly TokenBlock[],
@@ -56,9 +57,9 @@ const smallest = (blocks: readonly TokenBlock[]): number => Math.min(...blocks.m
 export async function reserve(servers: Servers, lease: LeaseRef): Promise<TokenBlock | null> {
   const { quorum, size } = servers;
   const proposed = servers.proposals.next();
-  const args = [lease.holder, proposed.fencingToken, lastOf(proposed)];
+  const args = [lease.holder, bucketOf(lease), proposed.fencingToken, lastOf(proposed)];
   const tokens = await poll({
-    first: servers.run(scripts.reserve, [leaseKey(lease), tokenKey(lease)], args),
+    first: servers.run(scripts.reserve, [leaseKey(lease), marksKey(lease)], args),
     patience: patienceFor(lease.ttl),
     decide(tally) {
       const reserved = tally.answers.filter((answer) => answer !== 0);
@@ -76,9 +77,9 @@ export async function reserve(servers: Servers, lease: LeaseRef): Promise<TokenB
 /** Raises the tokens of a lease to a block. False when a quorum of servers has not got the lease any more. */
 export async function raise(servers: Servers, lease: LeaseRef, block: TokenBlock): Promise<boolean> {
   const { quorum } = servers;
-  const args = [lease.holder, block.fencingToken, lastOf(block)];
+  const args = [lease.holder, bucketOf(lease), block.fencingToken, lastOf(block)];
   return poll({
-    first: servers.run(scripts.raise, [leaseKey(lease), tokenKey(lease)], args),
+    first: servers.run(scripts.raise, [leaseKey(lease), marksKey(lease)], args),
     patience: patienceFor(lease.ttl),
     decide(tally) {
       const raised = tally.answers.filter((answer) => answer === 1).length;

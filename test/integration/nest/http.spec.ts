@@ -197,7 +197,7 @@ describe('a request that does not get its lock', () => {
     expect(response.status).toBe(409);
     expect(await response.json()).toEqual({
       statusCode: 409,
-      message: expect.stringMatching(/^Lock "busy" is held by instance pod-1; gave up after \d+ ms\.$/),
+      message: expect.stringMatching(/^Lock "busy" is held by this very instance \(pod-1\).*; gave up after \d+ ms\.$/),
     });
     await lock.release();
     expect(await (await fetch(`${url}/throw`)).text()).toBe('ran');

@@ -253,7 +253,8 @@ describe('@OncePerTick is refused', () => {
     @OncePerTick()
     async other(): Promise<void> {}
   }
-  const NO_CRON = 'only the fires of a @Cron() method have times that all instances share.';
+  const NO_CRON =
+    'only the fires of a @Cron() method have times that all instances share. Add @Cron(), or remove @OncePerTick().';
 
   it.each<[new () => object, string]>([
     [OnInterval, `@OncePerTick() on OnInterval.run: ${NO_CRON}`],
@@ -284,7 +285,9 @@ describe('@OncePerTick is refused', () => {
       },
     });
     expect(await startError(compile({ providers: [Fine], locks: { driver: plain } }))).toEqual(
-      new LockConfigError('@OncePerTick() on Fine.run: the driver has no registry to keep claims in.'),
+      new LockConfigError(
+        '@OncePerTick() on Fine.run: the driver has no registry to keep claims in. Use a driver that has one, such as RedisDriver.',
+      ),
     );
   });
 

@@ -69,7 +69,11 @@ describe('waiting', () => {
       waited: 5000,
       heldBy: 'b',
       statusCode: 409,
-      message: 'Lock "k" is held by instance b; gave up after 5000 ms.',
+      heldHere: false,
+      remaining: 55_000,
+      message: expect.stringMatching(
+        /^Lock "k" is held by instance b since [-\d]+T[\d:.]+Z, and its lease lasts for 55000 ms more unless it is renewed; gave up after 5000 ms\.$/,
+      ) as string,
     });
   });
 
@@ -139,18 +143,12 @@ describe('a store that does not answer', () => {
     expect(waiting.value).toMatchObject({ held: true });
   });
 
-  it('fails a single try at once', async () => {
-    engine.driver.unreachable = true;
-    const once = request({ limit: { attempts: 1, retryDelay: 1 } });
-    await expect(engine.manager.tryAcquire(once)).rejects.toBeInstanceOf(DriverUnavailableError);
-  });
-
   it('bounds a call that hangs by the time to wait, and cancels it', async () => {
     engine.driver.next('acquire', { loseRequest: 1e6 });
     const waiting = outcome(engine.manager.acquire(request({ limit: { wait: 500 } })));
     await engine.clock.advance(500);
     expect(waiting.error).toBeInstanceOf(DriverUnavailableError);
-    expect((waiting.error as Error).message).toBe('Lock "k": faulty did not answer within 500 ms');
+    expect((waiting.error as Error).message).toBe('Lock "k": faulty did not answer within 500 ms.');
     expect(engine.driver.callsOf('cancel')[0]!.holders).toEqual(engine.driver.callsOf('acquire')[0]!.holders);
   });
 
@@ -214,6 +212,18 @@ describe('an unknown outcome', () => {
     expect(await engine.manager.inspect('test:l:k')).toBeNull();
   });
 
+  it.each<[string, Error, 'cancel' | 'release']>([
+    ['that is no error of ours', new Error('The connection was lost.'), 'cancel'],
+    ['that says "sent"', new DriverUnavailableError('No answer in time.', { sent: true }), 'cancel'],
+    ['that says "not sent"', new DriverUnavailableError('Not connected.', { sent: false }), 'release'],
+  ])('is one after a rejection, unless that says otherwise: one %s', async (_, reject, ending) => {
+    engine.driver.next('acquire', { reject });
+    const acquired = outcome(engine.manager.acquire(request()));
+    await engine.clock.advance(200);
+    await acquired.value!.release();
+    expect(engine.driver.calls.map(({ call }) => call)).toEqual(['acquire', 'acquire', ending]);
+  });
+
   it('control: a plain release lets the late request take the key for nobody', async () => {
     engine.driver.next('acquire', { loseRequest: 100, executeLate: 5000 });
     engine.driver.cancel = async (claim) => void (await engine.driver.release(claim));
@@ -229,9 +239,10 @@ describe('an unknown outcome', () => {
       'acquire',
       { answerAfter: 2500 },
       { reject: new DriverUnavailableError('down', { sent: false }) },
+      { reject: new DriverUnavailableError('down', { sent: false }) },
     );
     const waiting = outcome(engine.manager.acquire(request({ limit: { attempts: 1, retryDelay: 1 } })));
-    await engine.clock.advance(2500);
+    await engine.clock.advance(3000);
     expect(waiting.error).toBeInstanceOf(DriverUnavailableError);
     expect(engine.driver.callsOf('cancel')).toHaveLength(1);
     expect(await engine.manager.inspect('test:l:k')).toBeNull();
@@ -275,6 +286,41 @@ describe('release', () => {
     expect(engine.driver.callsOf('release')).toHaveLength(tries);
   });
 
+  it('is repeated though the one by which it was seen that the store is down was given up', async () => {
+    const long = await engine.manager.acquire(request({ ttl: 60_000 }));
+    const short = await engine.manager.acquire(request({ key: 'short', name: 'test:l:short', ttl: 600 }));
+    const down = { reject: new Error('down') };
+    engine.driver.next('release', down, down, { loseRequest: 1000 });
+    void long.release();
+    void short.release();
+    await engine.clock.advance(2500);
+    expect(await engine.store.inspect('test:l:k')).toBeNull();
+  });
+
+  it('that is refused for good is told to an operator, once until another one was taken back', async () => {
+    const told = expect.stringMatching(/^The store refuses to .*until its TTL has run out\. NOPERM$/) as string;
+    const release = async (key: string): Promise<void> => {
+      await (await engine.manager.acquire(request({ key, name: `test:l:${key}` }))).release();
+    };
+    const refused = { reject: new LockConfigError('NOPERM') };
+    engine.driver.next('release', refused, refused);
+    await release('a');
+    await release('b');
+    expect(engine.warnings).toEqual([told]);
+    await release('c');
+    engine.driver.next('release', refused);
+    await release('d');
+    expect(engine.warnings).toEqual([told, told]);
+  });
+
+  it('is not repeated when only a change of configuration helps', async () => {
+    const lock = await engine.manager.acquire(request());
+    engine.driver.next('release', { reject: new LockConfigError('No permission.') });
+    await lock.release();
+    await engine.clock.advance(3000);
+    expect(engine.driver.callsOf('release')).toHaveLength(1);
+  });
+
   it('whose answer is lost is retried without touching the successor', async () => {
     const peer = engine.peer();
     const lock = await engine.manager.acquire(request());
@@ -299,6 +345,15 @@ describe('release', () => {
     await lock.release();
     expect(await engine.manager.inspect('test:l:k')).toBeNull();
     expect(engine.eventTypes()).not.toContain('released');
+  });
+
+  it('that comes after the end, before any timer has told of it, is of a lock that was lost', async () => {
+    const lock = await engine.manager.acquire(request({ ttl: 3000 }));
+    const { signal } = lock;
+    engine.clock.block(3000);
+    await lock.release();
+    expect(signal.reason).toMatchObject({ code: 'LOCK_LOST', reason: 'expired' });
+    expect(engine.eventTypes()).toEqual(['acquired', 'lost']);
   });
 
   it('works with await using', async () => {

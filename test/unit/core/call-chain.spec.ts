@@ -125,6 +125,18 @@ describe('a nested lock', () => {
     expect(await late).toBeGreaterThan(token);
   });
 
+  it('never enters a lock that was lost while a sibling had it', async () => {
+    await manager.withLock(request({ ttl: 3000 }), async () => {
+      const first = await manager.acquire(shared());
+      const second = outcome(manager.acquire(shared()));
+      engine.driver.unreachable = true;
+      await engine.clock.advance(3000);
+      await first.release();
+      await engine.clock.advance(0);
+      expect(second.error).toMatchObject({ code: 'LOCK_LOST', reason: 'expired' });
+    });
+  });
+
   it('never enters a lock that was lost', async () => {
     const peer = engine.peer();
     await manager.withLock(request({ ttl: 3000 }), async (outer) => {

@@ -1,6 +1,6 @@
 import { LONGEST_DURATION } from '../../../lib/core/duration.js';
 import { SystemClock } from '../../../lib/core/clock.js';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 // DESIGN §4, rule 3.
 describe('SystemClock', () => {
@@ -52,6 +52,23 @@ describe('SystemClock', () => {
     expect(clock.now() - start).toBe(10);
     pass(time, 10, 5010);
     expect(clock.now() - start).toBe(5020);
+  });
+
+  it('keeps the process alive by the timers that are meant to, and by no other', () => {
+    const setTimeout = vi.spyOn(globalThis, 'setTimeout');
+    const clock = new SystemClock(
+      () => performance.now(),
+      () => Date.now(),
+    );
+    const timers = [true, false, undefined].map((keepAlive) => {
+      setTimeout.mockClear();
+      const timer = clock.after(1000, () => undefined, keepAlive);
+      const refs = setTimeout.mock.results.filter(({ value }) => (value as NodeJS.Timeout).hasRef());
+      return { timer, refs: refs.length };
+    });
+    setTimeout.mockRestore();
+    for (const { timer } of timers) timer.cancel();
+    expect(timers.map(({ refs }) => refs)).toEqual([1, 0, 0]);
   });
 
   it('runs timers that do not keep the process alive, also for the longest duration', async () => {

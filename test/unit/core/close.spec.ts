@@ -91,6 +91,27 @@ describe('closing', () => {
     expect(engine.driver.callsOf('release')).toHaveLength(3);
   });
 
+  it('passes a lock on to those who wait in the store, not to guarded code here that waits for it', async () => {
+    const peer = engine.peer();
+    const held = await engine.manager.acquire(request());
+    const order: string[] = [];
+    const take = async (from: Engine, who: string): Promise<void> => {
+      await using lock = await from.manager.acquire(request());
+      order.push(who);
+      expect(lock.held).toBe(true);
+    };
+    const inside = engine.manager.withLock(other, () => take(engine, 'here'));
+    await engine.clock.advance(10);
+    const there = take(peer, 'there');
+    await engine.clock.advance(10);
+    const closed = outcome(engine.manager.close(10_000));
+    await held.release();
+    await engine.clock.advance(1000);
+    await Promise.all([inside, there]);
+    expect(order).toEqual(['there', 'here']);
+    expect(closed.settled).toBe(true);
+  });
+
   it('does not need to have been connected', async () => {
     await engine.manager.close(1000);
     expect(engine.driver.calls).toEqual([]);

@@ -1,10 +1,10 @@
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { expect, it } from 'vitest';
-import { Deadlines, type Timed } from '../../../lib/core/deadlines.js';
+import { Deadlines } from '../../../lib/core/deadlines.js';
+import type { Timed } from '../../../lib/core/heap.js';
 
-class Item implements Timed<Item> {
-  before: Item | undefined;
-  after: Item | undefined;
+class Item implements Timed {
+  place: number | undefined;
   constructor(
     readonly name: string,
     readonly deadline: number,

@@ -50,6 +50,24 @@ describe('over a driver without a queue', () => {
     expect(waiting.value).toMatchObject({ held: true });
   });
 
+  it('a waiter is woken at once by a release within its own instance', async () => {
+    const [first, second] = twoInstances(false);
+    const before = await second.manager.acquire(request({ ttl: 60_000 }));
+    const waiting = outcome(first.manager.acquire(request()));
+    await first.clock.advance(1000);
+    await before.release();
+    const held = await first.manager.acquire(request({ limit: { attempts: 1, retryDelay: 1 } }));
+    await first.clock.advance(500);
+    const [last] = first.driver.callsOf('acquire').slice(-1);
+    await first.clock.advance(last!.at + 90 - first.clock.now());
+    const asked = first.driver.callsOf('acquire').length;
+    await first.clock.advance(5);
+    expect(first.driver.callsOf('acquire')).toHaveLength(asked);
+    await held.release();
+    await first.clock.advance(0);
+    expect(waiting.value).toMatchObject({ held: true });
+  });
+
   it('a waiter is woken by the news that the key was freed', async () => {
     const [first, second] = twoInstances(true);
     const held = await first.manager.acquire(request({ ttl: 60_000 }));

@@ -34,7 +34,8 @@ describe('a lease that the store passes on', () => {
     const held = await holder.manager.acquire(request({ ttl: 60_000 }));
     const remaining = waiter.manager.acquire(request(want)).then((lock) => lock.remaining);
     await advance(1800);
-    const [last] = waiter.driver.callsOf('acquire').slice(-1);
+    expect(waiter.driver.callsOf('acquire')).toHaveLength(1);
+    const [last] = waiter.driver.callsOf('keepPlaces').slice(-1);
     await held.release();
     expect(await remaining).toBe(last!.at + ARMED - driftMargin(ARMED) - holder.clock.now());
   });
@@ -91,6 +92,53 @@ describe('a lease that the store passes on', () => {
     await others.release();
     await advance(3000);
     expect(waiting.value!.fencingToken).toBeGreaterThan(others.fencingToken);
+  });
+
+  it('is confirmed before it is delivered when its message took most of the time for which it was armed', async () => {
+    const held = await holder.manager.acquire(request({ ttl }));
+    waiter.driver.eventsLate = 1600;
+    waiter.driver.next('acquire', { answerAfter: 0 }, { loseRequest: 1200 });
+    const remaining = waiter.manager.acquire(request(want)).then((lock) => lock.remaining);
+    await advance(10);
+    await held.release();
+    // The heartbeat on its way is lost, too, so that the message is the first that is heard of the grant.
+    await advance(1800);
+    expect(await remaining).toBe(ttl - driftMargin(ttl));
+  });
+
+  it('is followed when the lease in front has run out, whenever the next heartbeat is', async () => {
+    await holder.manager.acquire(request({ ttl }));
+    await advance(600);
+    const waiting = outcome(waiter.manager.acquire(request({ ttl: 60_000, pollEvery: 60_000 })));
+    holder.driver.unreachable = true;
+    await advance(ttl - 600 - 1);
+    expect(waiting.settled).toBe(false);
+    await advance(100);
+    expect(waiting.value).toMatchObject({ held: true });
+  });
+
+  it('is passed to a waiter that looks seldom, too: it says often enough that it is there', async () => {
+    const held = await holder.manager.acquire(request({ ttl: 60_000 }));
+    const waiting = outcome(waiter.manager.acquire(request({ ...want, pollEvery: 60_000 })));
+    await advance(10 * HEARTBEAT + 10);
+    await held.release();
+    await advance(0);
+    expect(waiting.value).toMatchObject({ held: true });
+  });
+
+  it('is not left in the queue by a caller that gives up after a heartbeat that was not sent', async () => {
+    await holder.manager.acquire(request({ ttl }));
+    const controller = new AbortController();
+    const waiting = outcome(waiter.manager.acquire(request({ ...want, signal: controller.signal })));
+    await advance(10);
+    expect(await holder.manager.inspect('test:l:k')).toMatchObject({ waiters: 1 });
+    waiter.driver.unreachable = true;
+    await advance(1.25 * HEARTBEAT);
+    waiter.driver.unreachable = false;
+    controller.abort(new Error('gone'));
+    await advance(0);
+    expect(waiting.error).toEqual(new Error('gone'));
+    expect(await holder.manager.inspect('test:l:k')).toMatchObject({ waiters: 0 });
   });
 
   it('goes on to the next when the caller gave up while it was on its way', async () => {
@@ -201,9 +249,20 @@ describe('a lease that an instance passes on to itself', () => {
     return tokens;
   }
 
-  it('costs two requests for all its callers while nobody else waits', async () => {
+  /** Somebody here waits at every moment, so that the instance need never give the key back. */
+  function endlessLine(stop: AbortSignal): Promise<void>[] {
+    return Array.from({ length: 3 }, async () => {
+      while (!stop.aborted) {
+        await using lock = await engine.manager.acquire(request({ ttl, limit: { wait: Infinity } }));
+        await new Promise<void>((resolve) => void engine.clock.after(1, resolve));
+        expect(lock.held).toBe(true);
+      }
+    });
+  }
+
+  it('costs three requests for all its callers while nobody else waits', async () => {
     expect(await take(engine, 50)).toHaveLength(50);
-    expect(engine.driver.calls.map(({ call }) => call)).toEqual(['acquire', 'release']);
+    expect(engine.driver.calls.map(({ call }) => call)).toEqual(['acquire', 'reserve', 'release']);
   });
 
   it('has a larger token for each of them, beyond the block that was reserved at first', async () => {
@@ -267,19 +326,27 @@ describe('a lease that an instance passes on to itself', () => {
 
   it('is given to others within a third of the TTL though the message that they wait is lost', async () => {
     const stop = new AbortController();
-    const loop = (async () => {
-      while (!stop.signal.aborted)
-        await take(engine, 2, () => new Promise((resolve) => void engine.clock.after(1, resolve)));
-    })();
+    const loops = endlessLine(stop.signal);
     engine.driver.deaf = true;
     await advance(100);
     const waiting = outcome(peer.manager.acquire(request({ ttl, limit: { wait: Infinity } })));
     await advance(ttl / 3 + 200);
     expect(waiting.value).toMatchObject({ held: true });
+    expect(releases()).toBe(1);
     stop.abort();
     await waiting.value!.release();
     await advance(1000);
-    await loop;
+    await Promise.all(loops);
+  });
+
+  it('control: stays with the instance for as long as nobody else waits', async () => {
+    const stop = new AbortController();
+    const loops = endlessLine(stop.signal);
+    await advance(ttl);
+    expect(releases()).toBe(0);
+    stop.abort();
+    await advance(100);
+    await Promise.all(loops);
   });
 
   it('does not starve timers', async () => {
@@ -294,20 +361,84 @@ describe('a lease that an instance passes on to itself', () => {
     expect(engine.events.length).toBeGreaterThan(100);
   });
 
-  it('is not passed on to a caller that asks for another TTL or brings metadata', async () => {
+  it.each([
+    ['TTL', { ttl: 2 * ttl }],
+    ['metadata', { metadata: { a: '1' } }],
+    ['validity', { validFor: 1000 }],
+  ])('is not passed on to a caller that asks for another %s', async (_, change) => {
     const held = await engine.manager.acquire(request({ ttl }));
-    const others = [
-      outcome(engine.manager.acquire(request({ ttl: 2 * ttl }))),
-      outcome(engine.manager.acquire(request({ ttl, metadata: { a: '1' } }))),
-    ];
+    const other = outcome(engine.manager.acquire(request({ ttl, ...change })));
     await advance(10);
     await held.release();
     await advance(10);
     expect(releases()).toBe(1);
-    await others[0]!.value!.release();
+    expect(other.value!.holder).not.toBe(held.holder);
+    expect((await engine.manager.inspect('test:l:k'))!.metadata).toEqual('metadata' in change ? change.metadata : {});
+    expect(other.value!.remaining > 1000).toBe(!('validFor' in change));
+  });
+
+  it('is not handed to a caller that asks the store, which may have an answer for it', async () => {
+    engine.driver.next('acquire', { executeAfter: 20 });
+    const asking = outcome(engine.manager.acquire(request({ ttl })));
     await advance(10);
-    expect(releases()).toBe(2);
-    expect((await engine.manager.inspect('test:l:k'))!.metadata).toEqual({ a: '1' });
+    const held = await engine.manager.acquire(request({ ttl, limit: { attempts: 1, retryDelay: 1 } }));
+    await advance(40);
+    expect(asking.settled).toBe(false);
+    await held.release();
+    await advance(0);
+    expect(asking.value).toMatchObject({ held: true });
+    await asking.value!.release();
+    await advance(0);
+    expect(await engine.manager.inspect('test:l:k')).toBeNull();
+  });
+
+  it('is given back, not handed on, when little of it is left', async () => {
+    const held = await engine.manager.acquire(request({ ttl }));
+    const waiting = outcome(engine.manager.acquire(request({ ttl })));
+    engine.driver.next('renew', { loseRequest: 1e6 }, { loseRequest: 1e6 }, { loseRequest: 1e6 });
+    await advance(ttl - driftMargin(ttl) - 1);
+    expect(held.held).toBe(true);
+    await held.release();
+    await advance(0);
+    expect(waiting.value!.remaining).toBeGreaterThan(2 * HEARTBEAT);
+    expect(waiting.value!.fencingToken).toBeGreaterThan(held.fencingToken);
+  });
+
+  it('is not handed on when it was lost while a token was reserved for the next caller', async () => {
+    // Uses up the block that came with the grant.
+    await engine.manager.connect();
+    const grant = engine.driver.acquire.bind(engine.driver);
+    engine.driver.acquire = async (...args) => {
+      const answer = await grant(...args);
+      return answer.status === 'granted' ? { ...answer, tokens: 1 } : answer;
+    };
+    const held = await engine.manager.acquire(request({ ttl }));
+    const waiting = outcome(engine.manager.acquire(request({ ttl })));
+    await advance(ttl / 3 - 10);
+    engine.driver.next('reserve', { answerAfter: 100 });
+    engine.driver.next('renew', { reject: new Error('The connection was lost.') });
+    const released = held.release();
+    await advance(1);
+    await engine.store.release({ key: 'test:l:k', holder: held.holder, ttl });
+    const other = await peer.manager.acquire(request({ ttl }));
+    await advance(150);
+    await released;
+    expect(waiting.settled).toBe(false);
+    await other.release();
+    await advance(0);
+    expect(waiting.value!.fencingToken).toBeGreaterThan(other.fencingToken);
+  });
+
+  it('is released before the next caller here asks, who then stands behind those who wait in the store', async () => {
+    const held = await engine.manager.acquire(request({ ttl }));
+    // Another TTL: it cannot be handed on.
+    const next = outcome(engine.manager.acquire(request({ ttl: 2 * ttl })));
+    await advance(10);
+    await held.release();
+    await advance(0);
+    expect(engine.driver.calls.map(({ call }) => call)).toEqual(['acquire', 'release', 'acquire']);
+    // Had it asked before, it would have been queued, and passed a lease that is armed for some heartbeats.
+    expect(next.value!.remaining).toBe(2 * ttl - driftMargin(2 * ttl));
   });
 
   it('is handed on only while it is valid, and each caller has a signal of its own', async () => {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Place } from '../../../lib/core/heartbeats.js';
 import { LeaseHandle } from '../../../lib/core/lease.js';
 import { Tenure } from '../../../lib/core/tenure.js';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
@@ -52,6 +53,14 @@ describe('in a simulation of lost, late and reordered messages, pauses and drift
         return renewed.call(this, anchor + 60);
       });
       expect((await total(SEEDS.slice(0, 60))).beliefs).toBeGreaterThan(0);
+    });
+
+    it('a pushed grant that runs from the arrival of the last heartbeat is caught', async () => {
+      const { queued } = Place.prototype;
+      vi.spyOn(Place.prototype, 'queued').mockImplementation(function (this: Place, sentAt, now, outcome) {
+        queued.call(this, sentAt + 100, now, outcome);
+      });
+      expect((await total()).beliefs).toBeGreaterThan(0);
     });
 
     it('a store that starts its tokens again is caught', async () => {

@@ -88,11 +88,22 @@ describe('options of a call', () => {
     [{ reentrant: 'yes' }, /reentrant: expected a boolean/],
     [{ metadata: { a: 1 } }, /metadata: expected an object whose values are strings/],
     [{ signal: {} }, /signal: expected an AbortSignal/],
+    [{ unavailable: 'never' }, /unavailable: expected 'wait' or 'reject'/],
+    [{ unavailable: true }, /unavailable: expected 'wait' or 'reject'/],
+    [{ metadata: null }, /metadata: expected an object whose values are strings/],
+    [{ metadata: ['a'] }, /metadata: expected an object whose values are strings/],
+    [{ metadata: { a: 'x'.repeat(4089) } }, /metadata: 4097 bytes as JSON are more than the 4096 .*keep their id here/],
+    [{ metadata: { a: 'é'.repeat(2045) } }, /metadata: 4098 bytes/],
+    [{ metadata: { a: '\n'.repeat(2045) } }, /metadata: 4098 bytes/],
   ])('%j is refused', (options, message) => {
     const check = (): unknown => checkAcquireOptions(options as never, 'Lock "k"', { minTtl: 100, maxTtl: 1000 });
     expect(check).toThrow(LockConfigError);
     expect(check).toThrow(/^Lock "k": /);
     expect(check).toThrow(message);
+  });
+
+  it('take metadata of 4096 bytes', () => {
+    expect(checkAcquireOptions({ metadata: { a: 'x'.repeat(4088) } }, 'X').metadata).toBeDefined();
   });
 
   it('names everything that is wrong at once', () => {

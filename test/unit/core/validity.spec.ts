@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { DriverUnavailableError, LockLostError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin, Tenure } from '../../../lib/core/tenure.js';
@@ -103,6 +104,30 @@ describe('validity', () => {
     expect(await engine.manager.inspect('test:l:k')).not.toBeNull();
   });
 
+  it('never comes back by a renewal whose answer is there before any timer has run', async () => {
+    const lock = await engine.manager.acquire(request());
+    const { signal } = lock;
+    let answer!: () => void;
+    const { renew } = engine.driver;
+    engine.driver.renew = async (leases) => {
+      const outcomes = await renew.call(engine.driver, leases);
+      await new Promise<void>((resolve) => (answer = resolve));
+      return outcomes;
+    };
+    await engine.clock.advance(1000);
+    // As in a process that was stopped: the first thing it reads afterwards is the answer.
+    engine.clock.block(2000);
+    answer();
+    await setImmediate();
+    expect(lock.held).toBe(false);
+    expect(() => lock.ensure()).toThrow(LockLostError);
+    expect(signal.reason).toMatchObject({ code: 'LOCK_LOST', reason: 'expired' });
+    await engine.clock.advance(10);
+    expect(lock.held).toBe(false);
+    expect(engine.eventTypes().filter((type) => type === 'lost')).toHaveLength(1);
+    expect(engine.eventTypes()).not.toContain('renewed');
+  });
+
   it('aborts the signal before the lease can have run out in the store', async () => {
     const lock = await engine.manager.acquire(request());
     const { signal } = lock;
@@ -149,6 +174,19 @@ describe('Tenure', () => {
     tenure.renewed(400);
     tenure.renewed(300);
     expect(tenure.validUntil).toBe(400 + 1000 - driftMargin(1000));
+  });
+
+  it('is over for good once its end has passed, or it was lost', () => {
+    const { clock } = new Engine();
+    const late = new Tenure(clock, { ...grant, ttl: 1000 }, clock.now());
+    const lost = new Tenure(clock, { ...grant, ttl: 5000 }, clock.now());
+    clock.block(1000 - driftMargin(1000));
+    lost.lose('gone');
+    for (const tenure of [late, lost]) {
+      expect(tenure.remaining).toBe(0);
+      expect(tenure.renewed(clock.now())).toBe(false);
+      expect(tenure.remaining).toBe(0);
+    }
   });
 
   it('is valid for the TTL that was granted, not the one asked for', () => {

@@ -5,10 +5,19 @@ import { timeUp, WaitingCallers } from '../../../lib/core/patience.js';
 
 class CountingClock extends ManualClock {
   timers = 0;
+  /** Those that keep the process alive. */
+  alive = 0;
 
-  override after(...args: Parameters<ManualClock['after']>): ReturnType<ManualClock['after']> {
+  override after(milliseconds: number, task: () => void, keepAlive = false): ReturnType<ManualClock['after']> {
     this.timers++;
-    return super.after(...args);
+    const timer = super.after(milliseconds, task);
+    if (!keepAlive) return timer;
+    this.alive++;
+    const cancel = (): void => {
+      this.alive--;
+      timer.cancel();
+    };
+    return { cancel };
   }
 }
 
@@ -17,7 +26,7 @@ function callers() {
   const waiting = new WaitingCallers(clock);
   const ended: string[] = [];
   const add = (name: string, wait: number, signal?: AbortSignal) => {
-    const patience = waiting.add(clock.now(), wait, signal, false);
+    const patience = waiting.add({ key: name, name, wait, signal }, clock.now());
     const never = patience.bound(new Promise<never>(() => undefined));
     never.catch((reason: unknown) =>
       ended.push(reason === timeUp ? `${name} ${clock.now()}` : `${name} ${String(reason)}`),
@@ -58,6 +67,33 @@ describe('callers that wait', () => {
     expect(ended).toEqual([]);
     await clock.advance(40);
     expect(ended).toEqual(['stays 150']);
+  });
+
+  it('keep the process alive as long as one of them waits, unless nobody awaits it', () => {
+    const { clock, waiting } = callers();
+    const add = (isBackground: boolean) => {
+      const patience = waiting.add({ key: 'k', name: 'k', wait: 100, isBackground }, clock.now());
+      void patience.wait(new Promise<never>(() => undefined));
+      return patience;
+    };
+    const background = add(true);
+    expect(clock.alive).toBe(0);
+    const [first, second] = [add(false), add(false)];
+    expect(clock.alive).toBe(1);
+    first.dispose();
+    expect(clock.alive).toBe(1);
+    second.dispose();
+    background.dispose();
+    expect(clock.alive).toBe(0);
+  });
+
+  it('whose time is over wait for nothing more', async () => {
+    const { clock, waiting, ended } = callers();
+    const patience = waiting.add({ key: 'k', name: 'k', wait: 100 }, clock.now());
+    await clock.advance(100);
+    void patience.bound(new Promise<never>(() => undefined)).catch((reason) => ended.push(String(reason)));
+    await clock.advance(0);
+    expect(ended).toEqual([String(timeUp)]);
   });
 
   it('are ended by their signal, and no longer listen to it when they have gone', async () => {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin } from '../../../lib/core/tenure.js';
-import { Engine, request } from '../../support/engine.js';
+import { Engine, outcome as outcomeOf, request } from '../../support/engine.js';
 
 // DESIGN §4, rules 4 and 5.
 describe('the watchdog', () => {
@@ -70,6 +70,46 @@ describe('the watchdog', () => {
     expect(lock.remaining).toBe(1000 + 3000 - driftMargin(3000) - 2800);
   });
 
+  it('renews what is left, though the lease by which it looked for the store was released meanwhile', async () => {
+    const kept = await engine.manager.acquire(request());
+    const probed = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other' }));
+    engine.driver.next('renew', { reject: new Error('down') }, { loseRequest: 100 });
+    await engine.clock.advance(1100);
+    expect(engine.driver.callsOf('renew').at(-1)).toMatchObject({ at: 1075, holders: [probed.holder] });
+    await probed.release();
+    await engine.clock.advance(3000);
+    expect(kept.held).toBe(true);
+  });
+
+  it('begins its retries early after an outage in which all leases ended, too', async () => {
+    await engine.manager.acquire(request({ ttl: 600 }));
+    engine.driver.unreachable = true;
+    await engine.clock.advance(5000);
+    engine.driver.unreachable = false;
+    const lock = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other', ttl: 600 }));
+    engine.driver.next('renew', { reject: new Error('a blip') });
+    await engine.clock.advance(2000);
+    expect(lock.held).toBe(true);
+  });
+
+  it('sends nothing for a lease that was released by whoever was told of the loss of another', async () => {
+    const other = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other', renewEvery: 100 }));
+    const lost = await engine.manager.acquire(request({ ttl: 600 }));
+    lost.signal.addEventListener('abort', () => void other.release());
+    engine.clock.block(700);
+    await engine.clock.advance(0);
+    expect(lost.held).toBe(false);
+    expect(renewals()).toEqual([]);
+  });
+
+  it('renews nothing again for which an answer came late', async () => {
+    for (const key of ['a', 'b', 'c']) await engine.manager.acquire(request({ key, name: `test:l:${key}` }));
+    engine.driver.next('renew', { answerAfter: 520 });
+    await engine.clock.advance(1900);
+    expect(renewals()).toEqual([1000]);
+    expect(engine.eventTypes().filter((type) => type === 'renewed')).toHaveLength(3);
+  });
+
   it('takes "not the holder" as final', async () => {
     const lock = await engine.manager.acquire(request());
     const { signal } = lock;
@@ -82,6 +122,23 @@ describe('the watchdog', () => {
     expect(engine.eventTypes()).toEqual(['acquired', 'lost']);
     await lock.release();
     expect(engine.driver.callsOf('release')).toHaveLength(0);
+  });
+
+  it('leaves the key of a lost lease to the next caller here, though the code that had it still runs', async () => {
+    const lost = await engine.manager.acquire(request({ ttl: 3000 }));
+    const { signal } = lost;
+    const next = outcomeOf(engine.manager.acquire(request({ ttl: 3000 })));
+    await engine.clock.advance(10);
+    await engine.store.release({ key: 'test:l:k', holder: lost.holder, ttl: 3000 });
+    await engine.clock.advance(1000);
+    expect(signal.aborted).toBe(true);
+    expect(next.value!.fencingToken).toBeGreaterThan(lost.fencingToken);
+    await lost.release();
+    expect(next.value!.held).toBe(true);
+    // Nobody here asks for what the instance has: the late release was not of this lease.
+    void engine.manager.acquire(request({ ttl: 3000 }));
+    await engine.clock.advance(10);
+    expect(await engine.manager.inspect('test:l:k')).toMatchObject({ holder: next.value!.holder, waiters: 0 });
   });
 
   it('tries again soon for a lease of which the store cannot tell, and for no other', async () => {

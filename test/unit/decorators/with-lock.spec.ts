@@ -265,7 +265,9 @@ describe('onContention', () => {
     expect(error).toBeInstanceOf(LockNotAcquiredError);
     expect(error).toMatchObject({ key: 'busy', heldBy: 'the-holder', code: 'LOCK_NOT_ACQUIRED', statusCode: 409 });
     expect(error.waited).toBeGreaterThanOrEqual(249);
-    expect(error.message).toMatch(/^Lock "busy" is held by instance the-holder; gave up after \d+ ms\.$/);
+    expect(error.message).toMatch(
+      /^Lock "busy" is held by instance the-holder since [-\d]+T[\d:.]+Z, and its lease lasts for \d+ ms more .*; gave up after \d+ ms\.$/,
+    );
   });
 
   it('wait, with a number of attempts: rejects when they are used up', async () => {

@@ -38,6 +38,7 @@ describe('a URL that the leader registered is refused', () => {
     ['http://a:3000', [], 'b:3000'],
     ['http://a:3000', [], ''],
     ['not a url', [], 'http://b'],
+    ['ftp://a:3000', [], 'ftp://b:3000'],
     [undefined, ['http://localhost:*'], 'http://localhost.evil.example'],
     [undefined, ['http://localhost:*'], 'https://localhost'],
     [undefined, ['http://a'], 'http://a:8080'],

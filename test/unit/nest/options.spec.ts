@@ -67,7 +67,10 @@ describe('an option of forRoot() is refused at start', () => {
       { diver: 'redis' },
       'diver: unknown option. Known: driver, allowMemoryInProduction, failFast, namespace, instance, lock, elections, shutdown.',
     ],
-    [{ lock: { timeout: 5 } }, 'lock.timeout: unknown option. Known: ttl, wait.'],
+    [
+      { lock: { timeout: 5 } },
+      'lock.timeout: unknown option. Known: ttl, wait, warnAfter, maxWaiting, maxWaitingPerKey.',
+    ],
     [{ instance: { name: 'a' } }, 'instance.name: unknown option. Known: id, url, allowedUrls, metadata.'],
     [{ shutdown: { timeout: 5 } }, 'shutdown.timeout: unknown option. Known: grace.'],
     [
@@ -116,7 +119,7 @@ describe('an option of forRoot() is refused at start', () => {
     [{ instance: { url: new URL('http://a') } }, 'instance.url: expected a string.'],
     ...['http://me@a', 'https://me:secret@a:3000/x', 'http://:secret@a'].map((url): [unknown, string] => [
       { instance: { url } },
-      'instance.url: must hold no user name or password, since it is told to clients.',
+      'instance.url: must hold no user name or password, since clients see it.',
     ]),
     [
       { instance: { allowedUrls: 'http://a' } },
@@ -140,6 +143,15 @@ describe('an option of forRoot() is refused at start', () => {
     ]),
     [{ instance: { metadata: { port: 80 } } }, 'instance.metadata: expected an object whose values are strings.'],
     [{ instance: { metadata: 'a' } }, 'instance.metadata: expected an object whose values are strings.'],
+    [{ lock: { warnAfter: 'soon' } }, 'lock.warnAfter: "soon" is not a duration.'],
+    [{ lock: { warnAfter: 0 } }, 'lock.warnAfter: 0 is out of range.'],
+    [{ lock: { maxWaiting: 0 } }, 'lock.maxWaiting: expected a whole number above 0.'],
+    [{ lock: { maxWaiting: '10' } }, 'lock.maxWaiting: expected a whole number above 0.'],
+    [{ lock: { maxWaitingPerKey: 1.5 } }, 'lock.maxWaitingPerKey: expected a whole number above 0.'],
+    [
+      { instance: { metadata: { a: 'x'.repeat(5000) } } },
+      'instance.metadata: 5008 bytes as JSON are more than the 4096',
+    ],
     [{ lock: { wait: 0 } }, 'lock.wait: 0 is no time to wait; use tryAcquire() or { attempts: 1 } for a single try.'],
   ])('%o', async (options, text) => {
     expect(await problemOf(options)).toContain(`DistLockModule.forRoot(): ${text}`);
@@ -152,10 +164,10 @@ describe('an option of forRoot() is refused at start', () => {
 
   it('when it is under the minimum TTL of the driver', async () => {
     expect(await problemOf({ driver: redis(), lock: { ttl: 99 } })).toContain(
-      'lock.ttl: 99 ms is under the minimum of 100 ms.',
+      'lock.ttl: 99 ms is under the minimum of 100 ms. Set a longer one.',
     );
     expect(await problemOf({ driver: redis(), elections: [{ leaseDuration: '50ms' }] })).toContain(
-      'elections[0].leaseDuration: 50 ms is under the minimum of 100 ms.',
+      'elections[0].leaseDuration: 50 ms is under the minimum of 100 ms. Set a longer one.',
     );
   });
 
@@ -166,7 +178,7 @@ describe('an option of forRoot() is refused at start', () => {
       async run(): Promise<void> {}
     }
     expect(await startError(compile({ providers: [Jobs] }))).toEqual(
-      new LockConfigError('@WithLock on Jobs.run: ttl: 19 ms is under the minimum of 20 ms.'),
+      new LockConfigError('@WithLock on Jobs.run: ttl: 19 ms is under the minimum of 20 ms. Set a longer one.'),
     );
   });
 

@@ -6,9 +6,10 @@
 local id, value, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local before = valueOf(redis.call('HGET', FACTS, id))
 if before ~= value then
-  redis.call('PUBLISH', ARGV[4], 'changed')
+  redis.pcall('PUBLISH', ARGV[4], 'changed')
 end
-if not before then
+-- Those that have run out are looked for so rarely that this costs as much in a large scope as in a small one.
+if not before and time[2] % math.max(1, math.floor(redis.call('HLEN', FACTS) / 16)) == 0 then
   prune()
 end
 redis.call('HSET', FACTS, id, string.format('%.0f', now + ttl) .. ' ' .. value)

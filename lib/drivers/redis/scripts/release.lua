@@ -1,5 +1,5 @@
 -- Gives a lease back if this holder has it, by passing it to the next waiter if there is one.
--- KEYS[1] lease: 'holder token inbox tail'           KEYS[2] record of the tokens granted
+-- KEYS[1] lease: 'holder token inbox since tail'     KEYS[2] mark: the next free token of the namespace
 -- KEYS[3] queue of waiters: 'holder inbox TTL tail'  KEYS[4] when each waiter was seen last, in ms
 -- KEYS[5] exists while this holder counts as cancelled
 -- ARGV[1] holder  ARGV[2] (may be missing) instance whose waiter comes first
@@ -8,8 +8,9 @@ local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
   return 0
 end
+-- Deleted first: at maxmemory Redis refuses what needs memory to a script that has not written yet.
+redis.call('DEL', KEYS[1])
 if redis.call('EXISTS', KEYS[3]) == 0 then
-  redis.call('DEL', KEYS[1])
   return 1
 end
 --- @include token
@@ -18,7 +19,5 @@ end
 if ARGV[2] then
   prefer(ARGV[2])
 end
-if not handOver() then
-  redis.call('DEL', LEASE)
-end
+handOver()
 return 1

@@ -5,7 +5,7 @@
 --- @include facts
 local before = valueOf(redis.call('HGET', FACTS, ARGV[1]))
 if before then
-  redis.call('PUBLISH', ARGV[2], 'changed')
+  redis.pcall('PUBLISH', ARGV[2], 'changed')
 end
 redis.call('HDEL', FACTS, ARGV[1])
 return before and 1 or 0

@@ -1,5 +1,5 @@
 -- Takes the vote of this server back from a holder, and tells those who wait when it is free for good.
--- KEYS[1] lease: 'holder token round tail'  KEYS[2] exists while somebody waits for the lease
+-- KEYS[1] lease: 'holder token round since tail'  KEYS[2] exists while somebody waits for the lease
 -- KEYS[3] the last round of this holder that counts as given back, or '' when all do; only with ARGV[4]
 -- ARGV[1] holder  ARGV[2] channel of the namespace
 -- ARGV[3] the last round that is given back, or '' or nothing for all
@@ -23,6 +23,6 @@ if round ~= '' then
   end
   redis.call('DEL', KEYS[1])
 elseif redis.call('DEL', KEYS[1], KEYS[2]) == 2 then
-  redis.call('PUBLISH', ARGV[2], 'freed ' .. ARGV[1] .. ' ' .. KEYS[1])
+  redis.pcall('PUBLISH', ARGV[2], 'freed ' .. ARGV[1] .. ' ' .. KEYS[1])
 end
 return 1

@@ -29,7 +29,7 @@ describe('the version of a server', () => {
     const refusal = refuseOldVersion(info(`redis_version:${version}`), 'h:1');
     expect(refusal).toBeInstanceOf(LockConfigError);
     expect(refusal!.message).toBe(
-      `Redis at h:1 is version ${version}; RedisDriver needs Redis 6.2 or later, or Valkey.`,
+      `Redis at h:1 is version ${version}; RedisDriver needs Redis 6.2 or later, or Valkey. Upgrade the server.`,
     );
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DriverUnavailableError } from '../../../../lib/core/errors.js';
 import type { LockRecord, TokenBlock } from '../../../../lib/core/lock-driver.js';
-import { count, type Vote } from '../../../../lib/drivers/redlock/ballot.js';
+import { count, mayBeGrantedBefore, type Vote } from '../../../../lib/drivers/redlock/ballot.js';
 import { agreed } from '../../../../lib/drivers/redlock/tokens.js';
 
 const SIZE = 5;
@@ -11,6 +11,7 @@ const record = (holder: string, remaining = 1000): LockRecord => ({
   holder,
   instance: `instance of ${holder}`,
   fencingToken: 7,
+  since: 1,
   remaining,
   metadata: {},
   waiters: 0,
@@ -84,6 +85,34 @@ class Tokens {
     this.last = Math.max(this.last, fencingToken + tokens - 1);
   }
 }
+
+describe('a claim that may have been granted before', () => {
+  // 't' and 'u' are votes that it had before, each with one token of its own.
+  it.each([
+    ['t????', true],
+    ['ttmm?', true],
+    ['tmm??', true],
+    ['tmmm?', false],
+    ['ttt??', false],
+    ['tuum?', true],
+    ['tumm?', false],
+    ['tu-??', true],
+    ['ttmm!', false],
+    ['mmm??', false],
+    ['aa???', false],
+  ])('%s: waits for more answers: %s', (votes, waits) => {
+    const answers = votes
+      .replace(/[?!]/g, '')
+      .split('')
+      .map((vote): Vote => {
+        if (vote === ME) return granted;
+        if (vote === 't' || vote === 'u') return { fencingToken: vote === 't' ? 8 : 9, tokens: 1 };
+        return { record: vote === '-' ? null : record(vote) };
+      });
+    const failures = votes.split('!').slice(1);
+    expect(mayBeGrantedBefore({ answers, failures, pending: votes.split('?').length - 1 }, SIZE)).toBe(waits);
+  });
+});
 
 describe('the fencing token', () => {
   type Rule = (votes: readonly TokenBlock[]) => { block: TokenBlock; isReserved: boolean };

@@ -4,7 +4,7 @@ import { Candidate, Renewal, Round } from '../../../../lib/drivers/redlock/candi
 import type { ScriptCall } from '../../../../lib/drivers/redis/script-call.js';
 import type { Server } from '../../../../lib/drivers/redlock/server.js';
 
-const HELD = [1000, 'other 7 1 {"instance":"i","metadata":{}}'];
+const HELD = [1000, 'other 7 1 1700000000123456 {"instance":"i","metadata":{}}'];
 const down = (sent: boolean): Error => new DriverUnavailableError('down', { sent });
 
 type Step = 'round' | 'renewal' | readonly [request: number, answer: unknown];

@@ -5,9 +5,30 @@ local function milliseconds()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Passes the lease to the first waiter that is alive, and tells it. Armed for a few heartbeats only: the new holder
--- renews early, so that one which has just died costs little. Returns nil when nobody is there. In a cluster the number
--- of those who received a message says nothing: a waiter may listen at another node, and its inbox ends with ':cluster'.
+-- How often a waiter says that it is there.
+local function heartbeatOf(ttl)
+  return math.max(1, math.floor(math.min(ttl / 6, 1000)))
+end
+
+-- Whether a waiter was heard of lately, and somebody listens to its inbox. The latter is asked before anything is
+-- published, never told from the number that PUBLISH returns: a message reaches those who listen at a replica, too, and
+-- does not count them. Where it cannot be asked the waiter counts as alive: in a cluster, where it may listen at another
+-- node (its inbox ends with ':cluster'), and where this user may not.
+local function isAlive(holder, inbox, ttl)
+  local seen = redis.call('HGET', SEEN, holder)
+  if not seen or milliseconds() - seen > 3 * heartbeatOf(ttl) then
+    return false
+  end
+  if string.sub(inbox, -8) == ':cluster' then
+    return true
+  end
+  local listeners = redis.pcall('PUBSUB', 'NUMSUB', inbox)
+  return listeners.err ~= nil or listeners[2] > 0
+end
+
+-- Passes the lease to the first waiter that is alive, and tells it: what it is told is in the store, whoever hears it.
+-- Armed for a few heartbeats only: the new holder renews early, so that one which has just died costs little. Returns nil
+-- when nobody is there.
 local function handOver()
   while true do
     local entry = redis.call('LPOP', QUEUE)
@@ -15,18 +36,16 @@ local function handOver()
       return nil
     end
     local holder, inbox, ttl, tail = string.match(entry, '^(%S+) (%S+) (%d+) (.*)$')
-    local seen = redis.call('HGET', SEEN, holder)
+    local isThere = isAlive(holder, inbox, ttl)
     redis.call('HDEL', SEEN, holder)
-    -- How often this waiter says that it is there.
-    local heartbeat = math.max(1, math.floor(math.min(ttl / 6, 1000)))
-    if seen and milliseconds() - seen <= 3 * heartbeat then
+    if isThere then
       local token, tokens = mint()
+      local armed = 4 * heartbeatOf(ttl)
+      grant(holder, inbox, tail, armed, token)
       local waiting = redis.call('LLEN', QUEUE)
-      local message = table.concat({ 'granted', holder, token, tokens, 4 * heartbeat, waiting, LEASE }, ' ')
-      if redis.call('PUBLISH', inbox, message) > 0 or string.sub(inbox, -8) == ':cluster' then
-        grant(holder, inbox, tail, 4 * heartbeat, token)
-        return holder, token, tokens
-      end
+      -- Where this user may not publish the waiter finds out when it asks again.
+      redis.pcall('PUBLISH', inbox, table.concat({ 'granted', holder, token, tokens, armed, waiting, LEASE }, ' '))
+      return holder, token, tokens
     end
   end
 end

@@ -1,8 +1,16 @@
--- The first token of a new block: above all that this server reserved before, and otherwise as proposed, as far as that
--- is within a second of the clock here.
-local function firstToken(record, proposed)
+-- The server's clock when a token was chosen last, in µs.
+local now
+
+local function readClock()
   local time = redis.call('TIME')
-  local now = time[1] * 1000000 + time[2]
+  now = time[1] .. string.sub('00000' .. time[2], -6)
+end
+
+-- The first token of a new block: above the mark, and otherwise as proposed, as far as that is within a second of the
+-- clock here. The marks of a namespace are one hash: of each bucket of keys the largest token that was reserved.
+local function firstToken(marks, bucket, proposed)
+  readClock()
+  local mark = redis.call('HGET', marks, bucket)
   local first = math.min(math.max(tonumber(proposed), now - 1000000), now + 1000000)
-  return record and math.max(record + 1, first) or first
+  return mark and math.max(mark + 1, first) or first
 end

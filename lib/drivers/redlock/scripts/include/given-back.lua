@@ -1,5 +1,5 @@
--- Whether a holder was given back, or the round that is in the text of its lease.
-local function isGivenBack(key, lease)
+-- Whether a holder was given back, or this round of it.
+local function isGivenBack(key, round)
   local last = redis.call('GET', key)
-  return last and (last == '' or tonumber(string.match(lease, '^%S+ %d+ (%d+)')) <= tonumber(last))
+  return last and (last == '' or tonumber(round) <= tonumber(last))
 end

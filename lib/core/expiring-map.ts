@@ -1,9 +1,13 @@
-import type { Clock } from '../../core/clock.js';
+import type { Clock } from './clock.js';
 
-/** A map whose entries end by themselves. Those that have ended are dropped when it is listed, or gets a new one. */
+/**
+ * A map whose entries end by themselves. Those that have ended are dropped when it is listed, or has twice as many as
+ * were left the time before, so that each new one costs the same however many there are.
+ */
 export class ExpiringMap<V> {
   readonly #clock: Clock;
   readonly #entries = new Map<string, { readonly value: V; readonly until: number }>();
+  #most = 2;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -15,8 +19,13 @@ export class ExpiringMap<V> {
   }
 
   set(id: string, value: V, ttl: number): void {
-    if (!this.#entries.has(id)) this.#prune();
+    if (this.#entries.size >= this.#most) this.#prune();
     this.#entries.set(id, { value, until: this.#clock.now() + ttl });
+  }
+
+  /** With those that have ended and were not dropped yet. */
+  get size(): number {
+    return this.#entries.size;
   }
 
   /** Whether it was there. */
@@ -34,5 +43,6 @@ export class ExpiringMap<V> {
   #prune(): void {
     const now = this.#clock.now();
     for (const [id, { until }] of this.#entries) if (until <= now) this.#entries.delete(id);
+    this.#most = Math.max(2, 2 * this.#entries.size);
   }
 }

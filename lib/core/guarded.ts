@@ -1,0 +1,27 @@
+/**
+ * Listeners and loggers of the application, for calls from inside the engine: one that throws ends neither a tick of the
+ * watchdog nor a campaign. The process is warned of it, once for each message.
+ */
+export function guarded<Args extends unknown[]>(
+  what: string,
+  listener: (...args: Args) => void,
+): (...args: Args) => void {
+  return (...args) => {
+    try {
+      listener(...args);
+    } catch (error) {
+      warnOnce(`nestjs-dist-lock: ${what} threw: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+}
+
+/** So many different messages are remembered. */
+const REMEMBERED = 100;
+const warned = new Set<string>();
+
+function warnOnce(message: string): void {
+  if (warned.has(message)) return;
+  if (warned.size === REMEMBERED) warned.clear();
+  warned.add(message);
+  process.emitWarning(message);
+}

@@ -1,0 +1,135 @@
+import type { Metadata } from '@grpc/grpc-js';
+import type { Channel, Stream } from './channel.js';
+import type { Opened } from './connection.js';
+import type { WatchCreateRequest, WatchResponse } from './messages.js';
+import type { WatchListener } from './watches.js';
+
+export interface Watch {
+  readonly request: WatchCreateRequest;
+  readonly listener: WatchListener;
+  /** It was interrupted: what happened since is not known. */
+  isInterrupted: boolean;
+  hasEnded: boolean;
+  /** How often it had to begin again since it last began. */
+  refusals: number;
+}
+
+export interface WatchStreamListener {
+  heard(): void;
+  /** By the server or the connection; never by `cancel`. */
+  ended(error: Error | undefined): void;
+  /** The server does not let this watch begin. */
+  refused(watch: Watch): void;
+  /** The server ended this watch, as after a compaction. */
+  interrupted(watch: Watch): void;
+}
+
+/** Far from the small numbers that a proxy of etcd counts with. */
+const FIRST_ID = 2 ** 40;
+
+/**
+ * The watches of one stream. etcd takes the ids that we propose, and refuses some requests without one; its proxy gives
+ * ids of its own. Both answer one request at a time in order. So the first request waits for its answer, which shows
+ * whom we talk to, and behind a proxy every one does.
+ */
+export class WatchStream {
+  readonly channel: Channel;
+  readonly metadata: Metadata;
+  readonly #stream: Stream<'watch'>;
+  readonly #listener: WatchStreamListener;
+  readonly #begun = new Map<number, Watch>();
+  readonly #ids = new Map<Watch, number>();
+  readonly #unsent: Watch[] = [];
+  readonly #unanswered: { readonly id: number; readonly watch: Watch }[] = [];
+  #lastId = FIRST_ID;
+  #takesIds = false;
+
+  constructor({ channel, metadata, stream }: Opened<'watch'>, listener: WatchStreamListener) {
+    this.channel = channel;
+    this.metadata = metadata;
+    this.#stream = stream;
+    this.#listener = listener;
+    stream.on('data', (response) => this.#heard(response));
+    stream.on('error', (error) => listener.ended(error));
+    stream.on('end', () => listener.ended(undefined));
+  }
+
+  begin(watch: Watch): void {
+    this.#unsent.push(watch);
+    this.#send();
+  }
+
+  end(watch: Watch): void {
+    // One that is not answered yet ends with its answer.
+    const id = this.#ids.get(watch);
+    if (id !== undefined) this.#cancel(id);
+  }
+
+  /** Ending it is no news. */
+  cancel(): void {
+    this.#stream.removeAllListeners('end').removeAllListeners('data');
+    this.#stream.removeAllListeners('error').on('error', () => undefined);
+    this.#stream.cancel();
+  }
+
+  #send(): void {
+    while (this.#unsent.length > 0 && (this.#takesIds || this.#unanswered.length === 0)) {
+      const watch = this.#unsent.shift()!;
+      if (watch.hasEnded) continue;
+      const id = ++this.#lastId;
+      const startRevision = watch.isInterrupted ? undefined : watch.request.startRevision;
+      this.#unanswered.push({ id, watch });
+      this.#stream.write({ createRequest: { ...watch.request, startRevision, watchId: id } });
+    }
+  }
+
+  #heard(response: WatchResponse): void {
+    const { watchId, created, canceled, events } = response;
+    this.channel.answeredAt = performance.now();
+    this.#listener.heard();
+    if (created) this.#answered(watchId, canceled);
+    const watch = this.#begun.get(watchId);
+    if (!watch) return;
+    if (canceled) {
+      this.#forget(watchId);
+      watch.isInterrupted = true;
+      this.#listener.interrupted(watch);
+    }
+    for (const { type, kv } of events) {
+      if (watch.hasEnded) return;
+      watch.listener.changed(kv, type === 'DELETE');
+    }
+  }
+
+  #answered(id: number, isRefused: boolean): void {
+    const named = this.#unanswered.findIndex((request) => request.id === id);
+    if (named >= 0) this.#takesIds = true;
+    const [request] = this.#unanswered.splice(Math.max(0, named), 1);
+    this.#send();
+    if (!request) return;
+    const { watch } = request;
+    if (isRefused) {
+      watch.isInterrupted = true;
+      if (!watch.hasEnded) this.#listener.refused(watch);
+      return;
+    }
+    this.#begun.set(id, watch);
+    this.#ids.set(watch, id);
+    if (watch.hasEnded) return this.#cancel(id);
+    watch.refusals = 0;
+    if (!watch.isInterrupted) return;
+    watch.isInterrupted = false;
+    watch.listener.missed();
+  }
+
+  #cancel(id: number): void {
+    this.#forget(id);
+    this.#stream.write({ cancelRequest: { watchId: id } });
+  }
+
+  #forget(id: number): void {
+    const watch = this.#begun.get(id);
+    this.#begun.delete(id);
+    if (watch) this.#ids.delete(watch);
+  }
+}

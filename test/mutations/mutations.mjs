@@ -1,0 +1,1698 @@
+// The safety core, broken one rule at a time. A name says what holds without the mutation; § is the rule of the safety
+// model. Texts are short, so that they survive most changes of the code around them; test/unit/support/mutations.spec.ts checks
+// that each is still there.
+
+const unit = (name) => `test/unit/${name}.spec.ts`;
+const core = (name) => unit(`core/${name}`);
+const leader = (name) => unit(`leader/${name}`);
+const integration = (name) => `test/integration/${name}.spec.ts`;
+const faults = (name) => `test/faults/${name}.spec.ts`;
+const CONTRACT = 'test/contract/drivers.spec.ts';
+
+/** @param defaults specs and grep for those rows that name none */
+function inFile(file, defaults, rows) {
+  return rows.map(([name, from, to, own = {}]) => {
+    const { specs, grep } = own.specs ? own : { ...defaults, ...own };
+    return { name, file, from, to, specs, grep };
+  });
+}
+
+const memory = { specs: [CONTRACT], grep: '^MemoryDriver' };
+const redis = { specs: [CONTRACT], grep: '^RedisDriver (?!with Sentinel|on a cluster)' };
+const redlock = { specs: [integration('redlock')] };
+const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' };
+const etcd = { specs: [CONTRACT], grep: '^EtcdDriver, members: 1' };
+
+const coreMutations = [
+  ...inFile('lib/core/tenure.ts', { specs: [core('validity')] }, [
+    ['§4.1 a lease is valid for less than its TTL, by a margin', 'ttl - driftMargin(ttl)', 'ttl'],
+    ['§4.1 the margin is more than one percent', 'Math.ceil(0.01 * ttl) + 2', 'Math.ceil(0.01 * ttl)'],
+    [
+      '§4.1 validity runs from the sending of the request',
+      'this.#validity(grant.anchor, grant.ttl)',
+      'this.#validity(now, grant.ttl)',
+    ],
+    [
+      '§4.1 validity is that of the TTL that was granted',
+      '#validity(grant.anchor, grant.ttl)',
+      '#validity(grant.anchor, grant.claim.ttl)',
+    ],
+    [
+      '§4.1 the newest anchor counts',
+      'Math.max(this.#validUntil, this.#validity(anchor, this.claim.ttl))',
+      'this.#validity(anchor, this.claim.ttl)',
+    ],
+    ['§4.5 a late renewal revives no expired lease', 'if (this.remaining === 0) return false;', ''],
+    [
+      '§4.5 what was lost has no time left',
+      'this.#ended ? 0 : Math.max(0, this.#validUntil - now)',
+      'Math.max(0, this.#validUntil - now)',
+    ],
+    [
+      '§4.9 a leader is one until its renew deadline only',
+      'driftMargin(ttl), this.validFor)',
+      'driftMargin(ttl), Infinity)',
+      { specs: [leader('election')] },
+    ],
+    [
+      '§4.4 a lease is renewed every third of its TTL',
+      'grant.claim.ttl / 3',
+      'grant.claim.ttl / 1.5',
+      { specs: [core('watchdog')] },
+    ],
+    [
+      '§6 a lease that was armed for less is renewed early',
+      'grant.ttl < grant.claim.ttl ? grant.ttl / 4 : this.renewEvery',
+      'this.renewEvery',
+      { specs: [core('queue')] },
+    ],
+    [
+      '§4.7 no token beyond the block that was reserved',
+      'grant.fencingToken + grant.tokens - 1',
+      'grant.fencingToken + grant.tokens',
+      { specs: [core('queue')] },
+    ],
+  ]),
+  ...inFile('lib/core/lease.ts', { specs: [core('validity'), core('watchdog'), core('acquisition')] }, [
+    ['§4.5 a loss aborts the signal', 'this.#controller?.abort(this.#loss);', ''],
+    [
+      '§4.5 a signal that is asked for after the loss is aborted',
+      'if (this.#loss) this.#controller.abort(this.#loss);',
+      '',
+    ],
+    ['§4.6 a release is idempotent', 'this.#released ??= ', 'this.#released = '],
+    [
+      '§4.2 a released handle is not held',
+      'this.#released ? 0 : this.#lease.remaining',
+      'this.#lease.remaining',
+      { specs: [core('call-chain')] },
+    ],
+    ['§4.2 ensure() demands the time that it is asked for', "remaining >= toMilliseconds(time, 'ensure()')", 'true'],
+  ]),
+  ...inFile('lib/core/clock.ts', { specs: [core('clock')] }, [
+    ['§4.3 the time of a suspend counts', 'suspends.slept += lead - suspends.lead', 'suspends.slept += 0'],
+    [
+      '§4.3 an adjustment of the wall clock does not count',
+      'lead - suspends.lead > ADJUSTMENT',
+      'lead - suspends.lead > 0',
+    ],
+    ['§4.3 adjustments do not add up', '    suspends.lead = lead;', ''],
+    [
+      '§4.3 a suspend that is found sets the timers again',
+      'if (suspends.slept !== this.#slept) {',
+      'if (false) {',
+      { specs: [core('suspend')] },
+    ],
+  ]),
+  ...inFile('lib/core/suspends.ts', { specs: [core('suspend')] }, [
+    [
+      '§4.3 all copies of the package count the same suspends',
+      '(shared[SUSPENDS] ??= { slept: 0, lead })',
+      '{ slept: 0, lead }',
+    ],
+  ]),
+  ...inFile('lib/core/pending-timers.ts', { specs: [core('suspend'), core('clock')] }, [
+    ['§4.3 timers count the time of a suspend', 'for (const timer of this.#pending.items()) timer.arm(now);', ''],
+    ['§4.3 somebody looks for a suspend while a timer is pending', '      this.#look();', ''],
+    ['§4.3 a suspend is looked for all the time', 'if (this.#pending.first) this.#lookLater();', ''],
+    ['§4.3 a suspend is noticed within a second', 'const LOOK_EVERY = 1000;', 'const LOOK_EVERY = 5000;'],
+    [
+      'a timer that was cancelled does not fire after a suspend, either',
+      'clearTimeout(this.#timeout);\n    this.#pending.remove(this);',
+      'clearTimeout(this.#timeout);',
+    ],
+    ['a timer fires once', 'this.#pending.remove(this);\n    this.#task();', 'this.#task();'],
+    [
+      'a timer that is meant to keeps the process alive',
+      'if (!this.#keepAlive) this.#timeout.unref();',
+      'this.#timeout.unref();',
+    ],
+    ['no other timer keeps the process alive', 'if (!this.#keepAlive) this.#timeout.unref();', ''],
+    [
+      'to look for a suspend keeps no process alive',
+      'setTimeout(look, LOOK_EVERY)).unref();',
+      'setTimeout(look, LOOK_EVERY));',
+    ],
+  ]),
+  ...inFile('lib/core/deadlines.ts', { specs: [core('deadlines'), core('waiting-callers')] }, [
+    ['nothing is over before its deadline', ' && first.deadline <= now', ''],
+    [
+      'an earlier deadline moves the timer',
+      'if (at >= this.#timerAt) return;',
+      'if (this.#timerAt < Infinity) return;',
+    ],
+    [
+      'the timer is armed again for those that are left',
+      'this.#arm(this.#waiting.first?.deadline ?? Infinity, now);',
+      '',
+    ],
+  ]),
+  ...inFile('lib/core/watchdog.ts', { specs: [core('watchdog'), core('validity')] }, [
+    [
+      '§4.5 an expired lease is lost',
+      "this.lose(first.tenure, 'expired', first.cause);",
+      'this.unwatch(first.tenure);',
+    ],
+    ['§4.5 nothing is sent for what is no longer renewed', 'due.filter((watch) => watch.isOpen)', 'due'],
+    [
+      '§4.4 "not the holder" is final',
+      "if (outcome === 'gone') return this.lose(tenure, 'gone');",
+      "if (outcome === 'gone') return;",
+    ],
+    ['§4.4 an answer that cannot tell renews nothing', "if (outcome === 'unknown') {", 'if (false) {'],
+    [
+      '§4.4 an attempt is bounded by a sixth of the TTL',
+      'sentAt + watch.tenure.claim.ttl / 6',
+      'sentAt + watch.tenure.claim.ttl',
+    ],
+    [
+      '§4.4 the next renewal is due in time',
+      'sentAt + tenure.renewEvery, tenure.renewEvery / 4',
+      'sentAt + tenure.claim.ttl, 0',
+    ],
+    ['§4.1 a renewal counts from its sending', 'tenure.renewed(sentAt)', 'tenure.renewed(this.#clock.now())'],
+    [
+      '§6 the waiters in a renewal are those who wait',
+      'tenure.waiters = outcome.waiters;',
+      '',
+      { specs: [core('queue')] },
+    ],
+    [
+      'a lost lease leaves its key to the next caller here',
+      'this.#onLoss(tenure);',
+      '',
+      { specs: [core('queue'), core('watchdog')] },
+    ],
+    ['a renewal is bounded in size', 'const CHUNK = 250', 'const CHUNK = 1e9'],
+    [
+      'nodes of a cluster are renewed apart',
+      'this.#driver.renewalGroup?.(watch.tenure.claim.key) ?? 0',
+      '0',
+      { specs: [core('outages')], grep: 'in part' },
+    ],
+    [
+      '§4.5 what is verified is verified now',
+      'if (watch.sentAt === undefined) this.#plan(watch, now);',
+      '{}',
+      { specs: [core('reconnection')] },
+    ],
+    [
+      'a part that is down is not asked for each lease',
+      'if (this.#outages.isDown(part)) this.#suspend(watch, this.#outages.causeOf(part));\n      else if',
+      'if',
+      { specs: [core('outages')] },
+    ],
+    [
+      'leases are renewed as soon as the store answers',
+      'this.#outages.answered(part!);',
+      '',
+      { specs: [core('outages')] },
+    ],
+    [
+      'what waited for the store is renewed',
+      'this.#send(watches.filter((watch) => watch.isOpen && watch.tries <= 1));',
+      '',
+      { specs: [core('outages')] },
+    ],
+    [
+      'what fails by itself is tried again by itself',
+      'if (watch.tries > 1) this.#retry(watch, watch.cause);',
+      '{}',
+      { specs: [core('outages')] },
+    ],
+    ['what was answered late is not sent again', 'watch.isSuspended && ', ''],
+    ['a verification does not wait for a probe', 'this.#outages.end();', '', { specs: [core('outages')] }],
+    [
+      'leases that end first are renewed first',
+      'one.tenure.validUntil - other.tenure.validUntil',
+      '0',
+      { specs: [core('outages')] },
+    ],
+  ]),
+  ...inFile('lib/core/watch.ts', { specs: [core('watchdog'), core('validity'), core('outages')] }, [
+    [
+      '§4.5 the loss is told when the lease ends, whenever the next renewal is due',
+      'Math.min(due, this.tenure.validUntil)',
+      'due',
+    ],
+    ['§4.4 retries begin at a twelfth of a short TTL', 'Math.min(100, this.tenure.claim.ttl / 12)', '100'],
+  ]),
+  ...inFile('lib/core/outages.ts', { specs: [core('outages'), core('watchdog')] }, [
+    ['a part that is down is probed', 'this.#user.probe(item);', ''],
+    ['what is probed is sent once when the part is there again', '      items.pop();\n', ''],
+    ['no more than a few parts are probed at a time', 'const PROBES = 8;', 'const PROBES = 800;'],
+    ['what waited for a part is sent when it answers', 'this.#user.again(this.#user.wanted(outage.items));', ''],
+    [
+      'others are probed when a probe came to nothing',
+      'if (this.#outages.size > 0) this.#probeLater();',
+      '',
+      { specs: [core('watchdog')] },
+    ],
+    [
+      'an outage that has ended by itself leaves nothing behind',
+      '    this.#endIfOver();\n  }\n}',
+      '  }\n}',
+      { specs: [core('watchdog')] },
+    ],
+    ['a part that answers has others probed', 'this.#probeSome(FURTHER);', ''],
+    [
+      'what waited is sent when the driver says that the store is there again',
+      'this.#user.again(this.#user.wanted(items));',
+      '',
+    ],
+  ]),
+  ...inFile('lib/core/heartbeats.ts', { specs: [core('heartbeats'), core('queue')] }, [
+    ['§4.1 the anchor of a push does not go back', 'if (sentAt <= this.queuedAt) return;', ''],
+    ['§4.1 a heartbeat counts from its sending', 'this.queuedAt = sentAt;', 'this.queuedAt = now;'],
+    [
+      '§4.1 a heartbeat that is not answered does not count',
+      'place.sentAt = undefined;\n    place.due = now + delay;',
+      'place.queuedAt = now;\n    place.sentAt = undefined;\n    place.due = now + delay;',
+    ],
+    [
+      '§4.1 a heartbeat that is under way does not count',
+      'place.sentAt = now;\n    place.due = now +',
+      'place.queuedAt = now;\n    place.sentAt = now;\n    place.due = now +',
+    ],
+    ['a place is kept in time', 'now + next : this.queuedAt + usual', 'now + next : this.queuedAt + 4 * usual'],
+    [
+      'a heartbeat waits for its answer as long as for the next one',
+      'place.due = now + heartbeat(place.claim.ttl);',
+      'place.due = Infinity;',
+    ],
+    ['a heartbeat that failed is repeated soon', 'place.due = now + delay;', 'place.due = now + 60_000;'],
+    [
+      'one who has to ask is told',
+      'place.listener.ask();',
+      '',
+      { specs: [core('heartbeats'), core('queue'), core('request-gate')] },
+    ],
+    [
+      '§4.10 a heartbeat tells who is in front',
+      'if (record) this.record = record;',
+      'if (record) this.record ??= record;',
+    ],
+    [
+      'one who waits is told that the store does not answer',
+      'place.listener.failed(cause);',
+      '',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    ['all places are looked at when the store is there again', 'place.sentAt = undefined;\n      place.due = now;', ''],
+    [
+      'a place is looked at again though a heartbeat is under way',
+      'place.sentAt = undefined;\n      place.due = now;',
+      'place.due = now;',
+    ],
+    ['places of different parts are kept apart', 'this.#driver.renewalGroup?.(place.claim.key) ?? 0', '0'],
+    ['a heartbeat is bounded in size', 'const CHUNK = 250', 'const CHUNK = 1e9'],
+  ]),
+  ...inFile('lib/core/next-look.ts', { specs: [core('heartbeats'), core('queue'), core('acquisition')] }, [
+    [
+      'somebody looks when the lease in front runs out',
+      'remaining !== undefined && remaining >= 0 ? remaining + 1 : Infinity',
+      'Infinity',
+    ],
+    ['a store that talks nonsense is not asked all the time', 'Math.max(end, SHORTEST * 2 ** this.#early)', 'end'],
+    ['looks that find the lease still there come ever later', 'this.#early++;', ''],
+  ]),
+  ...inFile('lib/core/pushed-grant.ts', { specs: [core('lying-driver'), core('queue'), core('heartbeats')] }, [
+    ['§4.10 an old push grants nothing', '    fencingToken > last &&\n', ''],
+    ['§4.10 a push with a token that is far ahead grants nothing', '    fencingToken - last < FARTHEST &&\n', ''],
+    ['§4.10 a push of something else grants nothing', "    status === 'granted' &&\n", ''],
+    [
+      '§4.10 a push counts for a few heartbeats',
+      'Math.min(pushed.ttl, MOST_HEARTBEATS * heartbeat(ttl))',
+      'pushed.ttl',
+    ],
+    ['§4.10 a push gives no more tokens than a grant can', 'Math.min(tokens, MOST_TOKENS)', 'tokens'],
+  ]),
+  ...inFile('lib/core/request-gate.ts', { specs: [core('request-gate')] }, [
+    ['no more requests than the limit are under way', 'if (this.#underWay >= this.limit) return false;', ''],
+    [
+      'what gives something back goes first',
+      'this.#urgent.first ?? this.#others.first',
+      'this.#others.first ?? this.#urgent.first',
+    ],
+    [
+      'who gives up as its turn comes leaves the place to the next',
+      'if (turn.isCalled) return this.leave();',
+      'if (turn.isCalled) return;',
+    ],
+    ['who gave up takes no place', 'turn.line.remove(turn);\n    this.#standing--;', ''],
+    ['who gives up asks for nothing', '      patience.check();\n', ''],
+    ['what gives something back leaves its place', '} finally {\n      this.leave();\n    }', '} finally {\n    }'],
+    ['what gives something back waits for its turn', 'if (!this.enter()) await this.#stand(true).called;', ''],
+  ]),
+  ...inFile('lib/core/patience.ts', { specs: [core('request-gate')] }, [
+    ['a request that fails leaves its place', '(reason: unknown) => {\n          settled();', '(reason: unknown) => {'],
+  ]),
+  ...inFile('lib/core/store-status.ts', { specs: [core('what-callers-are-told')] }, [
+    ['a store that is there again is not down', 'this.#downSince = undefined;', ''],
+    ['an outage counts from its start', 'this.#downSince ??= ', 'this.#downSince = '],
+    [
+      'a single try is repeated as soon as the store is there again',
+      'for (const resolve of this.#onUp) resolve();',
+      '',
+    ],
+    [
+      'a single try waits for a blip only',
+      'this.#clock.after(milliseconds, over)',
+      'this.#clock.after(100 * milliseconds, over)',
+    ],
+  ]),
+  ...inFile('lib/core/checked-driver.ts', { specs: [core('driver-answers'), core('lying-driver')] }, [
+    [
+      'what a driver answers to an acquire is checked',
+      'this.#told(() => checkedAnswer(this.#driver, claim, answer))',
+      'answer',
+    ],
+    [
+      'what a driver answers to a renewal is checked',
+      'this.#told(() => checkedOutcomes(this.#driver, leases, outcomes))',
+      'outcomes',
+    ],
+    [
+      'what a driver answers to heartbeats is checked',
+      'this.#told(() => checkedPlaces(driver, places, outcomes))',
+      'outcomes',
+    ],
+    ['tokens that a driver reserves are checked', 'this.#told(() => checkedBlock(driver, block))', 'block'],
+    ['a record that a driver gives is checked', 'this.#told(() => checkedRecord(this.#driver, record))', 'record'],
+    ['what a driver says by itself is checked', 'if (this.#isEvent(event)) listener(event);', 'listener(event);'],
+    ['an operator is told once of a call that answers wrongly', ' && !this.#warned.has(error.call)', ''],
+  ]),
+  ...inFile('lib/core/driver-answers.ts', { specs: [core('driver-answers'), core('lying-driver')] }, [
+    ['a grant is not for longer than was asked for', ' || ttl > longest', ''],
+    [
+      'a fencing token is not 0',
+      '{ fencingToken, tokens }: Fields): string | undefined {\n  if (!isCount(fencingToken) || fencingToken === 0)',
+      '{ fencingToken, tokens }: Fields): string | undefined {\n  if (!isCount(fencingToken))',
+    ],
+    ['a block of tokens stays exact', ' && fencingToken <= Number.MAX_SAFE_INTEGER - (tokens - 1)', ''],
+    ['each lease has an outcome', 'if (outcomes.length !== count)', 'if (false)'],
+    [
+      'a number is one that can be counted with',
+      'return Number.isSafeInteger(value) && (value as number) >= 0;',
+      "return typeof value === 'number';",
+    ],
+  ]),
+  ...inFile('lib/core/forgotten-locks.ts', { specs: [core('forgotten-locks')] }, [
+    ['a lock that is held for long is reported', 'if (this.#dueAt(lease) <= now) this.#isHeldLong(lease, now);', ''],
+    ['a lock that is held for long is reported once', 'this.#reported.add(lease);', ''],
+    ['a leader is no forgotten lock', 'if (lease.isBackground) continue;', ''],
+    ['a guarded call forgets no lock', 'isGuarded ? Infinity : ', ''],
+    ['a handle that was dropped is reported', 'this.#dropped.register(handle, lease, watched);', ''],
+  ]),
+  ...inFile(
+    'lib/core/shared-listener.ts',
+    { specs: [core('waiting-callers'), core('acquisition'), core('listeners')] },
+    [
+      ['a signal that was aborted before ends the wait', 'if (signal.aborted) {', 'if (false) {'],
+      [
+        'who has gone no longer listens',
+        'if (this.#listeners.delete(id) && this.#listeners.size === 0) {',
+        'if (false) {',
+      ],
+      [
+        'a signal is no longer listened to when all have gone',
+        "this.#signal.removeEventListener('abort', this.#onAbort);",
+        '',
+      ],
+    ],
+  ),
+  ...inFile('lib/core/holdings.ts', { specs: [core('queue')] }, [
+    [
+      'a lease that is almost over is not handed on here',
+      'tenure.remainingAt(now) < 2 * heartbeat(tenure.claim.ttl)',
+      'false',
+    ],
+    [
+      'a lease is looked at again after the wait for a token',
+      'if (token === undefined || !seat || !this.#mayPassOn(tenure, now))',
+      'if (token === undefined || !seat)',
+    ],
+    ['a lease is handed on to a caller whom it fits only', 'return seat.fits(tenure) && ', 'return '],
+    ['others get a turn after a number of callers', 'tenure.passed >= BATCH - 1', 'false'],
+    ['others get a turn after a while', 'now - tenure.since > BATCH_TIME', 'false'],
+    ['others that wait end a batch', 'tenure.waiters > 0 && batchIsOver', 'false'],
+    [
+      'a closing instance keeps nothing for its own callers',
+      'if (!seat || this.#closing ||',
+      'if (!seat ||',
+      { specs: [core('close')] },
+    ],
+    [
+      '§4.6 what may be on its way yet is cancelled, not just released',
+      'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, tenure.successor)',
+      'this.#driver.release(claim, tenure.successor)',
+      { specs: [core('acquisition')] },
+    ],
+    [
+      '§4.6 an expired lease is released, as a late renewal may have armed it',
+      "tenure.loss === undefined || tenure.loss === 'expired'",
+      'tenure.loss === undefined',
+      { specs: [core('acquisition')] },
+    ],
+    [
+      '§4.6 no renewal follows a release',
+      'this.#watchdog.unwatch(tenure);\n    tenure.end();',
+      '',
+      { specs: [core('watchdog'), core('close')] },
+    ],
+    [
+      'the release is sent before the next caller here is called',
+      'const released = isInStore ?',
+      'this.#room.vacate(tenure);\n    await Promise.resolve().then(() => Promise.resolve());\n    const released = isInStore ?',
+    ],
+    [
+      '§4.8 what did not settle in the grace period is abandoned',
+      'for (const lease of this.#leases.items()) this.abandon(lease);',
+      '',
+      { specs: [core('close')] },
+    ],
+    [
+      '§4.8 what is abandoned is no longer renewed, and lost',
+      "this.#watchdog.lose(lease.tenure, 'shutdown');",
+      '',
+      { specs: [core('close')] },
+    ],
+    ['§4.8 closing waits for releases', 'this.#settlements.all()', 'Promise.resolve()', { specs: [core('close')] }],
+    [
+      '§4.8 closing waits for guarded code',
+      'this.#atMost(grace, this.#idle())',
+      'Promise.resolve()',
+      { specs: [core('close')] },
+    ],
+    [
+      '§4.2 a release after the end is a loss',
+      "if (tenure.remainingAt(now) === 0) this.#watchdog.lose(tenure, 'expired');",
+      '',
+      { specs: [core('acquisition'), core('validity'), core('watchdog'), core('queue')] },
+    ],
+    [
+      '§4.11 a shared lease ends with its last user',
+      'if (--lease.shares > 0) return;',
+      '--lease.shares;',
+      { specs: [core('call-chain')] },
+    ],
+    [
+      'without a push the next caller here is told of a release',
+      'if (!this.#driver.capabilities.push) this.#room.nudge(claim.key);',
+      '',
+      { specs: [core('plain-driver')] },
+    ],
+  ]),
+  ...inFile('lib/core/waiting-room.ts', { specs: [core('queue')] }, [
+    ['a caller that asks the store is handed no local lease', 'if (this.#called) return false;', ''],
+    ['a lease is handed on for the same TTL only', 'ttl === claim.ttl && ', ''],
+    ['a lease is handed on for the same metadata only', 'metadata === claim.metadata && ', ''],
+    ['a lease is handed on for the same validity only', '(this.wish.validFor ?? Infinity) === validFor', 'true'],
+    ['§4.10 a push is for the holder that it names', 'pushed?.holder === holder ? pushed : undefined', 'pushed'],
+    [
+      'a nudge before the rest counts',
+      '    if (this.#nudged) return;',
+      '',
+      { specs: [core('queue'), core('acquisition')] },
+    ],
+    ['"contended" is kept for the lease that is held', 'line.occupant.waiters ||= 1', 'line.occupant.waiters ||= 0'],
+    ['"contended" is kept for the lease that is on its way', 'else if (line?.first) line.first.contended = true;', ''],
+    ['a tenure vacates its own place only', 'line?.occupant !== tenure', '!line', { specs: [core('watchdog')] }],
+    ['the next in line is called when one leaves', '    this.#moved(seat.line);', '', { specs: [core('acquisition')] }],
+    ['nobody here asks the store for what the instance has', 'if (line.occupant) return;', ''],
+    [
+      'who waits is woken when the store is there again',
+      'if (first && !first.keepsPlace) first.nudge();',
+      '{}',
+      { specs: [core('reconnection'), core('what-callers-are-told'), core('plain-driver')] },
+    ],
+    [
+      'one whose place is kept is not woken when the store is there again',
+      'first && !first.keepsPlace',
+      'first',
+      { specs: [core('heartbeats')] },
+    ],
+  ]),
+  ...inFile('lib/core/acquisition.ts', { specs: [core('acquisition'), core('queue'), core('validity')] }, [
+    [
+      '§4.1 a grant counts from the sending of its request',
+      'this.#tenure(answer, anchor)',
+      'this.#tenure(answer, clock.now())',
+    ],
+    [
+      '§4.1 a grant with little time left is confirmed',
+      'Math.min(ttl, tenure.validFor) / 4',
+      'Math.min(ttl, tenure.validFor) / 400',
+    ],
+    ['§4.1 a grant that arrives expired is given back', 'if (confirming || tenure.remaining === 0)', 'if (confirming)'],
+    [
+      '§4.1 a push counts from the sending of the request that was queued',
+      'this.#open ? anchor : undefined',
+      'this.#open ? clock.now() : undefined',
+    ],
+    [
+      '§4.1 a push with little time left is confirmed',
+      'return tenure && isFresh(tenure, granted.ttl) ? tenure : undefined;',
+      'return tenure || undefined;',
+    ],
+    [
+      '§4.6 what is given up is cancelled',
+      'if (this.#open || this.#stray) this.#context.holdings.cancel(this.#claim);',
+      '',
+    ],
+    ['a lease that is handed to one who gave up is given back', 'if (this.#seat?.handed) void', 'if (false) void'],
+    ['§4.6 a request of unknown outcome may come late', 'this.#stray ||= confirming || !notExecuted(error);', ''],
+    [
+      '§4.6 a rejection is an unknown outcome, unless it says "not sent"',
+      'error instanceof DriverUnavailableError && !error.sent',
+      'error instanceof DriverUnavailableError',
+    ],
+    [
+      '§4.6 a failed heartbeat leaves the claim in the queue',
+      'this.#open = this.#queuedAt !== undefined;',
+      'this.#open = false;',
+    ],
+    [
+      '§4.6 a holder that was cancelled is not used again',
+      'holdings.cancel(this.#claim);\n    this.#claim = this.#newClaim();',
+      'holdings.cancel(this.#claim);',
+    ],
+    [
+      '§4.10 a lost push costs a poll or a heartbeat',
+      'Math.min(queued, poll)',
+      'Infinity',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      'one who waits in a queue says so in time',
+      'heartbeat(this.#claim.ttl) * (0.75',
+      '60_000 * (0.75',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      '"contended" on the way to a grant is a waiter',
+      'this.#seat?.contended ? Math.max(1, granted.waiters) : granted.waiters',
+      'granted.waiters',
+    ],
+    [
+      '§3 "held by another" and "store down" are never confused',
+      'if (this.#failure !== undefined || (this.#open && this.#refusals === 0)) throw this.#unavailable();',
+      '',
+    ],
+    [
+      'what only a change of configuration mends is not repeated',
+      'if (error instanceof LockConfigError) throw error;',
+      '',
+    ],
+    ['an answer ends a failure', 'this.#failure = undefined;\n        this.#failures = 0;', ''],
+    [
+      'a claim that has a place in the store goes before those that have none',
+      'gate.turn(this.#patience, this.#open)',
+      'gate.turn(this.#patience, false)',
+      { specs: [core('request-gate')] },
+    ],
+    [
+      '§3 who was refused before it stood at the gate was refused',
+      'if (error === timeUp && this.#refusals === 0) {',
+      'if (error === timeUp) {',
+      { specs: [core('request-gate')] },
+    ],
+    [
+      '§4.6 what was answered wrongly may have been granted',
+      'if (error instanceof DriverAnswerError) return false;',
+      '',
+      { specs: [core('driver-answers')] },
+    ],
+    [
+      '§4.1 a push counts from the latest heartbeat that was answered',
+      'this.#queuedAt = this.#place.queuedAt;',
+      '',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      '§4.10 a push is newer than what a heartbeat saw in front',
+      'this.#record = this.#place.record;',
+      '',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      'one who has gone keeps no place',
+      'this.#context.heartbeats.leave(this.#place);',
+      '',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      'a heartbeat that is answered ends a failure',
+      'this.#failure = undefined;\n        this.#request.onRefused?.(record);',
+      'this.#request.onRefused?.(record);',
+      { specs: [core('heartbeats'), core('what-callers-are-told'), leader('transitions')] },
+    ],
+    [
+      'one who does not wait for the store is told in the middle of its wait',
+      'if (this.#isHopeless(false)) seat.nudge();',
+      '',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'one who does not wait for the store is told at once that it is down',
+      "unavailable === 'reject' && (downBefore >= 0 || downFor >= BLIP)",
+      'false',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'a blip ends no wait',
+      "unavailable === 'reject' && (downBefore >= 0 || downFor >= BLIP)",
+      "unavailable === 'reject' && downFor >= 0",
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'nobody waits for a store that was down for longer than that',
+      "'wait' in limit && downBefore > limit.wait",
+      'false',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      '§4.6 a single try of unknown outcome is not repeated',
+      ' || failure.sent) return true;',
+      ') return true;',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    ['a single try is repeated once', 'this.#isRepeated = true;', '', { specs: [core('what-callers-are-told')] }],
+  ]),
+  ...inFile('lib/core/lock-manager.ts', { specs: [core('close')] }, [
+    [
+      '§4.11 a nested acquire fails at once',
+      'if (frame && !request.reentrant) throw',
+      'if (false) throw',
+      { specs: [core('call-chain')] },
+    ],
+    ['§4.11 a lost lock is not shared', 'handle.ensure();', '', { specs: [core('call-chain')] }],
+    [
+      '§4.11 siblings have a shared lock one after the other',
+      'await patience.wait(before);',
+      '',
+      { specs: [core('call-chain')] },
+    ],
+    [
+      '§4.8 guarded code may take further locks while the service closes',
+      'if (this.#closing && !insideGuardedCall) throw',
+      'if (this.#closing) throw',
+    ],
+    ['§4.8 a closing service takes no new locks', 'if (this.#closing && !insideGuardedCall) throw', 'if (false) throw'],
+    [
+      '§4.8 the waiting of guarded code goes on while the service closes',
+      '({ insideGuardedCall }) => !insideGuardedCall',
+      '() => true',
+    ],
+    ['§4.8 the driver is closed after the leases', 'await this.#holdings.close(grace);', ''],
+    ['§4.8 guarded code releases, however it ends', 'finally {\n      await handle.release();', 'finally {'],
+    [
+      'who waits asks again when the store is there again',
+      'this.#room.nudgeAll();',
+      '',
+      { specs: [core('reconnection')] },
+    ],
+    [
+      'what is held is verified when the store is there again',
+      'this.#holdings.verify();',
+      '',
+      { specs: [core('reconnection')] },
+    ],
+    [
+      'a pushed grant reaches who waits for it',
+      "if (event.type === 'granted') this.#room.nudge(event.key, event);",
+      '',
+      { specs: [core('queue')] },
+    ],
+    [
+      'a free key is asked for',
+      "if (event.type === 'freed') this.#room.nudge(event.key);",
+      '',
+      { specs: [core('plain-driver')] },
+    ],
+    [
+      'places are looked at when the store is there again',
+      'this.#heartbeats.verify();',
+      '',
+      { specs: [core('heartbeats')] },
+    ],
+    [
+      'what the driver says of the store is noted',
+      'this.#store.heard(event);',
+      '',
+      { specs: [core('what-callers-are-told')] },
+    ],
+  ]),
+  ...inFile('lib/core/patience.ts', { specs: [core('waiting-callers'), core('acquisition')] }, [
+    ['patience that has ended bounds what comes after', 'if (this.#ended) reject(this.#ended.reason);', ''],
+    ['a signal ends a wait', 'this.#interrupt?.(this.#ended.reason);', ''],
+    [
+      'a process lives as long as a caller that waits',
+      'if (this.#waiting++ === 0) this.#stayAlive();',
+      'this.#waiting++;',
+    ],
+    [
+      'a process ends when nobody waits any more',
+      'if (--this.#waiting === 0) this.#keepAlive?.cancel();',
+      '--this.#waiting;',
+    ],
+    [
+      'nobody awaits a campaign',
+      'if (!this.#isWaiting && !this.caller.isBackground) {',
+      'if (!this.#isWaiting) {',
+      { specs: [core('waiting-callers'), core('what-callers-are-told')] },
+    ],
+    [
+      'callers that wait are bounded in number',
+      'if (this.#waiting >= inAll)',
+      'if (false)',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'callers that wait for one key are bounded in number',
+      'if (ofKey >= perKey)',
+      'if (false)',
+      { specs: [core('what-callers-are-told')] },
+    ],
+    [
+      'callers that have gone make room',
+      'if (this.#isWaiting) this.#callers.endWaiting(this.caller);',
+      '',
+      { specs: [core('what-callers-are-told'), core('waiting-callers')] },
+    ],
+  ]),
+  ...inFile('lib/core/call-chain.ts', { specs: [core('call-chain')] }, [
+    ['§4.11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
+    ['§4.11 applications do not see each other', 'frame.scope === scope && (name', '(name'],
+    ['§4.2 a lock is found while it is held', 'matches(frame) && frame.lock.held', 'matches(frame)'],
+    ['timers keep no frames', 'storage.run(undefined, task)', 'task()'],
+  ]),
+  ...inFile('lib/core/settlements.ts', { specs: [core('acquisition')] }, [
+    ['§4.6 a release is repeated until it is answered', 'this.#clock.now() < deadline', 'false'],
+    ['§4.6 a release is repeated for its TTL only', 'this.#clock.now() < deadline', 'true'],
+    [
+      'what the store refuses for good is not repeated',
+      'if (!(error instanceof LockConfigError)) return this.#failed(settlement, error);',
+      'return this.#failed(settlement, error);',
+      { specs: [core('acquisition')] },
+    ],
+    [
+      'a store that is down is not asked for each release',
+      'if (!isProbe && this.#outages.isDown(part)) throw this.#outages.causeOf(part);',
+      '',
+      { specs: [core('outages')] },
+    ],
+    ['others are tried when one that was tried is given up', 'else this.#outages.failed();', ''],
+    [
+      'releases are executed as soon as the store answers',
+      'this.#outages.answered(part);',
+      '',
+      { specs: [core('outages')] },
+    ],
+    [
+      'releases are executed when the driver says that the store is there again',
+      'this.#outages.end();',
+      '',
+      { specs: [core('outages')] },
+    ],
+    ['an operator is told of refused releases', 'this.#refused(error);', ''],
+    ['an operator is told of refused releases once', 'if (message === this.#refusal) return;', ''],
+  ]),
+];
+
+const storeMutations = [
+  ...inFile('lib/drivers/memory/memory.driver.ts', memory, [
+    [
+      'memory §4.6 a repeated acquire is answered with the same grant',
+      'return this.#rearm(entry, entry.holding, claim.ttl);',
+      'return this.#grant(entry, claim, claim.ttl);',
+    ],
+    [
+      'memory §4.6 a cancelled holder gets nothing',
+      'if (this.#cancelled.get(claim.holder)) return',
+      'if (false) return',
+    ],
+    [
+      'memory §4.6 a cancelled holder is remembered for a minute',
+      'true, CANCELLED_FOR',
+      'true, claim.ttl',
+      { specs: [unit('drivers/memory/memory-driver')] },
+    ],
+    [
+      'memory: those who wait come before a newcomer',
+      '!entry.holding && entry.queue.size === 0) return',
+      '!entry.holding) return',
+    ],
+    [
+      'memory: a lease is armed for as long as it says',
+      'until: this.#clock.now() + ttl }',
+      'until: this.#clock.now() + 10 * ttl }',
+      { specs: [unit('drivers/memory/memory-driver')] },
+    ],
+    [
+      'memory: a lease is armed for no less than it says',
+      'until: this.#clock.now() + ttl }',
+      'until: this.#clock.now() + ttl / 2 }',
+      { specs: [unit('drivers/memory/memory-driver')] },
+    ],
+    [
+      'memory §4.7 a block of tokens is reserved',
+      'this.#lastToken = fencingToken + tokens - 1;',
+      'this.#lastToken = fencingToken;',
+      { specs: [CONTRACT, core('queue')], grep: '^MemoryDriver|larger token|falls short' },
+    ],
+    [
+      'memory §4.6 only the holder releases',
+      'const isHolder = entry.holding?.claim.holder === holder;',
+      'const isHolder = entry.holding !== undefined;',
+    ],
+    ['memory §4.4 only the holder renews', 'holding?.claim.holder !== lease.holder', '!holding'],
+    ['memory: a renewal tells how many wait', 'return { waiters: queue.size };', 'return { waiters: 0 };'],
+    ['memory: a release prefers whom it names', 'if (preferred) return this.#pass(entry, preferred);', ''],
+    ['memory §4.6 a cancel leaves the queue', 'this.#entry(claim.key).queue.delete(claim.holder);', ''],
+    [
+      'memory: only the holder reserves tokens',
+      'this.#entry(key).holding?.claim.holder === holder ? this.#mint(tokens) : null',
+      'this.#mint(tokens)',
+    ],
+    ['memory: one who says that it is there counts as alive', 'waiter.seen = this.#clock.now();', ''],
+    [
+      'memory: a waiter that is not in the queue has to ask',
+      "if (!waiter || !record) return 'ask';",
+      "if (!record) return 'ask';",
+    ],
+  ]),
+  ...inFile('lib/drivers/memory/entry.ts', memory, [
+    ['memory: a waiter that is not heard of is skipped', '<= 3 * heartbeat(claim.ttl)', '<= Infinity'],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/acquire.lua', redis, [
+    [
+      'redis: those who wait come before a newcomer',
+      "redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[5]) == 0",
+      "redis.call('EXISTS', KEYS[1], KEYS[5]) == 0",
+    ],
+    [
+      'redis §4.6 a cancelled holder is granted nothing',
+      "redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[5]) == 0",
+      "redis.call('EXISTS', KEYS[1], KEYS[3]) == 0",
+    ],
+    ['redis §4.6 a cancelled holder is not queued', "if redis.call('EXISTS', KEYS[5]) == 1 then", 'if false then'],
+    ['redis §4.6 a repeated acquire re-arms the lease', "redis.call('PEXPIRE', KEYS[1], ttl)", ''],
+    [
+      'redis §4.6 a repeated acquire is answered with the same token',
+      "if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then",
+      'if false then',
+    ],
+    [
+      'redis: a waiter keeps its place',
+      "redis.call('HSET', SEEN, holder, milliseconds()) == 1",
+      "redis.call('HSET', SEEN, holder, milliseconds()) >= 0",
+    ],
+    ['redis: the holder is told of the first who waits', 'if lease and length == 1 then', 'if false then'],
+    [
+      'redis: a queue does not outlive its waiters for ever',
+      "redis.call('PEXPIRE', QUEUE, 10000)",
+      '',
+      { specs: [integration('redis-queue')] },
+    ],
+    [
+      'redis: what is known of waiters does not outlive them for ever',
+      "redis.call('PEXPIRE', SEEN, 10000)",
+      '',
+      { specs: [integration('redis-queue')] },
+    ],
+    [
+      'redis: nobody waits for what never ends',
+      "redis.call('PTTL', KEYS[1]) == -1 or ",
+      '',
+      { specs: [integration('redis-foreign-values')] },
+    ],
+    [
+      'redis: nobody waits for what is no lease',
+      " or not string.find(lease, '^%S+ %d+ %S+ ')",
+      '',
+      { specs: [integration('redis-foreign-values'), integration('redis-foreign-and-full')] },
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/release.lua', redis, [
+    [
+      'redis §4.6 only the holder releases',
+      "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
+      'if not held then',
+    ],
+    ['redis: a release passes the lease on', "if redis.call('EXISTS', KEYS[3]) == 0 then", 'if true then'],
+    ['redis: a release prefers whom it names', '  prefer(ARGV[2])', ''],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/renew.lua', redis, [
+    [
+      'redis §4.4 only the holder renews',
+      "if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then",
+      'if lease then',
+    ],
+    ['redis §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ARGV[2 * i])", ''],
+    ['redis: a renewal tells how many wait', "read('LLEN', KEYS[2 * i]) or 0", '0'],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/cancel.lua', redis, [
+    ['redis §4.6 a cancel is remembered', "redis.call('SET', CANCELLED, '', 'PX', ARGV[3])", ''],
+    [
+      'redis §4.6 a cancel leaves the queue',
+      "redis.call('LREM', QUEUE, 1, ARGV[2])",
+      '',
+      {
+        specs: [CONTRACT, integration('redis-queue')],
+        grep: '^RedisDriver (?!with Sentinel|on a cluster)|leave nothing in the queue',
+      },
+    ],
+    [
+      'redis §4.6 a cancel touches no successor',
+      "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
+      'if not held then',
+    ],
+    [
+      'redis §4.6 a cancel passes on what was handed over',
+      "redis.call('DEL', LEASE)\nhandOver()",
+      "redis.call('DEL', LEASE)",
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/reserve.lua', redis, [
+    [
+      'redis: only the holder reserves tokens',
+      "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
+      'if not held then',
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/include/queue.lua', redis, [
+    [
+      'redis: a waiter that is not heard of is skipped',
+      'if not seen or milliseconds() - seen > 3 * heartbeatOf(ttl) then',
+      'if not seen then',
+    ],
+    [
+      'redis: a handed lease is armed for no less than it says',
+      'grant(holder, inbox, tail, armed, token)',
+      'grant(holder, inbox, tail, heartbeatOf(ttl), token)',
+    ],
+    [
+      'redis: a handed lease is armed for no longer than it says',
+      'grant(holder, inbox, tail, armed, token)',
+      'grant(holder, inbox, tail, 100 * armed, token)',
+    ],
+    [
+      'redis: a waiter whose inbox nobody listens to is passed by',
+      'return listeners.err ~= nil or listeners[2] > 0',
+      'return true',
+      { specs: [integration('redis-queue')] },
+    ],
+    [
+      'redis: a lease stays with whom it was passed to, however many are said to hear of it',
+      "redis.pcall('PUBLISH', inbox, table.concat({ 'granted', holder, token, tokens, armed, waiting, LEASE }, ' '))",
+      "if redis.pcall('PUBLISH', inbox, table.concat({ 'granted', holder, token, tokens, armed, waiting, LEASE }, ' ')) == 0 then\n        redis.call('DEL', LEASE)\n      end",
+      { specs: [integration('redis-cluster')], grep: 'wakes a waiter at whatever node' },
+    ],
+    [
+      'redis: a waiter counts as alive where nobody may ask who listens',
+      'return listeners.err ~= nil or listeners[2] > 0',
+      'return listeners.err == nil and listeners[2] > 0',
+      { specs: [integration('redis-acl')], grep: 'numsub' },
+    ],
+    [
+      'redis: a release works for a user that may not publish',
+      "redis.pcall('PUBLISH', inbox",
+      "redis.call('PUBLISH', inbox",
+      { specs: [integration('redis-acl')], grep: 'publish' },
+    ],
+    [
+      'redis: a waiter counts as alive at whatever node of a cluster it listens',
+      "if string.sub(inbox, -8) == ':cluster' then",
+      'if false then',
+      { specs: [integration('redis-cluster')], grep: 'wakes a waiter at whatever node' },
+    ],
+    [
+      'redis: a push says for how long the lease is armed',
+      'token, tokens, armed, waiting, LEASE',
+      'token, tokens, ttl, waiting, LEASE',
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/heartbeat.lua', redis, [
+    ['redis: a waiter that is not in the queue has to ask', " and read('HGET', seen, holder)", ''],
+    [
+      'redis: a queue is kept as long as somebody in it is heard of',
+      "redis.call('PEXPIRE', queue, 10000) == 1",
+      "redis.call('EXISTS', queue) == 1",
+      { specs: [integration('redis-queue')] },
+    ],
+    [
+      'redis: what is known of waiters is kept as long as one is heard of',
+      "redis.call('PEXPIRE', seen, 10000)",
+      '',
+      { specs: [integration('redis-queue')] },
+    ],
+    ['redis: one who says that it is there counts as alive', "redis.call('HSET', seen, holder, now)", ''],
+    ['redis: a heartbeat tells who is in front by now', "or string.match(held, '^%S+ (%d+)') == known", 'or true'],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/include/read.lua', { specs: [integration('redis-foreign-and-full')] }, [
+    ['redis: a key that something else has written costs no other', 'redis.pcall(...)', 'redis.call(...)'],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/include/prefer.lua', redis, [
+    ['redis: a preferred waiter is one that is alive', ' and isAlive(holder, inbox, ttl) then', ' then'],
+    ['redis: a preferred waiter is one of the instance', 'claim.instance == instance', 'true'],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/include/token.lua', redis, [
+    [
+      'redis §4.7 tokens go on from the mark',
+      'if first <= tonumber(now) then',
+      'if true then',
+      { specs: [integration('redis-tokens')], grep: 'one at a time|does not take the tokens back' },
+    ],
+    [
+      'redis §4.7 the mark is above the whole block, in step with the clock',
+      "string.format('%.0f', now + tokens)",
+      "string.format('%.0f', now)",
+      { specs: [integration('redis-tokens')], grep: 'one at a time' },
+    ],
+    [
+      'redis §4.7 the mark is above the whole block, ahead of the clock',
+      "string.format('%.0f', first + tokens)",
+      "string.format('%.0f', first + 1)",
+      { specs: [integration('redis-tokens')], grep: 'one at a time' },
+    ],
+    [
+      'redis §4.7 a mark that is ahead comes in step again',
+      'if first - now > 1000000 then',
+      'if false then',
+      { specs: [integration('redis-tokens')], grep: 'one at a time' },
+    ],
+  ]),
+  ...inFile(
+    'lib/drivers/redis/scripts/rearm.lua',
+    { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease' },
+    [['redis: a lease in a slot that is half-way is re-armed', "redis.call('PEXPIRE', KEYS[1], ARGV[2])", '1']],
+  ),
+  ...inFile(
+    'lib/drivers/redis/scripts/drop.lua',
+    { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease|was cancelled meanwhile' },
+    [['redis: a lease in a slot that is half-way is given back', "redis.call('DEL', KEYS[1])", '1']],
+  ),
+  ...inFile(
+    'lib/drivers/redis/scripts/bar.lua',
+    { specs: [integration('redis-cluster')], grep: 'was cancelled meanwhile' },
+    [
+      [
+        'redis §4.6 a cancel in a slot that is half-way is remembered',
+        "redis.call('SET', KEYS[1], '', 'PX', ARGV[1])",
+        '',
+      ],
+    ],
+  ),
+  ...inFile(
+    'lib/drivers/redis/split-slot.ts',
+    { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease|was cancelled meanwhile' },
+    [
+      [
+        'redis: what must not wait for a slot makes a detour',
+        'if (error instanceof SplitSlotError) return detour();',
+        '',
+      ],
+      ['redis: a cancel in a slot that is half-way gives the lease back', 'await drop(connection, claim);', ''],
+    ],
+  ),
+  ...inFile('lib/drivers/redis/marks.ts', { specs: [integration('redis-tokens')], grep: 'the marks of a cluster' }, [
+    ['redis §4.7 the mark of a lock is in its slot', 'marks.in(slotOf(`{${key}}`))', 'marks.in(0)'],
+    ['redis §4.7 a slot has one mark', 'if (!this.#numbers.has(found)) ', ''],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/advance.lua', redis, [
+    ['redis: a number moves forward only', 'tonumber(at) < tonumber(ARGV[1])', 'tonumber(at) ~= tonumber(ARGV[1])'],
+    ['redis: a number is moved once', ' and by == ARGV[2] and 1', ' and 1'],
+  ]),
+  ...inFile('lib/drivers/redis/redis.driver.ts', redis, [
+    [
+      'redis §4.6 a cancelled holder is remembered for a minute',
+      '[holder, entry, CANCELLED_FOR]',
+      '[holder, entry, ttl]',
+      { specs: [integration('redis-queue')] },
+    ],
+    [
+      'redis: keys of different slots are renewed apart',
+      'this.#connection.isCluster ? slotOf(leaseKey(key)) : 0',
+      '0',
+      { specs: [CONTRACT], grep: 'RedisDriver on a cluster renews many' },
+    ],
+    [
+      'redis: a push that may not be trusted is a reason to ask',
+      "event.type === 'granted' && !this.#connection.trustsPushes",
+      'false',
+      { specs: [integration('redis-failover-options')], grep: 'granted by itself' },
+    ],
+    [
+      'redis: a grant counts when replicas have it',
+      "=> typeof reply === 'string' };",
+      '=> false };',
+      { specs: [faults('replica-acks')], grep: 'that do not come' },
+    ],
+    [
+      'redis: a renewal counts when replicas have it',
+      '(reply as number[]).some((waiters) => waiters >= 0)',
+      'false',
+      { specs: [integration('redis-failover-options'), faults('replica-acks')], grep: 'acknowledgements|replicas.ack' },
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/replica-acks.ts', { specs: [faults('replica-acks')], grep: 'that do not come' }, [
+    ['redis: a grant without acknowledgements fails', 'if (acked >= needed) return;', 'return;'],
+  ]),
+  ...inFile(
+    'lib/drivers/redis/failover-quarantine.ts',
+    { specs: [integration('redis-failover-options')], grep: 'failoverQuarantine' },
+    [
+      ['redis: a new master grants nothing in its quarantine', 'if (left <= 0) return;', 'return;'],
+      [
+        'redis: another reign is another quarantine',
+        'if (known && known.id === id) return known;',
+        'if (known) return known;',
+      ],
+    ],
+  ),
+  ...inFile('lib/drivers/redis/script-sender.ts', { specs: [integration('redis-queue')] }, [
+    ['redis: a server that does not know a script is sent it', "startsWith('NOSCRIPT')", "startsWith('never')"],
+  ]),
+  ...inFile(
+    'lib/drivers/redis/connection.ts',
+    { specs: [integration('redis-connection')], grep: 'of the subscription that breaks alone' },
+    [
+      [
+        'redis: who waits and holds asks again when subscriptions come back',
+        'resubscribed: () => this.#mayHaveMissed()',
+        'resubscribed: () => undefined',
+      ],
+    ],
+  ),
+  ...inFile(
+    'lib/drivers/redis/subscriber.ts',
+    { specs: [integration('redis-connection')], grep: 'of the subscription that breaks alone' },
+    [['redis: channels are subscribed to again on a new connection', 'void this.#resubscribe();', '']],
+  ),
+  ...inFile('lib/drivers/redis/subscriber.ts', { specs: [faults('endpoint-failover')], grep: '^a subscription' }, [
+    ['redis: a subscription that the commands cannot see is given up', 'if (isInPlace) {', 'if (true) {'],
+    [
+      'redis: an operator is told of an address that leads to several servers',
+      'if (++this.#strays === TOO_OFTEN) this.#options.strayed();',
+      '',
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/reconnector.ts', { specs: [integration('redis-outages')] }, [
+    [
+      'redis: a connection that ends is no outage',
+      'if (wasOpen) {',
+      'if (false) {',
+      { grep: 'from time to time|as it is used first' },
+    ],
+    [
+      'redis: calls wait a moment for a connection that has just broken',
+      'const SOON = 500;',
+      'const SOON = 0;',
+      { grep: 'as it is used first' },
+    ],
+    [
+      'redis: a store that is away is told of',
+      '    this.refused();\n    this.#attemptIn',
+      '    this.#attemptIn',
+      { grep: 'away for a while' },
+    ],
+    [
+      'redis: a store whose connections do not last is not up',
+      'if (!this.#isDown || !this.#isShaky) return this.#announce();',
+      'return this.#announce();',
+      { grep: 'an endpoint behind which' },
+    ],
+    [
+      'redis: connections that do not last are opened ever more rarely',
+      'this.#attemptIn(lasted ? 0 : retryDelay(this.#failures));',
+      'this.#attemptIn(0);',
+      { specs: [unit('drivers/redis/reconnector')] },
+    ],
+  ]),
+  ...inFile('lib/drivers/redlock/quorum.ts', { specs: [unit('drivers/redlock/quorum')] }, [
+    ['redlock: any two quorums share a server', 'Math.floor(size / 2) + 1', 'Math.floor(size / 2)'],
+    ['redlock: who does not answer in time has failed', 'while (this.#answered < this.#asked) {', 'while (false) {'],
+    [
+      'redlock §4.6 an answer that did not come is an unknown outcome',
+      'failures.some(mayHaveBeenExecuted) || answers.length > 0',
+      'false',
+    ],
+    [
+      'redlock: too few answers are no verdict',
+      'if (tally.answers.length + tally.pending < enough) throw tooFew(tally, enough);',
+      '',
+    ],
+  ]),
+  ...inFile('lib/drivers/redlock/ballot.ts', { specs: [unit('drivers/redlock/ballot')] }, [
+    [
+      'redlock: a quorum of votes is needed',
+      "if (votes.length >= quorum) return { status: 'won', votes };",
+      "if (votes.length >= quorum - 1) return { status: 'won', votes };",
+    ],
+    [
+      'redlock: a vote is open while answers could change it',
+      'if (votes.length + tally.pending >= quorum) return undefined;',
+      '',
+    ],
+    ['redlock: of equals the smallest holder gets it', 'holder < record.holder', 'holder > record.holder'],
+    ['redlock: who was let pass does not count again', '!letPass.has(rival.holder)', 'true'],
+    ['redlock: a lost quorum is no refusal', 'if (tally.failures.length >= quorum) throw tooFew(tally);', ''],
+    [
+      'redlock: a token that was granted before is waited for',
+      'times > 0 && times < quorum && times + pending >= quorum',
+      'false',
+    ],
+    ['redlock: a token that no quorum can know is not waited for', ' && times + pending >= quorum;', ';'],
+    ['redlock: a quorum that knows a token is enough', ' && times < quorum &&', ' &&'],
+  ]),
+  ...inFile('lib/drivers/redlock/redlock.driver.ts', redlock, [
+    [
+      'redlock: a renewal needs a quorum',
+      'if (held.length >= quorum) return',
+      'if (held.length >= 1) return',
+      { grep: 'is renewed by a majority only' },
+    ],
+    [
+      'redlock: a renewal is lost where a quorum cannot be had',
+      "answers.length - held.length >= quorum ? 'gone' : 'unknown'",
+      "'gone'",
+      { grep: 'with servers that are gone' },
+    ],
+    ['redlock §4.6 a cancel is remembered', 'release(claim, true)', 'release(claim, false)', redlockContract],
+    [
+      'redlock: servers that are one are refused',
+      'this.#servers.assertDistinct();\n    const channel',
+      'const channel',
+      { grep: 'one and the same' },
+    ],
+  ]),
+  ...inFile('lib/drivers/redlock/candidacy.ts', redlock, [
+    [
+      'redlock: a minority is given back',
+      "      this.#withdraw(candidate, round);\n      if (result.status === 'lost')",
+      "      if (result.status === 'lost')",
+      { grep: 'a grant by a quorum' },
+    ],
+    [
+      'redlock §4.7 a token that no quorum stored is raised on one',
+      'if (!isReserved) await this.#raise(claim, block);',
+      '',
+      { grep: 'the fencing token' },
+    ],
+    [
+      'redlock: a release ends what is to be asked later',
+      'if (won && this.#later.drop(won)) return',
+      'if (won) return',
+      {
+        specs: [integration('redlock'), integration('redlock-late-requests')],
+        grep: 'a grant by a quorum|a renewal|a release',
+      },
+    ],
+    [
+      'redlock §4.6 a repeated request is answered with the same token',
+      'isRepeated && mayBeGrantedBefore(tally, size) ? undefined : count',
+      'count',
+      { specs: [integration('redlock-late-requests')] },
+    ],
+  ]),
+  ...inFile(
+    'lib/drivers/redlock/tokens.ts',
+    { specs: [unit('drivers/redlock/ballot'), unit('drivers/redlock/proposals')] },
+    [
+      [
+        'redlock §4.7 the largest token of the votes counts',
+        'Math.max(...votes.map((vote) => vote.fencingToken))',
+        'Math.min(...votes.map((vote) => vote.fencingToken))',
+      ],
+      ['redlock §4.7 a token is reserved where a quorum stored it', 'if (same.length < quorum) continue;', ''],
+      [
+        'redlock §4.7 proposals are apart by a block',
+        'const next = this.#last + TOKENS;',
+        'const next = this.#last + 1;',
+      ],
+      ['redlock §4.7 proposals do not run away from the clock', 'next > now && next < now + AHEAD', 'next > now'],
+    ],
+  ),
+  ...inFile('lib/drivers/redlock/give-back.ts', redlock, [
+    [
+      'redlock §4.6 a holder is remembered for a minute',
+      'args.push(REMEMBERED);',
+      'args.push(lease.ttl);',
+      { specs: [integration('redlock-late-requests')] },
+    ],
+    [
+      'redlock: what may come late is remembered',
+      'late & server.bit ? release(lease, true) : call',
+      'call',
+      { specs: [integration('redlock'), integration('redlock-late-requests')] },
+    ],
+  ]),
+  ...inFile('lib/drivers/redlock/candidate.ts', { specs: [unit('drivers/redlock/candidate')] }, [
+    ['redlock: a failed request may be executed yet', 'this.#strays |= bit;', ''],
+    [
+      'redlock: a request that is unanswered may be executed yet',
+      'this.#strays | (this.#latest?.unanswered ?? 0)',
+      'this.#strays',
+    ],
+    [
+      'redlock: a server that may have voted stays open',
+      'if (!(this.#strays & bit)) this.open &= ~bit;',
+      'this.open &= ~bit;',
+    ],
+  ]),
+  ...inFile('lib/drivers/redlock/redlock-registry.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
+    ['redlock: a fact is one that enough servers have', 'times >= least', 'times >= 1'],
+    ['redlock: the newest value of a fact counts', 'if (version > known.version) Object.assign', 'Object.assign'],
+  ]),
+  ...inFile('lib/drivers/redlock/freed.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
+    ['redlock: a key is free when a quorum tells', 'times === this.#quorum', 'times === 1'],
+  ]),
+  ...inFile(
+    'lib/drivers/redlock/scripts/acquire.lua',
+    { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
+    [
+      [
+        'redlock §4.6 who was given back gets no vote',
+        'if not lease and not isGivenBack(KEYS[4], round) then',
+        'if not lease then',
+      ],
+      [
+        'redlock §4.6 a repeated acquire re-arms the vote',
+        "redis.call('SET', KEYS[1], table.concat({ holder, token, round, since, tail }, ' '), 'PX', ttl)",
+        "redis.call('SET', KEYS[1], table.concat({ holder, token, round, since, tail }, ' '), 'KEEPTTL')",
+      ],
+      [
+        'redlock: the latest round of a vote counts',
+        'if tonumber(before) > tonumber(round) then',
+        'if false then',
+        { specs: [integration('redlock-late-requests')] },
+      ],
+    ],
+  ),
+  ...inFile('lib/drivers/redlock/scripts/release.lua', { specs: [integration('redlock-late-requests')] }, [
+    [
+      'redlock: a round that is given back late takes nothing from a later one',
+      "if tonumber(string.match(lease, '^%S+ %d+ (%d+)')) > tonumber(round) then",
+      'if false then',
+    ],
+    [
+      'redlock §4.6 only the holder releases',
+      "if not lease or string.sub(lease, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
+      'if not lease then',
+      { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
+    ],
+    [
+      'redlock: all rounds that were given back stay so',
+      "round == '' or not before or before ~= '' and tonumber(before) <= tonumber(round)",
+      'true',
+    ],
+  ]),
+  ...inFile(
+    'lib/drivers/redlock/scripts/renew.lua',
+    { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
+    [
+      ['redlock §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ttl)", ''],
+      [
+        'redlock: a vote that a renewal takes is not counted as held',
+        'outcomes[i + 1] = -1',
+        'outcomes[i + 1] = lease and -1 or 0',
+        { specs: [integration('redlock')], grep: 'a grant by a quorum' },
+      ],
+      [
+        'redlock: a renewal gives no vote to who was given back',
+        'if not isGivenBack(givenBack, round) then',
+        'if true then',
+        { specs: [integration('redlock'), integration('redlock-late-requests')], grep: 'renewal' },
+      ],
+    ],
+  ),
+  ...inFile(
+    'lib/drivers/redlock/scripts/include/first.lua',
+    { specs: [integration('redlock')], grep: 'the fencing token|outlives all servers' },
+    [
+      [
+        'redlock §4.7 a token is above all that a server reserved',
+        'mark and math.max(mark + 1, first) or first',
+        'first',
+      ],
+      [
+        'redlock §4.7 a server takes no token far ahead of its clock',
+        'math.min(math.max(tonumber(proposed), now - 1000000), now + 1000000)',
+        'math.max(tonumber(proposed), now - 1000000)',
+      ],
+    ],
+  ),
+  ...inFile('lib/drivers/etcd/lines.ts', etcd, [
+    [
+      'etcd: a line is entered as its holder where it is empty',
+      '{ compare: [isEmpty], success: [put], failure }',
+      '{ compare: [], success: [put], failure }',
+    ],
+    ['etcd: a waiter watches the place in front of it', 'maxCreateRevision: before - 1', 'maxCreateRevision: before'],
+    [
+      'etcd §4.4 a renewal finds the place, and on its lease',
+      'owner?.key === key && owner.createRevision === createRevision && owner.lease === lease.id',
+      'owner !== undefined',
+      { specs: [integration('etcd-locks')] },
+    ],
+    [
+      'etcd §4.6 a release takes its own place only',
+      'this.#run([], { compare: place.isOurs, success }, timeout)',
+      'this.#run([], { compare: [], success }, timeout)',
+      { specs: [integration('etcd-locks')] },
+    ],
+  ]),
+  ...inFile('lib/drivers/etcd/place.ts', { specs: [integration('etcd-locks')] }, [
+    [
+      'etcd: a place is ours on our lease only',
+      "[{ key, result: 'EQUAL', target: 'CREATE', createRevision }, attached]",
+      "[{ key, result: 'EQUAL', target: 'CREATE', createRevision }]",
+    ],
+  ]),
+  ...inFile('lib/drivers/etcd/claims.ts', { specs: [integration('etcd-locks')] }, [
+    ['etcd: a lease of unknown outcome is not used again', ' && !place.isUncertain;', ';'],
+    [
+      'etcd: a lease of an unknown request is not left to the next',
+      'if (place.isUncertain) return this.#drop(place);',
+      '',
+    ],
+    [
+      'etcd: an outcome that is unknown makes a place uncertain',
+      'if (error instanceof DriverUnavailableError && error.sent) place.isUncertain = true;\n      else ',
+      '',
+    ],
+    [
+      'etcd §4.6 a cancel ends the lease',
+      'await this.#orExpired(place, this.#context.pool.revoke(place.lease, timeoutOf(claim.ttl)));',
+      '',
+    ],
+    [
+      'etcd §4.1 a grant says what is left of its lease',
+      'Math.min(claim.ttl, Math.floor(lease.until - place.askedAt))',
+      'claim.ttl',
+    ],
+    [
+      'etcd: a place that could not be given back is forgotten with its lease',
+      'place.ending ??= clock.after(place.lease.until - clock.now(), () => this.#drop(place));',
+      '',
+    ],
+  ]),
+  ...inFile('lib/drivers/etcd/ended-holders.ts', { specs: [unit('drivers/etcd/ended-holders')] }, [
+    ['etcd §4.6 a cancelled holder is remembered for a minute', 'now + REMEMBERED_FOR', 'now + 1000'],
+    ['etcd §4.6 a cancelled holder gets nothing', 'return this.#until.has(holder);', 'return false;', etcd],
+  ]),
+  ...inFile('lib/drivers/etcd/store-lease.ts', { specs: [unit('drivers/etcd/store-lease')] }, [
+    ['etcd §4.1 a keep-alive of another term proves nothing', 'if (claim.term !== term) return false;', ''],
+    ['etcd §4.1 the newest keep-alive counts', 'Math.max(this.#anchor, claim.anchor)', 'claim.anchor'],
+    ['etcd §4.4 a lease that is gone is not kept alive', 'if (ttl === 0) return false;', ''],
+  ]),
+  ...inFile('lib/drivers/etcd/renewals.ts', { specs: [unit('drivers/etcd/renewals')] }, [
+    ['etcd §4.1 a renewal that is not proven fails', 'lease.until < sentAt + claim.ttl', 'false'],
+  ]),
+  ...inFile('lib/drivers/etcd/strangers.ts', { specs: [integration('etcd-strangers')] }, [
+    ['etcd: what was changed meanwhile is not removed', '{ compare, success }', '{ success }'],
+    ['etcd: what has a lease is not removed', 'kvs.filter(isLasting).slice', 'kvs.slice'],
+    ['etcd: strangers that come again keep no request for ever', 'if (attempt > ATTEMPTS) return false;', ''],
+    ['etcd: an operator is told once of a stranger', 'this.#known.has(key) || ', ''],
+  ]),
+  ...inFile('lib/drivers/etcd/records.ts', { specs: [integration('etcd-strangers')] }, [
+    ['etcd: what has no lease holds nothing', 'return lease === 0;', 'return false;'],
+    ['etcd §4.7 no token is later than the write that says so', ' && Number(token) <= modRevision', ''],
+    ['etcd: a holder is a text', '!isName(holder) || ', ''],
+    ['etcd: metadata are texts', ' || !isMetadata(metadata)', ''],
+    ['etcd: a TTL is a time', "typeof ttl !== 'number' || !Number.isFinite(ttl) || ttl <= 0 || ", ''],
+  ]),
+  ...inFile('lib/drivers/etcd/names.ts', { specs: [unit('drivers/etcd/names')] }, [
+    ['etcd: no lock is in the line of another', ".replaceAll('/', '%2F')", ''],
+    ['etcd: no two names are one', ".replaceAll('%', '%25')", ''],
+  ]),
+  ...inFile('lib/drivers/etcd/waiting.ts', etcd, [
+    [
+      'etcd: a waiter that is not heard of is skipped',
+      'if (this.#clock.now() - place.askedAt > 3 * heartbeat(place.claim.ttl)) return',
+      'if (false) return',
+    ],
+  ]),
+];
+
+const applicationMutations = [
+  ...inFile('lib/leader/campaign.ts', { specs: [leader('election')] }, [
+    ['§4.9 a leader stops at the renew deadline', 'validFor: renewDeadline,', ''],
+    ['§4.9 a leader renews every retry period', 'renewEvery: retryPeriod,', ''],
+  ]),
+  ...inFile('lib/leader/leading.ts', { specs: [leader('election'), leader('transitions')] }, [
+    ['§4.9 code of a term has ended before the next campaign', 'await this.work.drained(left);', ''],
+    [
+      '§4.9 a hand-over waits for leader work',
+      'const isDrained = await this.work.drained(grace);',
+      'const isDrained = true;',
+    ],
+    ['§4.9 work that does not end leaves the lease to its TTL', 'if (!isDrained) {', 'if (false) {'],
+    ['§4.9 whoever resigns leaves the turn to others', 'Math.max(rest, retryPeriod)', 'rest'],
+    [
+      '§4.9 the loss of the lease ends the term',
+      "this.end('lost', (handle.signal.reason as LockLostError).message)",
+      'undefined',
+    ],
+    [
+      'the lease is left to its TTL where it is not to be released at shutdown',
+      'left.aborted && !releaseOnShutdown',
+      'false',
+    ],
+    ['§4.8 the signal of a term aborts at its end', 'active.end({ kind, reason }, this.#context.notLeader());', ''],
+  ]),
+  ...inFile('lib/leader/election.ts', { specs: [leader('election'), leader('transitions')] }, [
+    [
+      '§4.2 leading is a look at the clock',
+      "if (this.#state.role !== 'leader' || this.#leading.isHeld) return",
+      'if (true) return',
+    ],
+    [
+      'a lease that came too late is not led with',
+      'if (!this.#wanted || this.#hasLeft || !handle.held) return handle.release();',
+      '',
+    ],
+    ['one who resigned stops to campaign where it should', 'if (!this.#wanted) this.#campaign?.withdraw();', ''],
+    ['a rest is kept', 'this.#wanted && clock.now() >= this.#notBefore', 'this.#wanted'],
+    [
+      'one who leaves stops to campaign',
+      '    this.#campaign?.withdraw();\n    this.#leading.end',
+      '    this.#leading.end',
+    ],
+  ]),
+  ...inFile('lib/leader/accepted-urls.ts', { specs: [leader('accepted-urls')] }, [
+    ['a URL of another port is not accepted', ' && portOf(self) === port) return', ') return'],
+    ['a URL of another scheme is not accepted', 'self && self.protocol === protocol', 'self'],
+    ['a URL with credentials is not accepted', ' || username || password', ''],
+    ['a URL is one of HTTP', "(protocol !== 'http:' && protocol !== 'https:') || ", ''],
+    ['a name below a host is one after a dot', 'endsWith(`.${host}`)', 'endsWith(host)'],
+    ['a URL of another host than those listed is not accepted', ' && isAt(origin, url)', ''],
+    ['a URL of another port than those listed is not accepted', '(origin.port ?? port) === port && ', ''],
+    ['a URL of another scheme than those listed is not accepted', 'origin.protocol === protocol && ', ''],
+  ]),
+  ...inFile('lib/leader/peer-records.ts', { specs: [leader('peer-records')] }, [
+    ['a URL that is not accepted is left out', ' && this.#acceptsUrl(url)) return url;', ') return url;'],
+    ['a URL may stand in a header', 'VISIBLE.test(url) && ', ''],
+    ['an id of a member may stand in a header', 'if (!isId(id) || ', 'if ('],
+    ['an id of a leader may stand in a header', 'const id = isId(instance)', 'const id = true'],
+    ['a member has a role', '!ROLES.has(role) || ', ''],
+    ['whoever forges URLs does not fill the memory', ' || this.#refused.size >= 100', ''],
+    ['a record has a bounded size', ' || text.length > LONGEST_RECORD', ''],
+    ['metadata are texts', "entries.every(([, text]) => typeof text === 'string')", 'true'],
+  ]),
+  ...inFile('lib/leader/leader-view.ts', { specs: [leader('election'), leader('members')] }, [
+    [
+      '§4.9 the lease of an earlier process is not led with',
+      'record && record.instance !== this.#manager.instance',
+      'record',
+    ],
+    ['a leader that the store does not confirm is forgotten', 'else this.#changed(null);', ''],
+  ]),
+  ...inFile('lib/leader/leader.service.ts', { specs: [leader('election')] }, [
+    ['§4.9 states are published in order', 'if (this.#publishing) return;', ''],
+    [
+      '§4.9 no leadership that is over is replayed',
+      "if (state.role !== 'leader' || state.term === this.state.term) return state;",
+      'return state;',
+    ],
+    ['nothing is emitted after the end of a term', 'takeWhile(lasts),', ''],
+  ]),
+  ...inFile('lib/leader/leader-work.ts', { specs: [leader('election')] }, [
+    ['§4.9 leader work is counted', 'this.#running++;', ''],
+    ['leader work that resigns does not wait for itself', 'return isInside(this);', 'return false;'],
+  ]),
+  ...inFile('lib/leader/flap-damping.ts', { specs: [leader('transitions')] }, [
+    ['an instance that flaps stays out for longer and longer', 'const earlier = this.#flaps++;', 'const earlier = 0;'],
+  ]),
+  ...inFile('lib/leader/hand-over.ts', { specs: [leader('hand-over')] }, [
+    ['only one who campaigns can be named', 'if (!ids.includes(to)) throw', 'if (false) throw'],
+  ]),
+  ...inFile('lib/nest/election-options.ts', { specs: [unit('nest/options'), unit('nest/elections')] }, [
+    ['§4.9 the renew deadline ends before the lease can', 'if (renewDeadline > longestDeadline) {', 'if (false) {'],
+    [
+      '§4.9 a renewal can be tried again before the deadline',
+      'if (renewDeadline <= 1.2 * retryPeriod) {',
+      'if (false) {',
+    ],
+  ]),
+  ...inFile('lib/leader/fires.ts', { specs: [leader('fires')] }, [
+    [
+      'a fire is claimed for one tick only',
+      'const attempt = `${instance} ${newHolder()}`;',
+      'const attempt = instance;',
+    ],
+    ['a fire runs where it was claimed', 'if (claimed) return this.#running.run', 'if (true) return this.#running.run'],
+    ['a fire is given up when its time is over', 'clock.now() >= giveUpAt', 'false'],
+    ['a fire that is done is not abandoned', "if (run === 'done' || newest?.done) return;", ''],
+    ['closing waits for runs', 'return this.#running.drained(grace);', 'return true;'],
+  ]),
+  ...inFile('lib/leader/fire-records.ts', { specs: [leader('fires')] }, [
+    [
+      'a fire that another claimed is not ours',
+      "this.#scope, job, instant, attempt, ttl)) === 'mine'",
+      'this.#scope, job, instant, attempt, ttl)) !== undefined',
+    ],
+  ]),
+  ...inFile('lib/drivers/memory/memory-registry.ts', { specs: [CONTRACT], grep: '^MemoryDriver registry' }, [
+    ['memory: a number moves forward only', 'position && position.at >= to', 'position && position.at === to'],
+    [
+      'memory: a number is moved once',
+      "position.at === to && position.by === by ? 'mine'",
+      "position.at === to ? 'mine'",
+    ],
+  ]),
+  ...inFile('lib/decorators/wrap-method.ts', { specs: [unit('decorators/with-lock')] }, [
+    [
+      'a method without its service does not run',
+      'if (service === undefined) throw notBound(decorator, label, token, this);',
+      'if (service === undefined) return Reflect.apply(original, this, args);',
+    ],
+  ]),
+  ...inFile('lib/decorators/with-lock.ts', { specs: [unit('decorators/with-lock')] }, [
+    ['an error of the method is no contention', 'if (entered || !(error', 'if (!(error'],
+    [
+      'a store that is down is no contention',
+      'if (entered || !(error instanceof LockNotAcquiredError)) throw error;',
+      'if (entered) throw error;',
+    ],
+  ]),
+  ...inFile('lib/decorators/leader-only.ts', { specs: [unit('decorators/leader-only')] }, [
+    ['§4.2 a method of the leader looks at the clock', 'if (service.isLeader()) {', 'if (true) {'],
+    ['a refusal is not taken for a result', 'if (entered || service.isLeader()) return result;', 'return result;'],
+    ['a method that is called elsewhere rejects', 'service.assertLeader();\n  return undefined;', 'return undefined;'],
+    [
+      'a method that is called elsewhere does not run',
+      'return undefined;\n  service.assertLeader();',
+      'return proceed();\n  service.assertLeader();',
+    ],
+  ]),
+  ...inFile('lib/decorators/lock-key.ts', { specs: [unit('decorators/lock-key')] }, [
+    ['a value cannot leave its place in a key', 'value.replace(/[%:{}\\s]/gu, encodeURIComponent)', 'value'],
+  ]),
+  ...inFile('lib/nest/leader.guard.ts', { specs: [integration('nest/leader-only')] }, [
+    ['a guard that cannot tell refuses', '{ strict: false }).assertLeader();', '{ strict: false });'],
+  ]),
+];
+
+export const mutations = [...coreMutations, ...storeMutations, ...applicationMutations];
