@@ -3,7 +3,9 @@ import { LockConfigError, LockNotAcquiredError } from '../core/errors.js';
 import type { Lock } from '../core/lock.js';
 import { lockServiceToken } from '../nest/injection.js';
 import type { LockService } from '../nest/lock.service.js';
+import { whileClientIsThere } from './client-gone.js';
 import { lockParameters } from './current-lock.js';
+import { isRoute } from './framework-metadata.js';
 import { compileTemplate, type KeyBuilder, keyFrom, type KeyFunction } from './lock-key.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { decoratedMethod, type WrappedCall, wrapMethod } from './wrap-method.js';
@@ -36,6 +38,8 @@ export type LockedMethodDecorator<Key extends string | KeyFunction, Contention e
 /**
  * Runs the method with a lock held, so that for one key at most one call runs at a time over all instances.
  *
+ * A route handler that is given its request (`@Req()`) does not run when the client hangs up while it waits.
+ *
  * @param key a template such as `'order:{0.id}'`, or a function of the method's arguments
  * @throws LockConfigError or LockKeyError at once, when an option or the template is wrong; the calls reject with
  *   LockNotAcquiredError, DriverUnavailableError, NestedLockError, LockKeyError, or what the method throws
@@ -51,6 +55,8 @@ export function WithLock<Key extends string | KeyFunction, Contention extends On
     const skips = options.onContention === 'skip';
     // The decorators of its parameters have run.
     const indexes = lockParameters(target, property);
+    /** Known once all decorators have run. */
+    let handlesRequests: boolean | undefined;
 
     wrapMethod<LockService>(
       'WithLock',
@@ -60,6 +66,8 @@ export function WithLock<Key extends string | KeyFunction, Contention extends On
       (call) => {
         const run = (lock: Lock): unknown => call.proceed(withLockArguments(call, lock, indexes));
         const lockedKey = keyOf(call.args, call.instance);
+        handlesRequests ??= isRoute((target as Record<string | symbol, object>)[property]!);
+        if (handlesRequests && !skips) return lockedForClient(call, lockedKey, run, acquireOptions);
         if (!skips) return call.service.withLock(lockedKey, run, acquireOptions);
         return skipIfHeld(call.service, lockedKey, run, acquireOptions);
       },
@@ -75,6 +83,27 @@ function keyBuilder(key: unknown, label: string): KeyBuilder {
     `@WithLock on ${label}: the key is ${key === null ? 'null' : `of type ${typeof key}`}. Give a template such as ` +
       "'order:{0.id}', or a function of the arguments of the method.",
   );
+}
+
+/** Nobody gets the answer of a handler whose client hung up while it waited for the lock: it does not run. */
+function lockedForClient(
+  { args, service }: WrappedCall<LockService>,
+  key: string,
+  run: (lock: Lock) => unknown,
+  options: AcquireOptions,
+): Promise<unknown> {
+  return whileClientIsThere(args, (gone, done) => {
+    const signals = [options.signal, gone].filter((signal) => signal !== undefined);
+    const entered = (lock: Lock): unknown => {
+      done();
+      return run(lock);
+    };
+    return service.withLock(
+      key,
+      entered,
+      signals.length > 0 ? { ...options, signal: AbortSignal.any(signals) } : options,
+    );
+  });
 }
 
 async function skipIfHeld(

@@ -1,3 +1,5 @@
+import { request as httpRequest } from 'node:http';
+import type { Server } from 'node:net';
 import {
   type ArgumentsHost,
   Body,
@@ -21,17 +23,20 @@ import {
   type PipeTransform,
   Post,
   Query,
+  Req,
   UseFilters,
   UseGuards,
   UseInterceptors,
 } from '@nestjs/common';
-import { REQUEST } from '@nestjs/core';
+import { type AbstractHttpAdapter, REQUEST } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { ApiOperation, ApiResponse, DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { CurrentLock, currentLock, type Lock, LockService, WithLock } from 'nestjs-dist-lock';
-import type { Observable } from 'rxjs';
+import { filter, firstValueFrom, type Observable } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type HttpApp, serve } from '../../support/nest-app.js';
+import { RecordingLogger } from '../../support/nest-log.js';
 
 class OrderDto {
   note!: string;
@@ -75,6 +80,12 @@ function ordersController(place: Place) {
     }
   }
   return Orders;
+}
+
+function connectionsTo(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
 }
 
 async function json(response: Promise<Response>): Promise<unknown> {
@@ -292,5 +303,54 @@ describe('with Fastify', () => {
     expect(await json(fetch(`${url}/orders/7`))).toEqual({ prefix: 'order', id: 7, q: 'none', key: 'order:7' });
     expect(await json(post(`${url}/orders/7`, { note: 'n' }))).toMatchObject({ key: 'order:7', isCurrent: true });
     expect((await fetch(`${url}/orders/seven`)).status).toBe(400);
+  });
+});
+
+describe.each<[string, () => AbstractHttpAdapter]>([
+  ['Express', () => new ExpressAdapter()],
+  ['Fastify', () => new FastifyAdapter()],
+])('a client on %s that hangs up while its call waits for a lock', (_name, adapter) => {
+  @Controller()
+  class Orders {
+    readonly ran: string[] = [];
+
+    @Post('known/:client')
+    @WithLock('order', { wait: '20s' })
+    async known(@Param('client') client: string, @Req() _request: unknown): Promise<void> {
+      this.ran.push(client);
+    }
+
+    @Post('unknown/:client')
+    @WithLock('order', { wait: '20s' })
+    async unknown(@Param('client') client: string): Promise<void> {
+      this.ran.push(client);
+    }
+  }
+
+  async function afterHangUp(path: 'known' | 'unknown'): Promise<{ ran: string[]; errors: unknown[] }> {
+    const logger = new RecordingLogger();
+    const { app, url } = await serve({ controllers: [Orders], adapter: adapter(), logger });
+    const locks = app.get(LockService);
+    const held = await locks.acquire('order');
+    const waits = firstValueFrom(locks.events$.pipe(filter(({ type }) => type === 'contended')));
+    const impatient = httpRequest(`${url}/${path}/impatient`, { method: 'POST' });
+    impatient.on('error', () => undefined).end();
+    await waits;
+    impatient.destroy();
+    await expect.poll(() => connectionsTo(app.getHttpServer())).toBe(0);
+    // Behind the other in line, if that is still there.
+    const patient = fetch(`${url}/known/patient`, { method: 'POST' });
+    await expect.poll(() => connectionsTo(app.getHttpServer())).toBe(1);
+    await held.release();
+    expect((await patient).status).toBe(201);
+    return { ran: app.get(Orders).ran, errors: logger.texts('error') };
+  }
+
+  it('is not served, where the handler is given the request', async () => {
+    expect(await afterHangUp('known')).toEqual({ ran: ['patient'], errors: [] });
+  });
+
+  it('is served where nothing tells of the request', async () => {
+    expect(await afterHangUp('unknown')).toEqual({ ran: ['impatient', 'patient'], errors: [] });
   });
 });
