@@ -21,8 +21,8 @@ const TESTS = {
     files: [...CONTRACT, 'integration/redis-', 'integration/redlock', ...REDIS_FAULTS, 'faults/endpoint-failover'],
     without: OTHER_BACKENDS,
   },
-  // Without the planned fail-over, which is new in 6.2, and without the specs of permissions, errors and checks at start: they use permissions on channels, which are new in 6.2,
-  // and expect the texts of later errors.
+  // Without the planned fail-over, which is new in 6.2, and without the specs of permissions, errors and checks at start:
+  // they use permissions on channels, which are new in 6.2, and expect the texts of later errors.
   old: {
     variable: 'REDIS_SERVER_BIN',
     files: [
