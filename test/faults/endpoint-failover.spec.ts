@@ -250,7 +250,8 @@ describe('leaders at a planned fail-over behind one name', () => {
     const leading = new Set<string>();
     const candidates = ['a', 'b', 'c', 'd'].map((id) => {
       const { manager } = engine(id);
-      const settings = { ...ELECTION, leaseDuration: 6000, renewDeadline: 4000, retryPeriod: 500 };
+      // Who resigned stays out for two heartbeats of the others: those whom no message reaches ask meanwhile.
+      const settings = { ...ELECTION, leaseDuration: 6000, renewDeadline: 4000, retryPeriod: 2000 };
       const leader = new LeaderService(
         (changed, report) =>
           new Election(manager, { id, metadata: {} }, settings, { changed, report, problem: () => undefined }),
