@@ -149,7 +149,7 @@ export class Acquisition {
 
   #recordFacts(): HoldFacts {
     if (!this.#record) return {};
-    const { since, remaining } = this.#record as LockRecord & { readonly since?: number };
+    const { since, remaining } = this.#record;
     const left = remaining - (this.#context.clock.now() - this.#recordAt);
     return { since, remaining: left > 0 ? left : undefined };
   }

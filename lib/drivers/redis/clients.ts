@@ -1,11 +1,8 @@
 import { Cluster, type ClusterNode, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import type { WithAccess } from './access.js';
 import { directConnector } from './connectors.js';
-import { retryDelay } from './reconnector.js';
 import { sentinelConnector } from './sentinel-connector.js';
 import type { Sockets } from './sockets.js';
-
-export { retryDelay };
 
 /** What we need of a user's ioredis client, version 5 or 6: a `Redis` or a `Cluster`. */
 export interface RedisClient {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { detached } from '../../core/call-chain.js';
-import { connect, retryDelay } from './clients.js';
+import { connect } from './clients.js';
+import { retryDelay } from './reconnector.js';
 import { hearAllErrors } from './socket-errors.js';
 import { readBeforeTimeout } from './socket-timeout.js';
 
