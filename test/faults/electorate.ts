@@ -109,12 +109,14 @@ export class Electorate {
   }
 
   /**
-   * Resolves when the signal was sent and, where it hit a leader, another term has begun.
+   * Resolves when the signal was sent and, where it hit a leader, another term has begun. A leader is hit only while
+   * somebody waits who can follow: processes that still start, under load for seconds, cannot.
    *
    * @param stopFor how long a pause lasts, or until a successor leads, whichever is later
    */
   async disturb(kind: Kind, victim: Replica, stopFor: number): Promise<void> {
     const { token } = victim;
+    if (token !== undefined) await this.candidate(0);
     if (token !== undefined) this.disturbances.push({ kind, token, at: now() });
     if (kind === 'pause') this.#pausing.add(this.#pause(victim, token, stopFor));
     else void this.#replace(victim, kind === 'kill' ? 'SIGKILL' : 'SIGTERM');
