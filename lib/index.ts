@@ -20,6 +20,7 @@ export {
   TooManyWaitingError,
 } from './core/errors.js';
 export type { FireEvent, LockEvent } from './core/events.js';
+export type { FactStore } from './core/fact-store.js';
 export { Lock } from './core/lock.js';
 export {
   type AcquireMode,
@@ -39,7 +40,6 @@ export {
   type RenewOutcome,
   type TokenBlock,
 } from './core/lock-driver.js';
-export type { Registry } from './core/registry.js';
 export { type BoundServices, bindDistLock } from './decorators/bind.js';
 export { CurrentLock } from './decorators/current-lock.js';
 export {
@@ -53,13 +53,13 @@ export {
   LeaderOnly,
   type LeaderOnlyDecorator,
   type LeaderOnlyOptions,
-  type Otherwise,
+  type LeaderOtherwise,
 } from './decorators/leader-only.js';
 export { type KeyFunction, lockKey } from './decorators/lock-key.js';
 export { OncePerTick, type OncePerTickDecorator, type OncePerTickOptions } from './decorators/once-per-tick.js';
 export {
   type LockedMethodDecorator,
-  type OnContention,
+  type LockOtherwise,
   WithLock,
   type WithLockOptions,
 } from './decorators/with-lock.js';
@@ -69,8 +69,21 @@ export type { LeaderEvent } from './leader/leader-events.js';
 export { LeaderService } from './leader/leader.service.js';
 export type { LeadershipState, Member, Role, Term } from './leader/leadership.js';
 export type { ElectionOptions } from './nest/election-options.js';
-export { InjectLeader, InjectLeaderElections, InjectLockService } from './nest/injection.js';
+export {
+  getLeaderElectionsToken,
+  getLeaderToken,
+  getLockServiceToken,
+  InjectLeader,
+  InjectLeaderElections,
+  InjectLockService,
+} from './nest/injection.js';
 export { LeaderElection, LeaderElections } from './nest/leader-elections.js';
 export { type LockDescription, LockService } from './nest/lock.service.js';
-export { DistLockModule, type DistLockModuleAsyncExtras, type DistLockModuleExtras } from './nest/module.js';
+export {
+  DistLockModule,
+  type DistLockModuleAsyncExtras,
+  type DistLockModuleAsyncOptions,
+  type DistLockModuleExtras,
+  type DistLockOptionsFactory,
+} from './nest/module.js';
 export type { DistLockModuleOptions } from './nest/options.js';

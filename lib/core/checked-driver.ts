@@ -25,7 +25,7 @@ import type {
   TokenBlock,
 } from './lock-driver.js';
 import { promiseTry } from './promise-try.js';
-import type { Registry } from './registry.js';
+import type { FactStore } from './fact-store.js';
 
 /**
  * A driver whose answers fit the port: one that does not is a rejection that names the driver, and an operator is told
@@ -54,8 +54,8 @@ export class CheckedDriver implements LockDriver {
     return this.#driver.capabilities;
   }
 
-  get registry(): Registry | undefined {
-    return this.#driver.registry;
+  get facts(): FactStore | undefined {
+    return this.#driver.facts;
   }
 
   async connect(listener: DriverListener): Promise<void> {

@@ -37,7 +37,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const METHODS = ['connect', 'acquire', 'cancel', 'renew', 'release', 'inspect', 'close'] as const;
 const OPTIONAL_METHODS = ['keepPlaces', 'renewalGroup', 'reserve'] as const;
-const REGISTRY_METHODS = ['put', 'remove', 'list', 'watch', 'advance'] as const;
+const FACT_STORE_METHODS = ['put', 'remove', 'list', 'watch', 'advance'] as const;
 const EVENTS: readonly unknown[] = [
   'freed',
   'granted',
@@ -52,15 +52,14 @@ export function driverProblems(driver: unknown): string[] {
   if (!isObject(driver) || METHODS.every((name) => typeof driver[name] !== 'function')) {
     return ['expected a driver, such as new RedisDriver({ url }).'];
   }
-  const { capabilities, registry } = driver;
+  const { capabilities, facts } = driver;
   const type = driver.constructor === Object ? 'it' : driver.constructor?.name || 'it';
   const lacks = (object: Fields, names: readonly string[], prefix = ''): string[] =>
     names.filter((name) => typeof object[name] !== 'function').map((name) => `${type} has no ${prefix}${name}().`);
   const present = OPTIONAL_METHODS.filter((name) => driver[name] !== undefined);
   const problems = [...lacks(driver, METHODS), ...lacks(driver, present)];
   if (typeof driver['name'] !== 'string' || driver['name'] === '') problems.push(`${type} has no name.`);
-  if (registry !== undefined)
-    problems.push(...lacks(isObject(registry) ? registry : {}, REGISTRY_METHODS, 'registry.'));
+  if (facts !== undefined) problems.push(...lacks(isObject(facts) ? facts : {}, FACT_STORE_METHODS, 'facts.'));
   if (!isObject(capabilities)) return [...problems, `${type} has no capabilities.`];
   const { scope, queue, push, minTtl, maxTtl } = capabilities;
   if (scope !== 'process' && scope !== 'server') problems.push("capabilities.scope: expected 'process' or 'server'.");

@@ -1,4 +1,4 @@
-import type { Registry } from './registry.js';
+import type { FactStore } from './fact-store.js';
 
 /**
  * The port that a backend implements. The core owns everything else: validity, renewal, waiting, retries, signals.
@@ -50,7 +50,7 @@ export interface LockDriver {
   /** Reserves a further block of tokens for a lease; null when it is gone. Needed to pass a lease on locally. */
   reserve?(lease: LeaseRef, tokens?: number): Promise<TokenBlock | null>;
   inspect(key: string): Promise<LockRecord | null>;
-  readonly registry?: Registry;
+  readonly facts?: FactStore;
   /** Ends the delivery to `listener`; the last one closes what the driver opened itself. */
   close(listener: DriverListener): Promise<void>;
 }

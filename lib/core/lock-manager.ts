@@ -14,7 +14,7 @@ import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock
 import type { Lock } from './lock.js';
 import { type Patience, timeUp, WaitingCallers, type WaitingLimits } from './patience.js';
 import { type CallSite, CallSites } from './call-site.js';
-import type { Registry } from './registry.js';
+import type { FactStore } from './fact-store.js';
 import { RequestGate } from './request-gate.js';
 import { StoreStatus } from './store-status.js';
 import { WaitingRoom } from './waiting-room.js';
@@ -139,8 +139,8 @@ export class LockManager {
     return this.#driver.inspect(name);
   }
 
-  get registry(): Registry | undefined {
-    return this.#driver.registry;
+  get facts(): FactStore | undefined {
+    return this.#driver.facts;
   }
 
   /** Whether a release can prefer one of those who wait. */

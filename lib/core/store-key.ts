@@ -28,7 +28,7 @@ export function electionName(namespace: string, election: string): string {
   return `${namespace}:e:${election}`;
 }
 
-/** The scope of an election's members in the registry. */
+/** The scope of an election's members in the fact store. */
 export function membersScope(namespace: string, election: string): string {
   return `${namespace}:m:${election}`;
 }

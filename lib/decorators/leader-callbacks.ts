@@ -1,13 +1,13 @@
 import { OptionsCheck } from '../core/options-check.js';
 import type { CallbackArguments, CallbackKind } from '../leader/leader-callbacks.js';
-import { DEFAULT_ELECTION, DEFAULT_REGISTRATION, leaderToken } from '../nest/injection.js';
+import { DEFAULT_ELECTION, DEFAULT_REGISTRATION, getLeaderToken } from '../nest/injection.js';
 import { decoratedMethod, ensureSlot } from './wrap-method.js';
 
 export interface LeaderCallbackOptions {
   /** Default: the election named `default`. */
   election?: string;
   /** The named registration that the election belongs to. Default: the registration without a name. */
-  name?: string;
+  registration?: string;
 }
 
 /** Accepts methods that take what the callback is given, or less. */
@@ -71,16 +71,19 @@ function callback<Kind extends CallbackKind>(
   given: string | LeaderCallbackOptions = {},
 ): LeaderCallbackDecorator<Kind> {
   const check = new OptionsCheck(`@${decorator}`);
-  const options = check.object(typeof given === 'string' ? { election: given } : given, '', ['election', 'name']);
-  const { election = DEFAULT_ELECTION, name: registration = DEFAULT_REGISTRATION } = options;
+  const options = check.object(typeof given === 'string' ? { election: given } : given, '', [
+    'election',
+    'registration',
+  ]);
+  const { election = DEFAULT_ELECTION, registration = DEFAULT_REGISTRATION } = options;
   check.ofType(election, 'election', 'string');
-  check.ofType(registration, 'name', 'string');
+  check.ofType(registration, 'registration', 'string');
   check.done();
 
   return (target, property, descriptor) => {
     const { original: method } = decoratedMethod(decorator, [target, property, descriptor]);
     // Without the module, or the election, the application must not start.
-    ensureSlot(target, leaderToken(registration, election));
+    ensureSlot(target, getLeaderToken(election, registration));
     const mark: LeaderCallbackMark = { kind, decorator, election, registration };
     Reflect.defineMetadata(MARKS, [...leaderCallbackMarksOf(method), mark], method);
   };

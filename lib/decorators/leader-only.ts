@@ -4,7 +4,7 @@ import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { knownLeader, knowsLeader } from '../leader/known-leader.js';
 import type { LeaderService } from '../leader/leader.service.js';
-import { leaderToken } from '../nest/injection.js';
+import { getLeaderToken } from '../nest/injection.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../nest/leader.guard.js';
 import {
   giveJobBack,
@@ -22,20 +22,20 @@ import { OncePerTick } from './once-per-tick.js';
 import { decoratedMethod, ensureSlot, type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
 
 /** What a call does on an instance that does not lead. `redirect` and `forward` are for HTTP routes. */
-export type Otherwise = 'skip' | 'reject' | 'redirect' | 'forward';
+export type LeaderOtherwise = 'skip' | 'reject' | 'redirect' | 'forward';
 
 export interface LeaderOnlyOptions {
   /** The election that decides. Default: `default`. */
   election?: string;
   /** The named registration that the election belongs to. Default: the registration without a name. */
-  name?: string;
+  registration?: string;
   /**
    * What a call does on an instance that does not lead: `skip` returns undefined, `reject` throws a NotLeaderError (503
    * with `Retry-After` and `X-Leader` on HTTP). For routes also `redirect`, a 307 to the leader's `instance.url`, and
    * `forward`, which passes the request on to the leader and its answer back.
    * Default: `skip` for cron, interval, timeout and event handlers, where nobody can receive an error; else `reject`.
    */
-  otherwise?: Otherwise;
+  otherwise?: LeaderOtherwise;
   /** With `forward`: for how long the leader may be silent before its answer begins. Default: 30 s. */
   timeout?: Duration;
   /**
@@ -55,7 +55,7 @@ export interface LeaderOnlyDecorator<Choice = 'reject'> {
   ): void;
 }
 
-const CHOICES: readonly Otherwise[] = ['skip', 'reject', 'redirect', 'forward'];
+const CHOICES: readonly LeaderOtherwise[] = ['skip', 'reject', 'redirect', 'forward'];
 const FORWARD_TIMEOUT = 30_000;
 
 /**
@@ -68,7 +68,7 @@ const FORWARD_TIMEOUT = 30_000;
  * @param options the name of an election, or options
  * @throws LockConfigError at once, when an option is wrong
  */
-export function LeaderOnly<Choice extends Otherwise = 'reject'>(
+export function LeaderOnly<Choice extends LeaderOtherwise = 'reject'>(
   options: string | (LeaderOnlyOptions & { otherwise?: Choice }) = {},
 ): LeaderOnlyDecorator<Choice> {
   const checked = checkOptions(typeof options === 'string' ? { election: options } : options);
@@ -130,26 +130,28 @@ export function isLeaderOnly(method: unknown): boolean {
 }
 
 /** Whether the choice is one for HTTP requests only. */
-export function forRequests(otherwise: Otherwise | undefined): boolean {
+export function forRequests(otherwise: LeaderOtherwise | undefined): boolean {
   return otherwise === 'redirect' || otherwise === 'forward';
 }
 
 function catchUpOf(options: string | LeaderOnlyOptions): MethodDecorator | undefined {
-  const { catchUp, name } = typeof options === 'string' ? {} : options;
-  return catchUp ? (OncePerTick({ catchUp, ...(name === undefined ? {} : { name }) }) as MethodDecorator) : undefined;
+  const { catchUp, registration } = typeof options === 'string' ? {} : options;
+  return catchUp
+    ? (OncePerTick({ catchUp, ...(registration === undefined ? {} : { registration }) }) as MethodDecorator)
+    : undefined;
 }
 
 function checkOptions(options: LeaderOnlyOptions): LeaderOnlyMetadata {
   const check = new OptionsCheck('@LeaderOnly');
   const {
     election,
-    name,
+    registration,
     otherwise,
     timeout,
     catchUp = false,
-  } = check.object(options, '', ['election', 'name', 'otherwise', 'timeout', 'catchUp']);
+  } = check.object(options, '', ['election', 'registration', 'otherwise', 'timeout', 'catchUp']);
   check.ofType(election, 'election', 'string');
-  check.ofType(name, 'name', 'string');
+  check.ofType(registration, 'registration', 'string');
   check.ofType(catchUp, 'catchUp', 'boolean');
   if (election === '') check.problem('election: must not be empty.');
   if (otherwise !== undefined && !CHOICES.includes(otherwise)) {
@@ -158,13 +160,13 @@ function checkOptions(options: LeaderOnlyOptions): LeaderOnlyMetadata {
   if (timeout !== undefined && otherwise !== 'forward') check.problem("timeout: has no effect without 'forward'.");
   const forwardTimeout = check.duration(timeout, 'timeout', FORWARD_TIMEOUT);
   check.done();
-  return { token: leaderToken(name, election), otherwise, timeout: forwardTimeout };
+  return { token: getLeaderToken(election, registration), otherwise, timeout: forwardTimeout };
 }
 
 function runIfLeader(
   call: WrappedCall<LeaderService>,
   property: string | symbol,
-  otherwise: Otherwise | undefined,
+  otherwise: LeaderOtherwise | undefined,
 ): unknown {
   const { service, instance, args, proceed } = call;
   if (service.isLeader()) {

@@ -1,7 +1,7 @@
 import type { Duration } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
 import type { FireService } from '../nest/fire.service.js';
-import { fireToken } from '../nest/injection.js';
+import { getFireServiceToken } from '../nest/injection.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { wrapMethod } from './wrap-method.js';
 
@@ -16,7 +16,7 @@ export interface OncePerTickOptions {
    */
   catchUp?: boolean;
   /** The named registration whose store the instances share. Default: the registration without a name. */
-  name?: string;
+  registration?: string;
 }
 
 /** The options, checked and with defaults. */
@@ -46,16 +46,21 @@ const TOLERANCE = 1000;
  */
 export function OncePerTick(options: OncePerTickOptions = {}): OncePerTickDecorator {
   const check = new OptionsCheck('@OncePerTick');
-  const { job, tolerance, catchUp = false, name } = check.object(options, '', ['job', 'tolerance', 'catchUp', 'name']);
+  const {
+    job,
+    tolerance,
+    catchUp = false,
+    registration,
+  } = check.object(options, '', ['job', 'tolerance', 'catchUp', 'registration']);
   check.ofType(job, 'job', 'string');
-  check.ofType(name, 'name', 'string');
+  check.ofType(registration, 'registration', 'string');
   check.ofType(catchUp, 'catchUp', 'boolean');
   if (job === '') check.problem('job: must not be empty.');
   const settings: OncePerTickSettings = {
     job,
     tolerance: check.duration(tolerance, 'tolerance', TOLERANCE),
     catchUp,
-    token: fireToken(name),
+    token: getFireServiceToken(registration),
   };
   check.done();
   return (target, property, descriptor) =>

@@ -1,7 +1,7 @@
 import { type AcquireOptions, checkAcquireOptions, type CheckedOptions } from '../core/acquire-options.js';
 import { LockConfigError, LockNotAcquiredError } from '../core/errors.js';
 import type { Lock } from '../core/lock.js';
-import { lockServiceToken } from '../nest/injection.js';
+import { getLockServiceToken } from '../nest/injection.js';
 import type { LockService } from '../nest/lock.service.js';
 import { whileClientIsThere } from './client-gone.js';
 import { lockParameters } from './current-lock.js';
@@ -10,14 +10,14 @@ import { compileTemplate, type KeyBuilder, keyFrom, type KeyFunction } from './l
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { decoratedMethod, type WrappedCall, wrapMethod } from './wrap-method.js';
 
-/** `wait` for the lock, `skip` the call and return undefined, or `throw` a LockNotAcquiredError at once. */
-export type OnContention = 'wait' | 'skip' | 'throw';
+/** `wait` for the lock, `skip` the call and return undefined, or `reject` with a LockNotAcquiredError at once. */
+export type LockOtherwise = 'wait' | 'skip' | 'reject';
 
 export interface WithLockOptions extends AcquireOptions {
   /** The named registration whose locks to use. Default: the registration without a name. */
-  name?: string;
+  registration?: string;
   /** What to do while another holds the lock. Default: `wait`. */
-  onContention?: OnContention;
+  otherwise?: LockOtherwise;
 }
 
 type KeyFits<Key, Method extends AsyncMethod> = Key extends KeyFunction
@@ -27,12 +27,12 @@ type KeyFits<Key, Method extends AsyncMethod> = Key extends KeyFunction
   : unknown;
 
 /** Accepts methods that return a promise and whose parameters fit the key function. */
-export type LockedMethodDecorator<Key extends string | KeyFunction, Contention extends OnContention = 'wait'> = <
+export type LockedMethodDecorator<Key extends string | KeyFunction, Choice extends LockOtherwise = 'wait'> = <
   Method extends AsyncMethod,
 >(
   target: object,
   property: string | symbol,
-  descriptor: TypedPropertyDescriptor<Method> & KeyFits<Key, Method> & SkipFits<Contention, Method>,
+  descriptor: TypedPropertyDescriptor<Method> & KeyFits<Key, Method> & SkipFits<Choice, Method>,
 ) => void;
 
 /**
@@ -44,15 +44,15 @@ export type LockedMethodDecorator<Key extends string | KeyFunction, Contention e
  * @throws LockConfigError or LockKeyError at once, when an option or the template is wrong; the calls reject with
  *   LockNotAcquiredError, DriverUnavailableError, NestedLockError, LockKeyError, or what the method throws
  */
-export function WithLock<Key extends string | KeyFunction, Contention extends OnContention = 'wait'>(
+export function WithLock<Key extends string | KeyFunction, Choice extends LockOtherwise = 'wait'>(
   key: Key,
-  options: WithLockOptions & { onContention?: Contention } = {},
-): LockedMethodDecorator<Key, Contention> {
+  options: WithLockOptions & { otherwise?: Choice } = {},
+): LockedMethodDecorator<Key, Choice> {
   return (target, property, descriptor) => {
     const { label } = decoratedMethod('WithLock', [target, property, descriptor]);
     const keyOf = keyBuilder(key, label);
     const acquireOptions = checkWithLockOptions(options, `@WithLock on ${label}`);
-    const skips = options.onContention === 'skip';
+    const skips = options.otherwise === 'skip';
     // The decorators of its parameters have run.
     const indexes = lockParameters(target, property);
     /** Known once all decorators have run. */
@@ -60,7 +60,7 @@ export function WithLock<Key extends string | KeyFunction, Contention extends On
 
     wrapMethod<LockService>(
       'WithLock',
-      lockServiceToken(options.name),
+      getLockServiceToken(options.registration),
       options,
       [target, property, descriptor],
       (call) => {
@@ -133,15 +133,17 @@ function checkWithLockOptions(options: WithLockOptions, where: string): AcquireO
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new LockConfigError(`${where}: options: expected an object, such as { wait: '5s' }.`);
   }
-  const { name, onContention = 'wait', ...acquireOptions } = options;
-  if (name !== undefined && typeof name !== 'string') throw new LockConfigError(`${where}: name: expected a string.`);
-  if (!['wait', 'skip', 'throw'].includes(onContention)) {
-    throw new LockConfigError(`${where}: onContention: expected 'wait', 'skip' or 'throw'.`);
+  const { registration, otherwise = 'wait', ...acquireOptions } = options;
+  if (registration !== undefined && typeof registration !== 'string') {
+    throw new LockConfigError(`${where}: registration: expected a string.`);
+  }
+  if (!['wait', 'skip', 'reject'].includes(otherwise)) {
+    throw new LockConfigError(`${where}: otherwise: expected 'wait', 'skip' or 'reject'.`);
   }
   const checked: CheckedOptions = checkAcquireOptions(acquireOptions, where);
-  if (onContention === 'wait') return Object.freeze(acquireOptions);
+  if (otherwise === 'wait') return Object.freeze(acquireOptions);
   if (checked.limit) {
-    throw new LockConfigError(`${where}: wait and attempts have no effect with onContention: '${onContention}'.`);
+    throw new LockConfigError(`${where}: wait and attempts have no effect with otherwise: '${otherwise}'.`);
   }
   return Object.freeze({ ...acquireOptions, attempts: 1 });
 }

@@ -90,8 +90,8 @@ export class Election {
 
   start(): void {
     if (this.#loop || this.#hasLeft) return;
-    const { registry } = this.#manager;
-    this.#unwatch = registry?.watch(this.settings.membersScope, () => {
+    const { facts } = this.#manager;
+    this.#unwatch = facts?.watch(this.settings.membersScope, () => {
       if (this.#state.role !== 'leader') this.#view.look();
     });
     this.#loop = detached(() => this.#run());
@@ -131,9 +131,9 @@ export class Election {
     return this.state.role === 'leader' ? this.self : leader;
   }
 
-  /** Without a registry: this instance and the leader. @throws DriverUnavailableError */
+  /** Without a fact store: this instance and the leader. @throws DriverUnavailableError */
   async members(): Promise<Member[]> {
-    if (this.#manager.registry) return (await this.#membership.list()).map(({ member }) => member);
+    if (this.#manager.facts) return (await this.#membership.list()).map(({ member }) => member);
     const leader = await this.leader();
     return leader && leader.id !== this.self.id ? [leader, this.self] : [this.self];
   }

@@ -1,4 +1,4 @@
-import type { Registry } from '../core/registry.js';
+import type { FactStore } from '../core/fact-store.js';
 
 /** What the store remembers of the newest claimed fire of a job. */
 export interface LastFire {
@@ -16,43 +16,43 @@ const DONE_FOR = 3;
  * became of it: a fact for each fire, kept alive while it runs, and one for the newest fire of a job.
  */
 export class FireRecords {
-  readonly #registry: Registry;
+  readonly #facts: FactStore;
   readonly #scope: string;
   /** Milliseconds after which a run without a sign of life is dead. */
   readonly aliveFor: number;
 
-  constructor(registry: Registry, scope: string, aliveFor: number) {
-    this.#registry = registry;
+  constructor(facts: FactStore, scope: string, aliveFor: number) {
+    this.#facts = facts;
     this.#scope = scope;
     this.aliveFor = aliveFor;
   }
 
   /** Whether this attempt gets the fire. May be repeated by the same attempt. */
   async claim(job: string, instant: number, attempt: string, ttl: number): Promise<boolean> {
-    return (await this.#registry.advance(this.#scope, job, instant, attempt, ttl)) === 'mine';
+    return (await this.#facts.advance(this.#scope, job, instant, attempt, ttl)) === 'mine';
   }
 
   /** Whether this instance is the one that reports a fire as abandoned. */
   async claimReport(job: string, instant: number, by: string): Promise<boolean> {
     const ttl = DONE_FOR * this.aliveFor;
-    return (await this.#registry.advance(this.#scope, `abandoned ${job}`, instant, by, ttl)) === 'mine';
+    return (await this.#facts.advance(this.#scope, `abandoned ${job}`, instant, by, ttl)) === 'mine';
   }
 
   async runs(job: string, instant: number): Promise<void> {
-    await this.#registry.put(this.#scope, runOf(job, instant), 'runs', this.aliveFor);
+    await this.#facts.put(this.#scope, runOf(job, instant), 'runs', this.aliveFor);
   }
 
   async done(job: string, instant: number): Promise<void> {
-    await this.#registry.put(this.#scope, runOf(job, instant), 'done', DONE_FOR * this.aliveFor);
+    await this.#facts.put(this.#scope, runOf(job, instant), 'done', DONE_FOR * this.aliveFor);
   }
 
   async setLast(job: string, last: LastFire, ttl: number): Promise<void> {
-    await this.#registry.put(this.#scope, lastOf(job), JSON.stringify(last), ttl);
+    await this.#facts.put(this.#scope, lastOf(job), JSON.stringify(last), ttl);
   }
 
   /** What became of a fire, as far as that is remembered, and the newest fire of the job. */
   async look(job: string, instant?: number): Promise<{ run?: string | undefined; last?: LastFire | undefined }> {
-    const facts = await this.#registry.list(this.#scope);
+    const facts = await this.#facts.list(this.#scope);
     const text = facts.get(lastOf(job));
     const last = text === undefined ? undefined : parseLast(text);
     const which = instant ?? last?.instant;

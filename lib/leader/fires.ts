@@ -4,7 +4,7 @@ import { LockConfigError } from '../core/errors.js';
 import { guarded } from '../core/guarded.js';
 import type { LockEvent } from '../core/events.js';
 import { newHolder } from '../core/holder.js';
-import type { Registry } from '../core/registry.js';
+import type { FactStore } from '../core/fact-store.js';
 import { fireAt, newestInstant, type NextInstant } from '../core/schedule.js';
 import { FireRecords } from './fire-records.js';
 import { LeaderWork } from './leader-work.js';
@@ -18,7 +18,7 @@ export interface Job {
 }
 
 export interface FiresSettings {
-  readonly registry: Registry;
+  readonly facts: FactStore;
   /** The name of the fires in the store. */
   readonly scope: string;
   /** Id of this instance. */
@@ -54,7 +54,7 @@ export class Fires {
 
   constructor(settings: FiresSettings) {
     this.#settings = { ...settings, emit: guarded('a listener of fire events', settings.emit) };
-    this.#records = new FireRecords(settings.registry, settings.scope, settings.aliveFor);
+    this.#records = new FireRecords(settings.facts, settings.scope, settings.aliveFor);
     this.#running = new LeaderWork(settings.clock);
   }
 

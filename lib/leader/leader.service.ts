@@ -100,7 +100,7 @@ export class LeaderService {
 
   /**
    * The members of the election in the order in which they joined, this instance among them. One that dies is listed
-   * for three quarters of `leaseDuration` at most. With a driver that has no registry: this instance and the leader.
+   * for three quarters of `leaseDuration` at most. With a driver that has no fact store: this instance and the leader.
    *
    * @throws DriverUnavailableError when the store cannot be asked
    */

@@ -16,7 +16,7 @@ import type { Membership } from './membership.js';
 const MEMBERS_WITHIN = 500;
 
 const NO_TRANSFER =
-  'resign({ to }): this driver has no queue or no registry, so it cannot choose among those who wait. Use a driver ' +
+  'resign({ to }): this driver has no queue or no fact store, so it cannot choose among those who wait. Use a driver ' +
   'that has, or resign() without `to`.';
 
 export interface LeadingContext {
@@ -113,7 +113,7 @@ export class Leading {
     const active = this.#active;
     const { manager, membership, settings, self, notLeader } = this.#context;
     if (!active?.handle.held) throw notLeader();
-    if (!manager.registry || !manager.hasQueue) throw new LockConfigError(NO_TRANSFER);
+    if (!manager.facts || !manager.hasQueue) throw new LockConfigError(NO_TRANSFER);
     const members = await membership.list();
     assertCampaigns(members, self.id, settings.election, to);
     if (this.#active !== active) throw notLeader();
@@ -148,7 +148,7 @@ export class Leading {
   /** A hint: neither a slow store nor one that is down holds up the hand-over. */
   async #successorOf({ successor }: ActiveTerm): Promise<string | undefined> {
     const { manager, membership, self } = this.#context;
-    if (successor !== undefined || !manager.registry || !manager.hasQueue) return successor;
+    if (successor !== undefined || !manager.facts || !manager.hasQueue) return successor;
     const members = await within(manager.clock, MEMBERS_WITHIN, membership.list()).catch(() => undefined);
     return members && preferredOf(members, self.id);
   }

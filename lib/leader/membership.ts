@@ -49,7 +49,7 @@ export class Membership {
 
   /** Tells the others what this instance is now; from the first call on until `leave`. */
   announce(): void {
-    if (!this.#manager.registry || this.#left || this.#writing) return;
+    if (!this.#manager.facts || this.#left || this.#writing) return;
     this.#refresh?.cancel();
     this.#writing = this.#write();
   }
@@ -61,14 +61,14 @@ export class Membership {
     if (!this.#writing && this.#written === undefined) return;
     // A late write would bring it back.
     await this.#writing;
-    await this.#manager.registry?.remove(this.#settings.membersScope, this.#self().id).catch(() => undefined);
+    await this.#manager.facts?.remove(this.#settings.membersScope, this.#self().id).catch(() => undefined);
   }
 
   /** All members, in the order in which they joined. @throws DriverUnavailableError */
   async list(): Promise<Candidacy[]> {
     const isWritten = this.#written !== undefined;
     const self = this.#self();
-    const facts = await this.#manager.registry!.list(this.#settings.membersScope);
+    const facts = await this.#manager.facts!.list(this.#settings.membersScope);
     const members = [...facts].flatMap(([id, fact]) => this.#peers.candidacy(id, fact) ?? []);
     const own = members.findIndex(({ member }) => member.id === self.id);
     // Whoever wrote it did so after us, and so is alive.
@@ -82,7 +82,7 @@ export class Membership {
   watch(changed: () => Promise<void>): () => void {
     const look = coalesced(changed);
     const { membersScope, leaseDuration, retryPeriod } = this.#settings;
-    const unwatch = this.#manager.registry?.watch(membersScope, look);
+    const unwatch = this.#manager.facts?.watch(membersScope, look);
     let timer: Timer | undefined;
     const poll = (): void => {
       look();
@@ -103,7 +103,7 @@ export class Membership {
       if (this.#written !== undefined && this.#checks > 0) await this.#checkForTwin();
       do {
         const fact = this.#fact();
-        await this.#manager.registry!.put(membersScope, this.#self().id, fact, ttl);
+        await this.#manager.facts!.put(membersScope, this.#self().id, fact, ttl);
         this.#written = fact;
       } while (!this.#left && this.#written !== this.#fact());
       this.#failures = 0;

@@ -106,7 +106,7 @@ export class FireService implements OnApplicationBootstrap, OnModuleDestroy {
     const { fires } = this.#registration;
     if (!fires)
       throw new LockConfigError(
-        '@OncePerTick: the driver has no registry to keep claims in. Use a driver that has one, such as RedisDriver.',
+        '@OncePerTick: the driver has no fact store to keep claims in. Use a driver that has one, such as RedisDriver.',
       );
     return fires;
   }

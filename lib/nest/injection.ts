@@ -5,16 +5,16 @@ export const DEFAULT_ELECTION = 'default';
 
 // Strings, not classes: they are the same in the ESM and the CommonJS copy of this package, and readable where Nest
 // says that it cannot resolve a dependency.
-export const lockServiceToken = (name: string = DEFAULT_REGISTRATION): string => token('LockService', name);
-export const leaderToken = (name: string = DEFAULT_REGISTRATION, election: string = DEFAULT_ELECTION): string =>
-  token('LeaderService', name, election);
-export const leaderElectionsToken = (name: string = DEFAULT_REGISTRATION): string => token('LeaderElections', name);
+export const getLockServiceToken = (registration?: string): string => token('LockService', registration);
+export const getLeaderToken = (election?: string, registration?: string): string =>
+  token('LeaderService', registration, election);
+export const getLeaderElectionsToken = (registration?: string): string => token('LeaderElections', registration);
 
-export const fireToken = (name: string = DEFAULT_REGISTRATION): string => token('FireService', name);
+export const getFireServiceToken = (registration?: string): string => token('FireService', registration);
 
 /** Injects the `LockService` of a named registration; without a name that of the default one. */
-export function InjectLockService(name?: string): PropertyDecorator & ParameterDecorator {
-  return Inject(lockServiceToken(name));
+export function InjectLockService(registration?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getLockServiceToken(registration));
 }
 
 /**
@@ -24,15 +24,15 @@ export function InjectLockService(name?: string): PropertyDecorator & ParameterD
  * @param registration the named registration that it belongs to; default: the one without a name
  */
 export function InjectLeader(election?: string, registration?: string): PropertyDecorator & ParameterDecorator {
-  return Inject(leaderToken(registration, election));
+  return Inject(getLeaderToken(election, registration));
 }
 
 /** Injects the `LeaderElections` of a named registration; without a name that of the default one. */
 export function InjectLeaderElections(registration?: string): PropertyDecorator & ParameterDecorator {
-  return Inject(leaderElectionsToken(registration));
+  return Inject(getLeaderElectionsToken(registration));
 }
 
-function token(service: string, name: string, election = DEFAULT_ELECTION): string {
+function token(service: string, name = DEFAULT_REGISTRATION, election = DEFAULT_ELECTION): string {
   if (election !== DEFAULT_ELECTION) return `${service}(${name}/${election})`;
   return name === DEFAULT_REGISTRATION ? service : `${service}(${name})`;
 }

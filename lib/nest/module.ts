@@ -16,7 +16,13 @@ import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { bindSlots } from '../decorators/wrap-method.js';
 import type { ElectionOptions } from './election-options.js';
-import { DEFAULT_ELECTION, DEFAULT_REGISTRATION, fireToken, leaderToken, lockServiceToken } from './injection.js';
+import {
+  DEFAULT_ELECTION,
+  DEFAULT_REGISTRATION,
+  getFireServiceToken,
+  getLeaderToken,
+  getLockServiceToken,
+} from './injection.js';
 import { registerLeaderCallbacks } from './leader-callbacks.js';
 import type { DistLockModuleOptions } from './options.js';
 import { provideServices, REGISTRATION } from './providers.js';
@@ -28,6 +34,11 @@ export interface DistLockModuleExtras {
   isGlobal?: boolean;
   /** Tells several registrations apart, each with its own driver and options. Default: the one without a name. */
   name?: string;
+}
+
+/** What a class that is given as `useClass` or `useExisting` implements. */
+export interface DistLockOptionsFactory {
+  createDistLockOptions(): DistLockModuleOptions | Promise<DistLockModuleOptions>;
 }
 
 export interface DistLockModuleAsyncExtras {
@@ -87,6 +98,9 @@ const refuseBareImport: Provider = {
   },
 };
 
+/** What `forRootAsync` takes: `useFactory` with `inject` and `imports`, `useClass` or `useExisting`, and the extras. */
+export type DistLockModuleAsyncOptions = typeof ASYNC_OPTIONS_TYPE & DistLockModuleAsyncExtras;
+
 /** Distributed locks and leader election for a Nest application. */
 @Module({ imports: [DiscoveryModule], providers: [refuseBareImport] })
 export class DistLockModule
@@ -112,7 +126,7 @@ export class DistLockModule
   }
 
   /** @throws LockConfigError at the start, too, when the elections are not those that `elections` lists */
-  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE & DistLockModuleAsyncExtras): DynamicModule {
+  static override forRootAsync(options: DistLockModuleAsyncOptions): DynamicModule {
     const ways = ['useFactory', 'useClass', 'useExisting'] as const;
     refuseOther(options, 'forRootAsync', 'an object with useFactory, useClass or useExisting');
     const check = new OptionsCheck('DistLockModule.forRootAsync()');
@@ -173,9 +187,9 @@ export class DistLockModule
   private bindForeignInstances(): void {
     const { name, configured } = this.registration;
     const tokens = [
-      lockServiceToken(name),
-      fireToken(name),
-      ...configured.map((election) => leaderToken(name, election)),
+      getLockServiceToken(name),
+      getFireServiceToken(name),
+      ...configured.map((election) => getLeaderToken(election, name)),
     ];
     const services = new Map(tokens.map((token) => [token, this.moduleRef.get<unknown>(token)]));
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {

@@ -14,10 +14,10 @@ import { FireService } from './fire.service.js';
 import {
   DEFAULT_ELECTION,
   DEFAULT_REGISTRATION,
-  fireToken,
-  leaderElectionsToken,
-  leaderToken,
-  lockServiceToken,
+  getFireServiceToken,
+  getLeaderElectionsToken,
+  getLeaderToken,
+  getLockServiceToken,
 } from './injection.js';
 import { LeaderElections } from './leader-elections.js';
 import { LockService } from './lock.service.js';
@@ -41,8 +41,8 @@ export function provideServices(
   optionsToken: InjectionToken,
 ): Required<Pick<DynamicModule, 'providers' | 'exports'>> {
   const services = [
-    ...provideService(name, lockServiceToken(name), LockService, ({ locks }) => locks),
-    ...provideService(name, leaderElectionsToken(name), LeaderElections, ({ leaderElections }) => leaderElections),
+    ...provideService(name, getLockServiceToken(name), LockService, ({ locks }) => locks),
+    ...provideService(name, getLeaderElectionsToken(name), LeaderElections, ({ leaderElections }) => leaderElections),
     ...elections.flatMap((election) => provideLeader(name, election)),
     ...(elections.includes(DEFAULT_ELECTION) ? [] : refuseDefaultLeader(name, elections)),
     provideFires(name),
@@ -60,7 +60,7 @@ export function provideServices(
 }
 
 function provideFires(name: string): FactoryProvider {
-  const token = fireToken(name);
+  const token = getFireServiceToken(name);
   return {
     provide: token,
     inject: [REGISTRATION, DiscoveryService, ModuleRef],
@@ -70,7 +70,7 @@ function provideFires(name: string): FactoryProvider {
 }
 
 function provideLeader(name: string, election: string): ServiceProvider[] {
-  const token = leaderToken(name, election);
+  const token = getLeaderToken(election, name);
   const useFactory = ({ elections }: Registration): LeaderService => elections.get(election);
   if (election === DEFAULT_ELECTION) return provideService(name, token, LeaderService, useFactory);
   return [{ provide: token, inject: [REGISTRATION], useFactory }];
@@ -102,7 +102,7 @@ function refuseDefaultLeader(name: string, elections: readonly string[]): Servic
       `${user?.constructor?.name ?? 'A provider'} uses the election named "default", which DistLockModule does not have. ${repair}`,
     );
   };
-  const tokens = name === DEFAULT_REGISTRATION ? [LeaderService, leaderToken(name)] : [leaderToken(name)];
+  const tokens = name === DEFAULT_REGISTRATION ? [LeaderService, getLeaderToken()] : [getLeaderToken(undefined, name)];
   return tokens.map((provide) => ({ provide, scope: Scope.TRANSIENT, inject: [INQUIRER], useFactory }));
 }
 

@@ -19,7 +19,7 @@ import { StoreReports } from './store-reports.js';
 export class Registration {
   readonly name: string;
   readonly locks: LockService;
-  /** Undefined where the driver has no registry. */
+  /** Undefined where the driver has no fact store. */
   readonly fires: Fires | undefined;
   readonly elections: ElectionSet;
   /** Names of the elections that the options configure. */
@@ -55,11 +55,11 @@ export class Registration {
       onStore: (event) => this.#store.heard(event),
     });
     this.locks = new LockService(this.#manager, options.lock, this.#events.asObservable());
-    const { registry } = options.driver;
+    const { facts } = options.driver;
     this.fires =
-      registry &&
+      facts &&
       new Fires({
-        registry,
+        facts,
         scope: firesScope(options.lock.namespace),
         instance: options.instance.id,
         aliveFor: options.lock.ttl,

@@ -15,7 +15,7 @@ import { forRequests, isLeaderOnly, type LeaderOnlyOptions } from '../decorators
 import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
 import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
-import { DEFAULT_REGISTRATION, fireToken } from './injection.js';
+import { DEFAULT_REGISTRATION, getFireServiceToken } from './injection.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata } from './leader.guard.js';
 import type { Registration } from './registration.js';
 
@@ -97,10 +97,10 @@ function checkOncePerTick(
   const wrappings = wrappingsOf(method);
   const index = wrappings.findIndex(({ decorator }) => decorator === 'OncePerTick');
   const settings = wrappings[index]?.options as OncePerTickSettings | undefined;
-  if (settings?.token !== fireToken(name)) return;
+  if (settings?.token !== getFireServiceToken(name)) return;
   const refuse = (why: string): LockConfigError => new LockConfigError(`@OncePerTick() on ${label}: ${why}`);
   if (!fires)
-    throw refuse('the driver has no registry to keep claims in. Use a driver that has one, such as RedisDriver.');
+    throw refuse('the driver has no fact store to keep claims in. Use a driver that has one, such as RedisDriver.');
   if (!isCron(method))
     throw refuse(
       'only the fires of a @Cron() method have times that all instances share. Add @Cron(), or remove @OncePerTick().',
@@ -117,11 +117,11 @@ function checkOncePerTick(
 function checkLockedMethod(label: string, method: object, { name, logger, ttlRange }: Registration): void {
   for (const { decorator, options } of wrappingsOf(method)) {
     const withLock: WithLockOptions | undefined = decorator === 'WithLock' ? options : undefined;
-    if (!withLock || (withLock.name ?? DEFAULT_REGISTRATION) !== name) continue;
+    if (!withLock || (withLock.registration ?? DEFAULT_REGISTRATION) !== name) continue;
     const check = new OptionsCheck(`@WithLock on ${label}`);
     check.ttl(withLock.ttl, 'ttl', ttlRange.minTtl, ttlRange);
     check.done();
-    const waits = (withLock.onContention ?? 'wait') === 'wait';
+    const waits = (withLock.otherwise ?? 'wait') === 'wait';
     if (waits && isScheduled(method) && !isLeaderOnly(method)) warnOfWaitingJob(label, logger);
   }
 }
@@ -129,6 +129,6 @@ function checkLockedMethod(label: string, method: object, { name, logger, ttlRan
 function warnOfWaitingJob(label: string, logger: Logger): void {
   logger.warn(
     `@WithLock on the scheduled method ${label} waits for the lock, so every replica runs the job, one after the other. ` +
-      "Use onContention: 'skip' to run it on one of them, or @LeaderOnly().",
+      "Use otherwise: 'skip' to run it on one of them, or @LeaderOnly().",
   );
 }

@@ -13,7 +13,7 @@ import {
   type LockDriver,
 } from '../core/lock-driver.js';
 import { believable } from '../core/pushed-grant.js';
-import { registryCases } from './registry-contract.js';
+import { factStoreCases } from './fact-store-contract.js';
 import { until } from './until.js';
 
 /**
@@ -689,7 +689,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
 };
 
 export function driverContract(options: DriverContractOptions): ContractCase[] {
-  return Object.entries({ ...cases, ...registryCases }).map(([name, check]) => ({
+  return Object.entries({ ...cases, ...factStoreCases }).map(([name, check]) => ({
     name,
     async run() {
       const bench = new Bench(options);

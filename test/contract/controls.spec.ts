@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Claim, DriverEvent, LeaseRef, LockDriver, PlaceRef, Registry } from 'nestjs-dist-lock';
+import type { Claim, DriverEvent, LeaseRef, LockDriver, PlaceRef, FactStore } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
@@ -247,56 +247,55 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver; shor
   },
   {
     name: 'scopes that are cut at a brace',
-    caughtBy: 'registry: keeps facts by scope and id, for everybody and whatever their characters',
-    broken: () => alterRegistry((registry) => ({ list: (scope) => registry.list(scope.split('}')[0]!) })),
+    caughtBy: 'facts: keeps facts by scope and id, for everybody and whatever their characters',
+    broken: () => alterFacts((facts) => ({ list: (scope) => facts.list(scope.split('}')[0]!) })),
   },
   {
     name: 'values that are trimmed',
-    caughtBy: 'registry: keeps facts by scope and id, for everybody and whatever their characters',
-    broken: () =>
-      alterRegistry((registry) => ({ put: (scope, id, value, ttl) => registry.put(scope, id, value.trim(), ttl) })),
+    caughtBy: 'facts: keeps facts by scope and id, for everybody and whatever their characters',
+    broken: () => alterFacts((facts) => ({ put: (scope, id, value, ttl) => facts.put(scope, id, value.trim(), ttl) })),
   },
   {
     name: 'a removal that empties the scope',
-    caughtBy: 'registry: removes a fact, and nothing else',
+    caughtBy: 'facts: removes a fact, and nothing else',
     broken: () =>
-      alterRegistry((registry) => ({
+      alterFacts((facts) => ({
         remove: async (scope) => {
-          for (const id of (await registry.list(scope)).keys()) await registry.remove(scope, id);
+          for (const id of (await facts.list(scope)).keys()) await facts.remove(scope, id);
         },
       })),
   },
   {
     name: 'a list with facts that have run out',
-    caughtBy: 'registry: forgets a fact that is not refreshed in time, and only that',
-    broken: () => alterRegistry((registry) => ({ put: (scope, id, value) => registry.put(scope, id, value, 1e9) })),
+    caughtBy: 'facts: forgets a fact that is not refreshed in time, and only that',
+    broken: () => alterFacts((facts) => ({ put: (scope, id, value) => facts.put(scope, id, value, 1e9) })),
   },
   {
     name: 'a refresh that arms nothing',
-    caughtBy: 'registry: forgets a fact that is not refreshed in time, and only that',
+    caughtBy: 'facts: forgets a fact that is not refreshed in time, and only that',
     broken: () =>
-      alterRegistry((registry) => ({
+      alterFacts((facts) => ({
         put: async (scope, id, value, ttl) => {
-          if ((await registry.list(scope)).get(id) !== value) await registry.put(scope, id, value, ttl);
+          if ((await facts.list(scope)).get(id) !== value) await facts.put(scope, id, value, ttl);
         },
       })),
   },
   {
     name: 'a watch that tells nothing',
-    caughtBy: 'registry: tells who watches of another value and of a removal',
-    broken: () => alterRegistry(() => ({ watch: () => () => undefined })),
+    caughtBy: 'facts: tells who watches of another value and of a removal',
+    broken: () => alterFacts(() => ({ watch: () => () => undefined })),
   },
   {
     name: 'a watch that hears of new values only',
-    caughtBy: 'registry: tells who watches of another value and of a removal',
+    caughtBy: 'facts: tells who watches of another value and of a removal',
     broken: () =>
-      alterRegistry((registry) => ({
+      alterFacts((facts) => ({
         watch(scope, changed) {
           let size = 0;
-          return registry.watch(scope, () => {
-            void registry.list(scope).then((facts) => {
-              if (facts.size >= size) changed();
-              size = facts.size;
+          return facts.watch(scope, () => {
+            void facts.list(scope).then((listed) => {
+              if (listed.size >= size) changed();
+              size = listed.size;
             });
           });
         },
@@ -304,91 +303,91 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver; shor
   },
   {
     name: 'a refresh that tells everybody',
-    caughtBy: 'registry: tells nobody of a refresh, of another scope, or of what was not there',
+    caughtBy: 'facts: tells nobody of a refresh, of another scope, or of what was not there',
     broken: () =>
-      alterRegistry((registry) => ({
+      alterFacts((facts) => ({
         put: async (scope, id, value, ttl) => {
-          await registry.remove(scope, id);
-          await registry.put(scope, id, value, ttl);
+          await facts.remove(scope, id);
+          await facts.put(scope, id, value, ttl);
         },
       })),
   },
   {
     name: 'a watch that never ends',
-    caughtBy: 'registry: tells nothing after the watch has ended, and goes on for the others',
+    caughtBy: 'facts: tells nothing after the watch has ended, and goes on for the others',
     broken: () =>
-      alterRegistry((registry) => ({
+      alterFacts((facts) => ({
         watch(scope, changed) {
-          registry.watch(scope, changed);
+          facts.watch(scope, changed);
           return () => undefined;
         },
       })),
   },
   {
     name: 'a number that goes back',
-    caughtBy: 'registry: moves a number forward only',
+    caughtBy: 'facts: moves a number forward only',
     broken: () => alterAdvance((before, to) => before?.at !== to),
   },
   {
     name: 'a number that has lost its last digits',
-    caughtBy: 'registry: moves a number forward only',
+    caughtBy: 'facts: moves a number forward only',
     broken: () =>
-      alterRegistry((registry) => ({
-        advance: (scope, id, to, by, ttl) => registry.advance(scope, id, Number(to.toPrecision(14)), by, ttl),
+      alterFacts((facts) => ({
+        advance: (scope, id, to, by, ttl) => facts.advance(scope, id, Number(to.toPrecision(14)), by, ttl),
       })),
   },
   {
     name: 'a move that forgets who made it',
-    caughtBy: 'registry: answers a repeated move as before, for the one who made it',
+    caughtBy: 'facts: answers a repeated move as before, for the one who made it',
     broken: () =>
-      alterRegistry((registry) => ({
-        advance: (scope, id, to, _by, ttl) => registry.advance(scope, id, to, `${Math.random()}`, ttl),
+      alterFacts((facts) => ({
+        advance: (scope, id, to, _by, ttl) => facts.advance(scope, id, to, `${Math.random()}`, ttl),
       })),
   },
   {
     name: 'a move that asks nobody who made the last',
-    caughtBy: 'registry: answers a repeated move as before, for the one who made it',
+    caughtBy: 'facts: answers a repeated move as before, for the one who made it',
     broken: () => alterAdvance((before, to) => to >= (before?.at ?? 0)),
   },
   {
     name: 'numbers whose names are joined',
-    caughtBy: 'registry: keeps numbers apart by scope and id, whatever their characters',
+    caughtBy: 'facts: keeps numbers apart by scope and id, whatever their characters',
     broken: () =>
-      alterRegistry((registry) => ({
-        advance: (scope, id, to, by, ttl) => registry.advance('', scope + id, to, by, ttl),
+      alterFacts((facts) => ({
+        advance: (scope, id, to, by, ttl) => facts.advance('', scope + id, to, by, ttl),
       })),
   },
   {
     name: 'a move in two steps',
-    caughtBy: 'registry: lets exactly one of many move a number that all move at once',
+    caughtBy: 'facts: lets exactly one of many move a number that all move at once',
     broken: () => alterAdvance((before, to) => to > (before?.at ?? 0)),
   },
   {
     name: 'a number that is never forgotten',
-    caughtBy: 'registry: forgets a number some time after its last move',
+    caughtBy: 'facts: forgets a number some time after its last move',
     broken: () =>
-      alterRegistry((registry) => ({
-        advance: (scope, id, to, by) => registry.advance(scope, id, to, by, 1e9),
+      alterFacts((facts) => ({
+        advance: (scope, id, to, by) => facts.advance(scope, id, to, by, 1e9),
       })),
   },
   {
     name: 'a number that is forgotten some time after its first move',
-    caughtBy: 'registry: forgets a number some time after its last move',
+    caughtBy: 'facts: forgets a number some time after its last move',
     broken: () => {
       const armed = new Set<string>();
-      return alterRegistry((registry) => ({
+      return alterFacts((facts) => ({
         advance: (scope, id, to, by, ttl) => {
           const first = !armed.has(id);
           armed.add(id);
-          return registry.advance(scope, id, to, by, first ? ttl : 1);
+          return facts.advance(scope, id, to, by, first ? ttl : 1);
         },
       }));
     },
   },
   {
     name: 'an empty list from a closed driver',
-    caughtBy: 'registry: says that nothing was sent once the driver is closed',
-    broken: () => alterRegistry(() => ({ list: async () => new Map() })),
+    caughtBy: 'facts: says that nothing was sent once the driver is closed',
+    broken: () => alterFacts(() => ({ list: async () => new Map() })),
   },
 ];
 
@@ -428,14 +427,14 @@ function alterRelease(
   }));
 }
 
-function alterRegistry(changes: (registry: Registry) => Partial<Registry>): LockDriver {
-  return alter((driver) => ({ registry: override(driver.registry, changes(driver.registry)) }));
+function alterFacts(changes: (facts: FactStore) => Partial<FactStore>): LockDriver {
+  return alter((driver) => ({ facts: override(driver.facts, changes(driver.facts)) }));
 }
 
 /** Reads the number, decides, and writes it in a later step. */
 function alterAdvance(isMine: (before: { at: number; by: string } | undefined, to: number) => boolean): LockDriver {
   const numbers = new Map<string, { at: number; by: string }>();
-  return alterRegistry(() => ({
+  return alterFacts(() => ({
     async advance(scope, id, to, by) {
       const key = JSON.stringify([scope, id]);
       const before = numbers.get(key);

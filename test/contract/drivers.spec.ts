@@ -50,7 +50,7 @@ describe('RedlockDriver on 3 servers of which one answers late', () => {
   });
   const create = (): RedlockDriver =>
     new RedlockDriver({ servers: [`redis://127.0.0.1:${proxy.port}`, ...servers.slice(1).map(({ url }) => url)] });
-  const cases = driverContract({ create }).filter(({ name }) => /^registry: tells|repeated|cancel|releases/.test(name));
+  const cases = driverContract({ create }).filter(({ name }) => /^facts: tells|repeated|cancel|releases/.test(name));
   for (const { name, run } of cases) it(name, run);
 });
 

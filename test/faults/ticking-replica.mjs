@@ -29,7 +29,7 @@ const driver = new RedisDriver({ url });
 class Jobs {
   async tick() {
     const now = Date.now();
-    if (guard === 'now' && (await driver.registry.advance('control:f:', 'job', now, id, 60_000)) !== 'mine') return;
+    if (guard === 'now' && (await driver.facts.advance('control:f:', 'job', now, id, 60_000)) !== 'mine') return;
     // Without help of the package: a tick belongs to the instant that its clock is nearest to.
     const instant = Math.round(now / PERIOD) * PERIOD;
     write({ type: 'begin', instant });

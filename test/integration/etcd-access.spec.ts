@@ -53,10 +53,10 @@ describe('a cluster that wants a password', () => {
     await driver.release(claim, 'w');
     await vi.waitFor(() => expect(other.events.some(({ type }) => type === 'granted')).toBe(true), 3000);
     await other.driver.cancel(waiter);
-    await driver.registry.put('billing:m:default', 'a', 'x', 5000);
-    expect(await driver.registry.list('billing:m:default')).toEqual(new Map([['a', 'x']]));
-    await driver.registry.remove('billing:m:default', 'a');
-    expect(await driver.registry.advance('billing:f:', 'job', 1, 'a', 5000)).toBe('mine');
+    await driver.facts.put('billing:m:default', 'a', 'x', 5000);
+    expect(await driver.facts.list('billing:m:default')).toEqual(new Map([['a', 'x']]));
+    await driver.facts.remove('billing:m:default', 'a');
+    expect(await driver.facts.advance('billing:f:', 'job', 1, 'a', 5000)).toBe('mine');
   });
 
   it('refuses with the repair: another namespace, a user without the role, a wrong password, none at all', async () => {

@@ -138,11 +138,11 @@ describe('a cluster whose tokens end', () => {
     const { driver } = await open({ hosts: cluster.hosts, auth });
     const held = claimOf('a', 'billing:l:kept');
     await driver.acquire(held, 'try');
-    await driver.registry.put('billing:m:x', 'a', '1', 30_000);
+    await driver.facts.put('billing:m:x', 'a', '1', 30_000);
     for (let round = 0; round < 2; round++) {
       await sleep(1000 * TOKEN_TTL + 500);
       expect(await driver.renew([held])).toEqual([{ waiters: 0 }]);
-      await driver.registry.put('billing:m:x', 'a', '1', 30_000);
+      await driver.facts.put('billing:m:x', 'a', '1', 30_000);
     }
     expect(await driver.release(held)).toBe(true);
   });

@@ -158,15 +158,15 @@ describe('keys without a lease', () => {
   });
 });
 
-describe('in the registry', () => {
+describe('in the fact store', () => {
   it('a fact without a lease, or of any size, is none', async () => {
     await grantLease();
     const { driver } = await open();
     const scope = 'test:m:default';
-    await driver.registry.put(scope, 'member', '{}', 10_000);
+    await driver.facts.put(scope, 'member', '{}', 10_000);
     await write(factKey(scope, 'forged'), '{}');
     await write(factKey(scope, 'large'), 'x'.repeat(100_000), LEASE);
-    expect([...(await driver.registry.list(scope)).keys()]).toEqual(['member']);
+    expect([...(await driver.facts.list(scope)).keys()]).toEqual(['member']);
   });
 
   it.each([
@@ -181,8 +181,8 @@ describe('in the registry', () => {
     await grantLease();
     const { driver } = await open();
     await write(numberKey('test:f:', 'job'), value, lease);
-    expect(await driver.registry.advance('test:f:', 'job', 5, 'a', 10_000)).toBe('mine');
-    expect(await driver.registry.advance('test:f:', 'job', 5, 'b', 10_000)).toBe('taken');
+    expect(await driver.facts.advance('test:f:', 'job', 5, 'a', 10_000)).toBe('mine');
+    expect(await driver.facts.advance('test:f:', 'job', 5, 'b', 10_000)).toBe('taken');
   });
 
   it.each(['', 'contended', 'granted test:l:k', `contended ${'x'.repeat(100_000)}`, 'contended \u0000'])(

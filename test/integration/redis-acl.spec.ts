@@ -130,10 +130,10 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean; w
     metadata: {},
   });
   const [holder, waiter, quitter] = [claim(), claim(), claim()];
-  const { registry } = driver;
+  const { facts } = driver;
   const scope = membersScope(namespace, 'default');
   let watched = false;
-  const endWatch = registry.watch(scope, () => (watched = true));
+  const endWatch = facts.watch(scope, () => (watched = true));
   const operations: Record<Operation, () => Promise<unknown>> = {
     acquire: () => driver.acquire(holder, 'try'),
     refusal: () => driver.acquire(claim(), 'try'),
@@ -154,10 +154,10 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean; w
       for (const next of waiting) await driver.acquire(next, 'queue');
       await driver.release(leaving, 'preferred');
     },
-    put: () => registry.put(scope, 'id', 'value', 10_000),
-    list: () => registry.list(scope),
-    remove: () => registry.remove(scope, 'id'),
-    advance: () => registry.advance(firesScope(namespace), 'job', 1, 'by', 10_000),
+    put: () => facts.put(scope, 'id', 'value', 10_000),
+    list: () => facts.list(scope),
+    remove: () => facts.remove(scope, 'id'),
+    advance: () => facts.advance(firesScope(namespace), 'job', 1, 'by', 10_000),
   };
   const told = (): boolean => events.some(({ type }) => type === 'granted');
   const arrivals: Partial<Record<Operation, () => boolean>> = { 'hand over': told, put: () => watched };

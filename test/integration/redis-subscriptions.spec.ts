@@ -188,7 +188,7 @@ describe.each(Object.entries(topologies))('those who listen at %s', (name, start
     for (const instance of [holder, waiter, watcher]) await instance.connect();
     const scope = membersScope('test', 'default');
     let changes = 0;
-    watcher.driver.registry.watch(scope, () => changes++);
+    watcher.driver.facts.watch(scope, () => changes++);
     await expect.poll(() => changes).toBe(1);
     expect(await isTold(holder, waiter)).toBe(true);
     await stage.change();
@@ -197,8 +197,8 @@ describe.each(Object.entries(topologies))('those who listen at %s', (name, start
     const isWatched = async (): Promise<boolean> => {
       const before = changes;
       // What an instance says of itself now and then, by which it notices that commands go elsewhere.
-      await again(() => watcher.driver.registry.put(scope, 'watcher', `${puts++}`, 10_000));
-      await again(() => holder.driver.registry.put(scope, 'holder', `${puts++}`, 10_000));
+      await again(() => watcher.driver.facts.put(scope, 'watcher', `${puts++}`, 10_000));
+      await again(() => holder.driver.facts.put(scope, 'holder', `${puts++}`, 10_000));
       return vi.waitUntil(() => changes > before + 1, 300).catch(() => false);
     };
     const [deaf, blind] = [await deafFor(() => isTold(holder, waiter), 10_000), await deafFor(isWatched, 10_000)];

@@ -487,10 +487,10 @@ it('a user with the permissions of the README does it all', async () => {
   await until(() => expect(waiter.events).toContainEqual({ type: 'freed', key }));
   await driver.cancel(claim({ key }));
   const scope = `${user.namespace}:m:test`;
-  await driver.registry.put(scope, 'id', 'value', 5000);
-  expect(await driver.registry.list(scope)).toEqual(new Map([['id', 'value']]));
-  expect(await driver.registry.advance(scope, 'job', 1, 'me', 5000)).toBe('mine');
-  await driver.registry.remove(scope, 'id');
+  await driver.facts.put(scope, 'id', 'value', 5000);
+  expect(await driver.facts.list(scope)).toEqual(new Map([['id', 'value']]));
+  expect(await driver.facts.advance(scope, 'job', 1, 'me', 5000)).toBe('mine');
+  await driver.facts.remove(scope, 'id');
 });
 
 it('a user with the permissions of the README but for +publish does it all, nobody is told, and each server is warned of', async () => {
@@ -505,8 +505,8 @@ it('a user with the permissions of the README but for +publish does it all, nobo
   expect((await waiter.acquire(next, 'queue')).status).toBe('granted');
   await waiter.cancel(next);
   const scope = `${user.namespace}:m:test`;
-  await driver.registry.put(scope, 'id', 'value', 5000);
-  await driver.registry.remove(scope, 'id');
+  await driver.facts.put(scope, 'id', 'value', 5000);
+  await driver.facts.remove(scope, 'id');
   expect(waiter.events.filter(({ type }) => type === 'freed')).toEqual([]);
   const warnings = (): DriverEvent[] => waiter.events.filter(({ type }) => type === 'warning');
   await until(() => expect(warnings()).toHaveLength(servers.length));

@@ -20,7 +20,7 @@ function inFile(file, defaults, rows) {
 const memory = { specs: [CONTRACT], grep: '^MemoryDriver' };
 const redis = { specs: [CONTRACT], grep: '^RedisDriver (?!with Sentinel|on a cluster)' };
 const redlock = { specs: [integration('redlock')] };
-const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' };
+const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' };
 const etcd = { specs: [CONTRACT], grep: '^EtcdDriver, members: 1' };
 
 const coreMutations = [
@@ -1361,7 +1361,7 @@ const storeMutations = [
       'this.open &= ~bit;',
     ],
   ]),
-  ...inFile('lib/drivers/redlock/redlock-registry.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
+  ...inFile('lib/drivers/redlock/redlock-fact-store.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
     ['redlock: a fact is one that enough servers have', 'times >= least', 'times >= 1'],
     ['redlock: the newest value of a fact counts', 'if (version > known.version) Object.assign', 'Object.assign'],
   ]),
@@ -1370,7 +1370,7 @@ const storeMutations = [
   ]),
   ...inFile(
     'lib/drivers/redlock/scripts/acquire.lua',
-    { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
+    { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' },
     [
       [
         'redlock §4.6 who was given back gets no vote',
@@ -1400,7 +1400,7 @@ const storeMutations = [
       'redlock §4.6 only the holder releases',
       "if not lease or string.sub(lease, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
       'if not lease then',
-      { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
+      { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' },
     ],
     [
       'redlock: all rounds that were given back stay so',
@@ -1410,7 +1410,7 @@ const storeMutations = [
   ]),
   ...inFile(
     'lib/drivers/redlock/scripts/renew.lua',
-    { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!registry)' },
+    { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' },
     [
       ['redlock §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ttl)", ''],
       [
@@ -1654,7 +1654,7 @@ const applicationMutations = [
       'this.#scope, job, instant, attempt, ttl)) !== undefined',
     ],
   ]),
-  ...inFile('lib/drivers/memory/memory-registry.ts', { specs: [CONTRACT], grep: '^MemoryDriver registry' }, [
+  ...inFile('lib/drivers/memory/memory-fact-store.ts', { specs: [CONTRACT], grep: '^MemoryDriver facts' }, [
     ['memory: a number moves forward only', 'position && position.at >= to', 'position && position.at === to'],
     [
       'memory: a number is moved once',

@@ -83,7 +83,7 @@ const RULES = [
     file: 'lib/drivers/redlock/redlock.driver.ts',
     refuses: ['../redis/redis.driver.js', '../memory/memory.driver.js', '../etcd/session.js'],
     message:
-      'Drivers never import each other; Redlock has a connection and a registry of lib/drivers/redis for each server.',
+      'Drivers never import each other; Redlock has a connection and a fact store of lib/drivers/redis for each server.',
   },
   {
     file: 'lib/drivers/redis/index.ts',

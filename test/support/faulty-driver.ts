@@ -9,7 +9,7 @@ import type {
   LeaseRef,
   LockDriver,
 } from '../../lib/core/lock-driver.js';
-import type { Registry } from '../../lib/core/registry.js';
+import type { FactStore } from '../../lib/core/fact-store.js';
 
 type Call = 'acquire' | 'keepPlaces' | 'cancel' | 'renew' | 'release' | 'reserve';
 
@@ -35,13 +35,13 @@ export class FaultyDriver implements LockDriver {
   unreachable = false;
   /** While set, what the store says by itself does not arrive. */
   deaf = false;
-  /** While set, the registry does not answer. */
-  registryHangs = false;
-  /** Milliseconds after which the registry executes a request. */
-  registryTakes = 0;
+  /** While set, the fact store does not answer. */
+  factsHangs = false;
+  /** Milliseconds after which the fact store executes a request. */
+  factsTakes = 0;
   inspections = 0;
-  /** Requests to the registry. */
-  registryCalls = 0;
+  /** Requests to the fact store. */
+  factsCalls = 0;
   /** Milliseconds that what the store says by itself is late. */
   eventsLate = 0;
   readonly #store: LockDriver;
@@ -65,15 +65,15 @@ export class FaultyDriver implements LockDriver {
     return this.#store.capabilities;
   }
 
-  get registry(): Registry | undefined {
-    const { registry } = this.#store;
-    if (!registry) return undefined;
+  get facts(): FactStore | undefined {
+    const { facts } = this.#store;
+    if (!facts) return undefined;
     return {
-      put: (...args) => this.#fact(() => registry.put(...args)),
-      remove: (...args) => this.#fact(() => registry.remove(...args)),
-      list: (...args) => this.#fact(() => registry.list(...args)),
-      advance: (...args) => this.#fact(() => registry.advance(...args)),
-      watch: (scope, changed) => registry.watch(scope, () => this.deaf || changed()),
+      put: (...args) => this.#fact(() => facts.put(...args)),
+      remove: (...args) => this.#fact(() => facts.remove(...args)),
+      list: (...args) => this.#fact(() => facts.list(...args)),
+      advance: (...args) => this.#fact(() => facts.advance(...args)),
+      watch: (scope, changed) => facts.watch(scope, () => this.deaf || changed()),
     };
   }
 
@@ -143,10 +143,10 @@ export class FaultyDriver implements LockDriver {
   }
 
   async #fact<T>(execute: () => Promise<T>): Promise<T> {
-    this.registryCalls++;
-    if (this.registryHangs) return new Promise(() => {});
+    this.factsCalls++;
+    if (this.factsHangs) return new Promise(() => {});
     if (this.unreachable) throw new DriverUnavailableError('Not connected.', { sent: false });
-    if (this.registryTakes > 0) await this.#pass(this.registryTakes);
+    if (this.factsTakes > 0) await this.#pass(this.factsTakes);
     return execute();
   }
 

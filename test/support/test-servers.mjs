@@ -27,7 +27,7 @@ const TESTS = {
     variable: 'REDIS_SERVER_BIN',
     files: [
       ...CONTRACT,
-      ...['cluster', 'connection', 'failover', 'queue', 'registry', 'reigns', 'tls'].map(
+      ...['cluster', 'connection', 'failover', 'queue', 'facts', 'reigns', 'tls'].map(
         (name) => `integration/redis-${name}`,
       ),
       'integration/redlock',

@@ -16,11 +16,11 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
-import type { Registry } from '../../core/registry.js';
+import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { Claims } from './claims.js';
 import { CALL_TIMEOUT, EtcdConnection } from './connection.js';
-import { EtcdRegistry } from './etcd.registry.js';
+import { EtcdFactStore } from './etcd-fact-store.js';
 import { HandOvers } from './hand-overs.js';
 import { KeepAlives } from './keep-alives.js';
 import { LeasePool } from './lease-pool.js';
@@ -41,7 +41,7 @@ import { Watches } from './watches.js';
 export class EtcdDriver implements LockDriver {
   readonly name = 'etcd';
   readonly capabilities: DriverCapabilities = { scope: 'server', queue: true, push: true, minTtl: 1000 };
-  readonly registry: Registry;
+  readonly facts: FactStore;
 
   readonly #connection: EtcdConnection;
   readonly #watches: Watches;
@@ -78,7 +78,7 @@ export class EtcdDriver implements LockDriver {
     const { lines, pool, watches } = { lines: this.#lines, pool: this.#pool, watches: this.#watches };
     const handOvers = new HandOvers(this.#connection);
     this.#claims = new Claims({ lines, handOvers, pool, keepAlives, watches, clock, tell });
-    this.registry = new EtcdRegistry(this.#connection, pool, keepAlives, watches, clock);
+    this.facts = new EtcdFactStore(this.#connection, pool, keepAlives, watches, clock);
   }
 
   connect(listener: DriverListener): Promise<void> {

@@ -6,8 +6,8 @@ import type { KeyRange } from './messages.js';
  *
  *     <lock>/<holder>         a place in the line of a lock; the oldest is the holder's
  *     <namespace>:i:<inbox>   the latest note to an instance
- *     <scope>/<id>            a fact of the registry
- *     <scope>%n/<id>          a number of the registry
+ *     <scope>/<id>            a fact of the fact store
+ *     <scope>%n/<id>          a number of the fact store
  *
  * The name in front of '/' has no '/' itself, and no '%' but those that encode one, so that no range reaches into
  * another.

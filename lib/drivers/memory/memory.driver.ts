@@ -19,9 +19,9 @@ import {
   type RenewOutcome,
   type TokenBlock,
 } from '../../core/lock-driver.js';
-import type { Registry } from '../../core/registry.js';
+import type { FactStore } from '../../core/fact-store.js';
 import { type Entry, type Holding, isAlive, recordOf, type Waiter } from './entry.js';
-import { MemoryRegistry } from './memory-registry.js';
+import { MemoryFactStore } from './memory-fact-store.js';
 
 /** Milliseconds for which a cancelled holder is remembered; a call within one process cannot be late for longer. */
 const CANCELLED_FOR = 60_000;
@@ -37,7 +37,7 @@ const IN_A_ROW = 16;
 export class MemoryDriver implements LockDriver {
   readonly name = 'memory';
   readonly capabilities: DriverCapabilities = { scope: 'process', queue: true, push: true, minTtl: 20 };
-  readonly registry: Registry;
+  readonly facts: FactStore;
 
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
@@ -51,7 +51,7 @@ export class MemoryDriver implements LockDriver {
   constructor(options: { readonly clock?: Clock } = {}) {
     this.#clock = options.clock ?? new SystemClock();
     this.#cancelled = new ExpiringMap(this.#clock);
-    this.registry = new MemoryRegistry(this.#clock, () => this.#assertOpen());
+    this.facts = new MemoryFactStore(this.#clock, () => this.#assertOpen());
   }
 
   async connect(listener: DriverListener): Promise<void> {

@@ -17,7 +17,7 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
-import type { Registry } from '../../core/registry.js';
+import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
 import type { RedisConnectionOptions } from './clients.js';
 import type { FailoverOptions } from './connection-options.js';
@@ -35,7 +35,7 @@ import {
   toRecord,
 } from './lease-format.js';
 import { type Marks, oneMark, SlotMarks } from './marks.js';
-import { RedisRegistry } from './redis-registry.js';
+import { RedisFactStore } from './redis-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { askEach, slotOf } from './slots.js';
 import { bar, drop, orWhenSplit, rearm } from './split-slot.js';
@@ -71,7 +71,7 @@ export type RedisDriverOptions = RedisConnectionOptions & FailoverOptions;
 export class RedisDriver implements LockDriver {
   readonly name = 'redis';
   readonly capabilities: DriverCapabilities;
-  readonly registry: Registry;
+  readonly facts: FactStore;
 
   readonly #connection: RedisConnection;
   #marks: Marks;
@@ -86,21 +86,21 @@ export class RedisDriver implements LockDriver {
     this.#connection = new RedisConnection(options, {
       up: () => {
         this.#tell({ type: 'up' });
-        registry.mayHaveMissed();
+        facts.mayHaveMissed();
       },
       down: (cause) => this.#tell({ type: 'down', cause }),
       warning: (message) => this.#tell({ type: 'warning', message }),
       message: (channel, message) => {
         const event = toEvent(message);
         if (event) this.#tell(this.#trusted(event));
-        else registry.heard(channel);
+        else facts.heard(channel);
       },
     });
     this.#marks = this.#connection.isCluster ? new SlotMarks() : oneMark;
     const maxTtl = this.#connection.quarantine;
     this.capabilities = { scope: 'server', queue: true, push: true, minTtl: 100, maxTtl };
-    const registry = new RedisRegistry(this.#connection);
-    this.registry = registry;
+    const facts = new RedisFactStore(this.#connection);
+    this.facts = facts;
   }
 
   connect(listener: DriverListener): Promise<void> {

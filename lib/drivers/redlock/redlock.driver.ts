@@ -21,7 +21,7 @@ import { giveBack, release } from './give-back.js';
 import { recordOf } from '../redis/lease-format.js';
 import { channelOf, leaseKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
-import { RedlockRegistry } from './redlock-registry.js';
+import { RedlockFactStore } from './redlock-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { checkOptions } from './options.js';
 import { type RedlockServer, Servers } from './servers.js';
@@ -45,7 +45,7 @@ export class RedlockDriver implements LockDriver {
   readonly name = 'redlock';
   readonly capabilities: DriverCapabilities = { scope: 'server', queue: false, push: true, minTtl: 100 };
 
-  readonly registry: RedlockRegistry;
+  readonly facts: RedlockFactStore;
 
   readonly #servers: Servers;
   readonly #candidacy: Candidacy;
@@ -61,15 +61,15 @@ export class RedlockDriver implements LockDriver {
     this.#servers = new Servers(checkOptions(options), {
       up: () => this.#tell({ type: 'up' }),
       down: (cause) => this.#tell({ type: 'down', cause }),
-      usable: (server) => this.registry.mayHaveMissed(server),
+      usable: (server) => this.facts.mayHaveMissed(server),
       warning: (message) => this.#tell({ type: 'warning', message }),
       message: (server, channel, message) => {
-        if (message === 'changed') this.registry.heard(server, channel);
+        if (message === 'changed') this.facts.heard(server, channel);
         else this.#heard(message);
       },
     });
     this.#candidacy = new Candidacy(this.#servers);
-    this.registry = new RedlockRegistry(this.#servers, this.#candidacy, (claim) => this.release(claim));
+    this.facts = new RedlockFactStore(this.#servers, this.#candidacy, (claim) => this.release(claim));
     this.#freed = new FreedCount(this.#servers.quorum);
   }
 

@@ -46,12 +46,12 @@ describe('@WithLock with @nestjs/schedule', () => {
     }
 
     @Interval(10)
-    @WithLock('interval', { onContention: 'skip' })
+    @WithLock('interval', { otherwise: 'skip' })
     async intervalAbove(): Promise<void> {
       handle('intervalAbove');
     }
 
-    @WithLock('other interval', { onContention: 'skip' })
+    @WithLock('other interval', { otherwise: 'skip' })
     @Interval(10)
     async intervalBelow(): Promise<void> {
       handle('intervalBelow');
@@ -83,17 +83,17 @@ describe('@WithLock with @nestjs/schedule', () => {
     await Promise.all(expected.map((text) => firstValueFrom(handled.pipe(filter((each) => each === text)))));
   });
 
-  it.each<[onContention: 'skip' | 'wait', runs: number]>([
+  it.each<[otherwise: 'skip' | 'wait', runs: number]>([
     ['skip', 1],
     ['wait', 2],
-  ])('%s: of two replicas that fire at once, %d run the job', async (onContention, runs) => {
+  ])('%s: of two replicas that fire at once, %d run the job', async (otherwise, runs) => {
     const step = new Step();
     let inside = 0;
     const ran: number[] = [];
     @Injectable()
     class Nightly {
       @Cron('0 0 1 1 *', { name: 'nightly', waitForCompletion: true })
-      @WithLock('nightly', { onContention })
+      @WithLock('nightly', { otherwise })
       async run(): Promise<void> {
         ran.push(++inside);
         await step.run();

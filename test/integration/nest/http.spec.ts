@@ -183,13 +183,13 @@ describe('a request that does not get its lock', () => {
   @Controller()
   class Contended {
     @Get('throw')
-    @WithLock('busy', { onContention: 'throw' })
+    @WithLock('busy', { otherwise: 'reject' })
     async throws(): Promise<string> {
       return 'ran';
     }
 
     @Get('skip')
-    @WithLock('busy', { onContention: 'skip' })
+    @WithLock('busy', { otherwise: 'skip' })
     async skips(): Promise<string | undefined> {
       return 'ran';
     }

@@ -39,7 +39,7 @@ const NEW_YEAR = new Date(new Date().getFullYear(), 0, 1).getTime();
 
 /** As if this fire had been the newest that was run. */
 async function lastRan(job: string, instant: number): Promise<void> {
-  await driver.registry.put(SCOPE, `last ${job}`, JSON.stringify({ instant, by: 'earlier', done: true }), 3_600_000);
+  await driver.facts.put(SCOPE, `last ${job}`, JSON.stringify({ instant, by: 'earlier', done: true }), 3_600_000);
 }
 
 describe('a @Cron method under @OncePerTick', () => {
@@ -280,13 +280,13 @@ describe('@OncePerTick is refused', () => {
     }
     const plain = new Proxy(driver, {
       get: (target, name) => {
-        const value = name === 'registry' ? undefined : (Reflect.get(target, name) as unknown);
+        const value = name === 'facts' ? undefined : (Reflect.get(target, name) as unknown);
         return typeof value === 'function' ? (value.bind(target) as unknown) : value;
       },
     });
     expect(await startError(compile({ providers: [Fine], locks: { driver: plain } }))).toEqual(
       new LockConfigError(
-        '@OncePerTick() on Fine.run: the driver has no registry to keep claims in. Use a driver that has one, such as RedisDriver.',
+        '@OncePerTick() on Fine.run: the driver has no fact store to keep claims in. Use a driver that has one, such as RedisDriver.',
       ),
     );
   });

@@ -50,7 +50,7 @@ class Admin {
     return 'done';
   }
 
-  @WithLock('report', { onContention: 'throw' })
+  @WithLock('report', { otherwise: 'reject' })
   @Get('report')
   async report(): Promise<string> {
     return 'done';

@@ -217,15 +217,12 @@ describe('a driver at start', () => {
     [withCapabilities({ push: 1 }), 'capabilities.push: expected a boolean.'],
     [withCapabilities({ minTtl: '1s' }), 'capabilities.minTtl: expected milliseconds.'],
     [withCapabilities({ maxTtl: NaN }), 'capabilities.maxTtl: expected milliseconds, or nothing.'],
-    [
-      Object.assign(new Complete(), { registry: { ...aRegistry(), watch: undefined } }),
-      'Complete has no registry.watch().',
-    ],
+    [Object.assign(new Complete(), { facts: { ...aFactStore(), watch: undefined } }), 'Complete has no facts.watch().'],
   ])('%#: is told what is wrong', (driver, problem) => {
     expect(driverProblems(driver)).toEqual([problem]);
   });
 });
 
-function aRegistry(): Record<string, () => void> {
+function aFactStore(): Record<string, () => void> {
   return Object.fromEntries(['put', 'remove', 'list', 'watch', 'advance'].map((name) => [name, () => undefined]));
 }

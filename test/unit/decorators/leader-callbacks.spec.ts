@@ -94,8 +94,8 @@ describe('methods under @OnStartedLeading(), @OnStoppedLeading() and @OnNewLeade
       reports({ term }: StartedLeading): void {
         this.calls.push(term.election);
       }
-      @OnStartedLeading({ name: 'orders' })
-      @OnStartedLeading({ name: 'orders', election: 'mails' })
+      @OnStartedLeading({ registration: 'orders' })
+      @OnStartedLeading({ registration: 'orders', election: 'mails' })
       orders({ term }: StartedLeading): void {
         this.calls.push(`orders ${term.election}`);
       }
@@ -155,7 +155,7 @@ describe('methods under @OnStartedLeading(), @OnStoppedLeading() and @OnNewLeade
   });
 
   it.each([
-    [{ electon: 'a' }, '@OnStartedLeading: electon: unknown option. Known: election, name.'],
+    [{ electon: 'a' }, '@OnStartedLeading: electon: unknown option. Known: election, registration.'],
     [{ election: 5 }, '@OnStartedLeading: election: expected a string.'],
     [5, '@OnStartedLeading: options: expected an object.'],
   ])('refuse %o', (options, text) => {

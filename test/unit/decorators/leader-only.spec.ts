@@ -473,9 +473,12 @@ describe('a class under @LeaderOnly', () => {
 
 describe('a wrong option of @LeaderOnly is refused where it is written', () => {
   it.each<[unknown, string]>([
-    [{ name: 5 }, '@LeaderOnly: name: expected a string.'],
+    [{ registration: 5 }, '@LeaderOnly: registration: expected a string.'],
     [{ otherwise: 'wait' }, "@LeaderOnly: otherwise: expected 'skip', 'reject', 'redirect', 'forward'."],
-    [{ leader: true }, '@LeaderOnly: leader: unknown option. Known: election, name, otherwise, timeout, catchUp.'],
+    [
+      { leader: true },
+      '@LeaderOnly: leader: unknown option. Known: election, registration, otherwise, timeout, catchUp.',
+    ],
     [['billing'], '@LeaderOnly: options: expected an object.'],
     ['', '@LeaderOnly: election: must not be empty.'],
     [{ election: 5 }, '@LeaderOnly: election: expected a string.'],

@@ -69,17 +69,17 @@ class Orders {
     return 'ran';
   }
 
-  @WithLock('busy', { onContention: 'throw' })
+  @WithLock('busy', { otherwise: 'reject' })
   async throws(): Promise<string> {
     return 'ran';
   }
 
-  @WithLock('busy', { onContention: 'skip' })
+  @WithLock('busy', { otherwise: 'skip' })
   async skips(): Promise<string | undefined> {
     return 'ran';
   }
 
-  @WithLock('skip', { onContention: 'skip' })
+  @WithLock('skip', { otherwise: 'skip' })
   async skipsAndFails(error: Error): Promise<void> {
     throw error;
   }
@@ -118,7 +118,7 @@ function contention(locks: LockService): Promise<unknown> {
 /** What a decorator refuses when it is applied to a method. */
 function decorateWith(options: object): void {
   class Jobs {
-    @WithLock('k', options as WithLockOptions & { onContention?: 'wait' })
+    @WithLock('k', options as WithLockOptions & { otherwise?: 'wait' })
     async run(): Promise<void> {}
   }
   void Jobs;
@@ -249,7 +249,7 @@ describe('currentLock()', () => {
   });
 });
 
-describe('onContention', () => {
+describe('otherwise', () => {
   it('wait, the default: runs when the lock is free', async () => {
     const { orders: service, locks, lock } = await contended();
     const waiting = contention(locks);
@@ -322,10 +322,10 @@ describe('a wrong option of @WithLock is refused where it is written', () => {
     [{ metadata: { a: 1 } }, 'metadata: expected an object whose values are strings.'],
     [{ reentrant: 'yes' }, 'reentrant: expected a boolean.'],
     [{ signal: {} }, 'signal: expected an AbortSignal.'],
-    [{ name: 5 }, 'name: expected a string.'],
-    [{ onContention: 'ignore' }, "onContention: expected 'wait', 'skip' or 'throw'."],
-    [{ onContention: 'skip', wait: 5 }, "wait and attempts have no effect with onContention: 'skip'."],
-    [{ onContention: 'throw', attempts: 5 }, "wait and attempts have no effect with onContention: 'throw'."],
+    [{ registration: 5 }, 'registration: expected a string.'],
+    [{ otherwise: 'ignore' }, "otherwise: expected 'wait', 'skip' or 'reject'."],
+    [{ otherwise: 'skip', wait: 5 }, "wait and attempts have no effect with otherwise: 'skip'."],
+    [{ otherwise: 'reject', attempts: 5 }, "wait and attempts have no effect with otherwise: 'reject'."],
     [{ timeout: 5 }, 'timeout: unknown option. Known: ttl, metadata, reentrant, wait, '],
   ])('%o', (options, text) => {
     const decorating = (): void => decorateWith(options);
@@ -389,7 +389,7 @@ describe('an object that Nest did not create', () => {
 
   it('asks for the registration that its decorators name', async () => {
     class Named {
-      @WithLock('k', { name: 'orders' })
+      @WithLock('k', { registration: 'orders' })
       async run(): Promise<string> {
         return 'ran';
       }
@@ -398,7 +398,7 @@ describe('an object that Nest did not create', () => {
     await expect(bindDistLock(new Named(), { locks }).run()).rejects.toThrow(
       /this object has no LockService\(orders\)/,
     );
-    expect(await bindDistLock(new Named(), { locks, name: 'orders' }).run()).toBe('ran');
+    expect(await bindDistLock(new Named(), { locks, registration: 'orders' }).run()).toBe('ran');
   });
 
   it('keeps what it was given first', async () => {

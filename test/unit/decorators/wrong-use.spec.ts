@@ -113,7 +113,7 @@ describe('a decorator that is applied twice', () => {
   it.each<[string, readonly [Decorate, Decorate]]>([
     ['WithLock', [withLock('k'), withLock('k')]],
     ['WithLock', [withLock(key), withLock(key)]],
-    ['WithLock', [withLock('k'), withLock('k', { onContention: 'skip' })]],
+    ['WithLock', [withLock('k'), withLock('k', { otherwise: 'skip' })]],
     ['LeaderOnly', [methodDecorators.LeaderOnly(), methodDecorators.LeaderOnly({ otherwise: 'skip' })]],
     ['OncePerTick', [methodDecorators.OncePerTick(), methodDecorators.OncePerTick({ job: 'x' })]],
   ])('@%s is refused where it does the same', (name, decorators) => {

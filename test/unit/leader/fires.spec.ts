@@ -1,4 +1,4 @@
-import type { LockEvent, Registry } from 'nestjs-dist-lock';
+import type { LockEvent, FactStore } from 'nestjs-dist-lock';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { ManualClock } from 'nestjs-dist-lock/testing';
@@ -15,14 +15,14 @@ const EPOCH = Math.ceil(1_700_000_000_000 / MINUTE) * MINUTE;
 const job: Job = { id: 'job', tolerance: 1000, next: (after) => (Math.floor(after / MINUTE) + 1) * MINUTE };
 
 let clock: ManualClock;
-let registry: Registry;
+let facts: FactStore;
 let ran: string[];
 
 beforeEach(async () => {
   clock = new ManualClock(EPOCH);
   const driver = new MemoryDriver({ clock });
   await driver.connect(() => undefined);
-  registry = driver.registry;
+  facts = driver.facts;
   ran = [];
 });
 
@@ -54,12 +54,12 @@ class Instance {
       return answer;
     };
     this.fires = new Fires({
-      registry: {
-        put: (...args) => call(() => registry.put(...args)),
-        remove: (...args) => call(() => registry.remove(...args)),
-        list: (...args) => call(() => registry.list(...args)),
-        advance: (...args) => call(() => registry.advance(...args)),
-        watch: (...args) => registry.watch(...args),
+      facts: {
+        put: (...args) => call(() => facts.put(...args)),
+        remove: (...args) => call(() => facts.remove(...args)),
+        list: (...args) => call(() => facts.list(...args)),
+        advance: (...args) => call(() => facts.advance(...args)),
+        watch: (...args) => facts.watch(...args),
       },
       scope: 'test:f:',
       instance: id,
@@ -166,7 +166,7 @@ describe('a fire', () => {
     const claims: number[] = [];
     for (const skew of [0, 3]) {
       const instant = clock.wall() + skew;
-      if ((await registry.advance('test:f:', 'control', instant, `i${skew}`, MINUTE)) === 'mine') claims.push(instant);
+      if ((await facts.advance('test:f:', 'control', instant, `i${skew}`, MINUTE)) === 'mine') claims.push(instant);
     }
     expect(claims).toHaveLength(2);
   });
@@ -192,7 +192,7 @@ describe('a claimant that dies', () => {
   it('is noticed, too, where it died before it could say that it had begun', async () => {
     const [a, b] = [new Instance('a'), new Instance('b')];
     const claiming = a.tick();
-    await registry.advance('test:f:', 'job', EPOCH, 'a', MINUTE);
+    await facts.advance('test:f:', 'job', EPOCH, 'a', MINUTE);
     a.dead = true;
     void claiming;
     await b.tick();

@@ -81,7 +81,7 @@ describe('a hand-over', () => {
 
   it('does not wait long for members that the store does not tell', async () => {
     await start([0, 1, 2]);
-    a.engine.driver.registryHangs = true;
+    a.engine.driver.factsHangs = true;
     const resigned = outcome(a.leader.resign());
     await advance(499);
     expect(leaders()).toEqual([]);
@@ -93,8 +93,8 @@ describe('a hand-over', () => {
     expect(stopped.settled).toBe(true);
   });
 
-  it('is not held up at a shutdown by a registry that does not answer', async () => {
-    a.engine.driver.registryHangs = true;
+  it('is not held up at a shutdown by a fact store that does not answer', async () => {
+    a.engine.driver.factsHangs = true;
     const stopped = outcome(a.leader.stop());
     await advance(501);
     expect(leaders()).toEqual(['b']);
@@ -167,7 +167,7 @@ describe('a hand-over', () => {
     });
 
     it('is refused where the term ends while the members are looked up', async () => {
-      a.engine.driver.registryTakes = 20_000;
+      a.engine.driver.factsTakes = 20_000;
       const resigned = outcome(a.leader.resign({ to: 'c' }));
       a.engine.driver.unreachable = true;
       await advance(20_100);

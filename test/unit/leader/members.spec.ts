@@ -131,9 +131,9 @@ describe('the members of an election', () => {
   it('share one look at the store among all who listen, and cost nothing when nobody does', async () => {
     const c = await join('c');
     const idle = async (): Promise<number> => {
-      const before = first.driver.registryCalls;
+      const before = first.driver.factsCalls;
       await advance(60_000);
-      return first.driver.registryCalls - before;
+      return first.driver.factsCalls - before;
     };
     const quiet = await idle();
     // One write per quarter of the lease duration.
@@ -149,16 +149,16 @@ describe('the members of an election', () => {
     const a = await join('a', { autoCampaign: false });
     await advance(LEASE);
     const { driver } = a.engine;
-    const before = driver.registryCalls + driver.inspections + driver.calls.length;
+    const before = driver.factsCalls + driver.inspections + driver.calls.length;
     await advance(100 * 2000);
-    const spent = driver.registryCalls + driver.inspections + driver.calls.length - before;
+    const spent = driver.factsCalls + driver.inspections + driver.calls.length - before;
     expect(spent).toBeLessThanOrEqual(160);
   });
 
-  it('are this instance and the leader with a driver that has no registry', async () => {
+  it('are this instance and the leader with a driver that has no fact store', async () => {
     const clock = new ManualClock();
     const store = new MemoryDriver({ clock });
-    const plain: LockDriver = Object.create(store, { registry: { value: undefined } });
+    const plain: LockDriver = Object.create(store, { facts: { value: undefined } });
     for (const method of ['connect', 'acquire', 'cancel', 'renew', 'release', 'inspect', 'close'] as const) {
       Object.defineProperty(plain, method, { value: store[method].bind(store) });
     }
@@ -178,10 +178,10 @@ describe('the members of an election', () => {
   it('do not come back by a write that was on its way when they left', async () => {
     const c = await join('c');
     const a = new Candidate(first.peer('a'), 'a', { autoCampaign: false });
-    a.engine.driver.registryTakes = 300;
+    a.engine.driver.factsTakes = 300;
     await a.start();
     await advance(100);
-    a.engine.driver.registryTakes = 0;
+    a.engine.driver.factsTakes = 0;
     const left = a.leader.stop();
     await advance(1000);
     await left;
@@ -190,7 +190,7 @@ describe('the members of an election', () => {
 
   it('ignore what they do not understand in the store', async () => {
     const c = await join('c');
-    await first.store.registry!.put(ELECTION.membersScope, 'newer', 'a format of another version', 60_000);
+    await first.store.facts!.put(ELECTION.membersScope, 'newer', 'a format of another version', 60_000);
     expect(rolesOf(await c.leader.members())).toEqual(['c leader']);
   });
 
@@ -267,9 +267,9 @@ describe('the members of an election', () => {
       const before = await join('c');
       before.cutOff();
       const restarted = new Candidate(first.peer('c'), 'c');
-      restarted.engine.driver.registryTakes = 200;
+      restarted.engine.driver.factsTakes = 200;
       await restarted.start();
-      restarted.engine.driver.registryTakes = 0;
+      restarted.engine.driver.factsTakes = 0;
       expect((await restarted.leader.members()).map(({ id }) => id)).toEqual(['c']);
       await advance(LEASE);
       expect(restarted.problems).toEqual([]);

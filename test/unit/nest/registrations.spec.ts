@@ -171,7 +171,7 @@ describe('named registrations', () => {
       return [await isHeldIn(this.unnamed, 'k'), await isHeldIn(this.orders, 'k')];
     }
 
-    @WithLock('k', { name: 'orders' })
+    @WithLock('k', { registration: 'orders' })
     async inOrders(): Promise<boolean[]> {
       return [await isHeldIn(this.unnamed, 'k'), await isHeldIn(this.orders, 'k')];
     }
@@ -186,7 +186,7 @@ describe('named registrations', () => {
       return true;
     }
 
-    @LeaderOnly({ name: 'orders', otherwise: 'skip' })
+    @LeaderOnly({ registration: 'orders', otherwise: 'skip' })
     async leadsOrders(): Promise<boolean | undefined> {
       return true;
     }

@@ -9,7 +9,7 @@ import { RecordingLogger } from '../../support/nest-log.js';
 function warningFor(method: string): string {
   return (
     `@WithLock on the scheduled method ${method} waits for the lock, so every replica runs the job, one after the other. ` +
-    "Use onContention: 'skip' to run it on one of them, or @LeaderOnly()."
+    "Use otherwise: 'skip' to run it on one of them, or @LeaderOnly()."
   );
 }
 
@@ -24,7 +24,7 @@ describe('a scheduled method that waits for its lock', () => {
     @Interval(3_600_000)
     async interval(): Promise<void> {}
 
-    @WithLock('job', { onContention: 'wait' })
+    @WithLock('job', { otherwise: 'wait' })
     @Timeout(3_600_000)
     async timeout(): Promise<void> {}
 
@@ -39,18 +39,18 @@ describe('a scheduled method that waits for its lock', () => {
     override async base(): Promise<void> {}
 
     @Cron('0 2 * * *')
-    @WithLock('job', { onContention: 'skip' })
+    @WithLock('job', { otherwise: 'skip' })
     override async cron(): Promise<void> {}
   }
 
   @Injectable()
   class Fine {
     @Cron('0 2 * * *')
-    @WithLock('job', { onContention: 'skip' })
+    @WithLock('job', { otherwise: 'skip' })
     async skips(): Promise<void> {}
 
     @Cron('0 2 * * *')
-    @WithLock('job', { onContention: 'throw' })
+    @WithLock('job', { otherwise: 'reject' })
     async throws(): Promise<void> {}
 
     @Cron('0 2 * * *')
@@ -105,7 +105,7 @@ describe('a scheduled method that waits for its lock', () => {
     @Injectable()
     class Named {
       @Cron('0 2 * * *')
-      @WithLock('job', { name: 'orders' })
+      @WithLock('job', { registration: 'orders' })
       async run(): Promise<void> {}
     }
     const logger = new RecordingLogger();

@@ -10,7 +10,7 @@ import {
   lockKey,
   type Member,
   OncePerTick,
-  type OnContention,
+  type LockOtherwise,
   OnNewLeader,
   OnStartedLeading,
   OnStoppedLeading,
@@ -27,7 +27,7 @@ interface Order {
 
 declare const order: Order;
 declare const numbers: Observable<number>;
-declare const anyContention: OnContention;
+declare const anyOtherwise: LockOtherwise;
 declare const anyOptions: WithLockOptions;
 declare const anyLeaderOptions: LeaderOnlyOptions;
 
@@ -81,25 +81,25 @@ abstract class Accepted {
     return lock?.fencingToken;
   }
 
-  @WithLock('k', { onContention: 'skip' })
+  @WithLock('k', { otherwise: 'skip' })
   async skipsVoid(): Promise<void> {}
 
-  @WithLock('k', { onContention: 'skip', ttl: '5s' })
+  @WithLock('k', { otherwise: 'skip', ttl: '5s' })
   async skipsUndefined(): Promise<number | undefined> {
     return undefined;
   }
 
-  @WithLock('k', { onContention: 'skip' })
+  @WithLock('k', { otherwise: 'skip' })
   async skipsUnknown(): Promise<unknown> {
     return order;
   }
 
-  @WithLock('k', { onContention: 'throw' })
+  @WithLock('k', { otherwise: 'reject' })
   async throws(): Promise<Order> {
     return order;
   }
 
-  @WithLock('k', { onContention: 'wait', wait: 'forever', ttl: 5000, reentrant: true, name: 'orders' })
+  @WithLock('k', { otherwise: 'wait', wait: 'forever', ttl: 5000, reentrant: true, registration: 'orders' })
   async waits(): Promise<Order> {
     return order;
   }
@@ -112,8 +112,8 @@ abstract class Accepted {
   @WithLock('k', anyOptions)
   async anyOptions(): Promise<void> {}
 
-  @WithLock('k', { onContention: anyContention })
-  async anyContention(): Promise<void> {}
+  @WithLock('k', { otherwise: anyOtherwise })
+  async anyOtherwise(): Promise<void> {}
 
   @LeaderOnly()
   async leads(_id: string): Promise<number> {
@@ -138,7 +138,7 @@ abstract class Accepted {
   @OncePerTick()
   async oncePerTick(): Promise<void> {}
 
-  @OncePerTick({ job: 'job', tolerance: '500ms', catchUp: true, name: 'orders' })
+  @OncePerTick({ job: 'job', tolerance: '500ms', catchUp: true, registration: 'orders' })
   async oncePerTickMaybe(): Promise<number | undefined> {
     return undefined;
   }
@@ -146,7 +146,7 @@ abstract class Accepted {
   @LeaderOnly(anyLeaderOptions)
   async anyLeaderOptions(): Promise<void> {}
 
-  @LeaderOnly({ name: 'orders', otherwise: 'skip' })
+  @LeaderOnly({ registration: 'orders', otherwise: 'skip' })
   @WithLock('k')
   async leadsUnderLock(): Promise<number | undefined> {
     return 1;
@@ -247,24 +247,24 @@ class RefusedByWithLock {
   async numberInstead(): Promise<void> {}
 
   // @ts-expect-error a skipped call returns undefined, which is no number
-  @WithLock('k', { onContention: 'skip' })
+  @WithLock('k', { otherwise: 'skip' })
   async skipsNumber(): Promise<number> {
     return 1;
   }
 
   // @ts-expect-error a skipped call returns undefined, which is not null
-  @WithLock('k', { onContention: 'skip' })
+  @WithLock('k', { otherwise: 'skip' })
   async skipsNull(): Promise<Order | null> {
     return null;
   }
 
   // @ts-expect-error it may be 'skip', and a skipped call returns undefined
-  @WithLock('k', { onContention: anyContention })
+  @WithLock('k', { otherwise: anyOtherwise })
   async skipsPerhaps(): Promise<number> {
     return 1;
   }
 
-  // @ts-expect-error `onContention` may be 'skip', and a skipped call returns undefined
+  // @ts-expect-error `otherwise` may be 'skip', and a skipped call returns undefined
   @WithLock('k', anyOptions)
   async skipsPerhapsToo(): Promise<number> {
     return 1;
@@ -275,7 +275,7 @@ class RefusedByWithLock {
   async unknownOption(): Promise<void> {}
 
   // @ts-expect-error an unknown choice
-  @WithLock('k', { onContention: 'ignore' })
+  @WithLock('k', { otherwise: 'ignore' })
   async unknownChoice(): Promise<void> {}
 }
 
@@ -352,7 +352,7 @@ class AcceptedCallbacks {
   @OnStoppedLeading('reports')
   stopped(_reason: string): void {}
 
-  @OnNewLeader({ election: 'reports', name: 'orders' })
+  @OnNewLeader({ election: 'reports', registration: 'orders' })
   protected follow({ id }: Pick<Member, 'id'>): string {
     return id;
   }

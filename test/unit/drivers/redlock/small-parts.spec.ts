@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Courtesy } from '../../../../lib/drivers/redlock/courtesy.js';
 import { FreedCount } from '../../../../lib/drivers/redlock/freed.js';
-import { merged } from '../../../../lib/drivers/redlock/redlock-registry.js';
+import { merged } from '../../../../lib/drivers/redlock/redlock-fact-store.js';
 
 describe('a key that others wait for', () => {
   it('is left to them for a moment after a release, once', () => {

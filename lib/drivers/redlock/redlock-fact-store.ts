@@ -3,9 +3,9 @@ import { DriverUnavailableError } from '../../core/errors.js';
 import { ExpiringMap } from '../../core/expiring-map.js';
 import { newHolder } from '../../core/holder.js';
 import { type Claim, NO_METADATA } from '../../core/lock-driver.js';
-import type { Registry } from '../../core/registry.js';
+import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
-import { RedisRegistry } from '../redis/redis-registry.js';
+import { RedisFactStore } from '../redis/redis-fact-store.js';
 import { type Candidacy, pause } from './candidacy.js';
 import { firstQuorum, patienceFor, poll, quorumOf, tooFew } from './quorum.js';
 import type { Server } from './server.js';
@@ -21,11 +21,11 @@ const CHANGES = 10;
  * server could not be reached may be seen again there until its TTL ends. Numbers are moved by a majority; a lease keeps
  * those who move the same one from splitting the servers between them, and nobody else from moving it.
  */
-export class RedlockRegistry implements Registry {
+export class RedlockFactStore implements FactStore {
   readonly #servers: Servers;
   readonly #candidacy: Candidacy;
   readonly #release: (claim: Claim) => Promise<unknown>;
-  readonly #registries: ReadonlyMap<Server, RedisRegistry>;
+  readonly #stores: ReadonlyMap<Server, RedisFactStore>;
   /** What this instance wrote last, by scope and id, as long as it lasts: refreshed, a fact keeps its version. */
   readonly #written = new ExpiringMap<{ readonly value: string; readonly version: number }>(new SystemClock());
   #version = 0;
@@ -34,7 +34,7 @@ export class RedlockRegistry implements Registry {
     this.#servers = servers;
     this.#candidacy = candidacy;
     this.#release = release;
-    this.#registries = new Map(servers.all.map((server) => [server, new RedisRegistry(server.connection)]));
+    this.#stores = new Map(servers.all.map((server) => [server, new RedisFactStore(server.connection)]));
   }
 
   async put(scope: string, id: string, value: string, ttl: number): Promise<void> {
@@ -47,7 +47,7 @@ export class RedlockRegistry implements Registry {
     this.#written.set(name, written, ttl);
     const { version } = written;
     await firstQuorum(
-      this.#each((registry) => registry.put(scope, id, `${version} ${value}`, ttl)),
+      this.#each((facts) => facts.put(scope, id, `${version} ${value}`, ttl)),
       patienceFor(ttl),
     );
   }
@@ -55,7 +55,7 @@ export class RedlockRegistry implements Registry {
   async remove(scope: string, id: string): Promise<void> {
     this.#written.delete(JSON.stringify([scope, id]));
     await firstQuorum(
-      this.#each((registry) => registry.remove(scope, id)),
+      this.#each((facts) => facts.remove(scope, id)),
       patienceFor(Infinity),
     );
   }
@@ -63,7 +63,7 @@ export class RedlockRegistry implements Registry {
   list(scope: string): Promise<ReadonlyMap<string, string>> {
     const { quorum } = this.#servers;
     return poll({
-      first: this.#each((registry) => registry.list(scope)),
+      first: this.#each((facts) => facts.list(scope)),
       patience: 100,
       decide(tally) {
         if (tally.failures.length >= quorum) throw tooFew(tally);
@@ -80,7 +80,7 @@ export class RedlockRegistry implements Registry {
         changed();
       }, CHANGES).unref();
     };
-    const ends = [...this.#registries.values()].map((registry) => registry.watch(scope, heard));
+    const ends = [...this.#stores.values()].map((facts) => facts.watch(scope, heard));
     return () => {
       clearTimeout(timer);
       for (const end of ends) end();
@@ -92,7 +92,7 @@ export class RedlockRegistry implements Registry {
     const turn = await this.#turn(`${namespaceOf(scope)}:a:${scope.length}:${scope}:${id}`);
     try {
       return await poll({
-        first: this.#each((registry) => registry.advance(scope, id, to, by, ttl)),
+        first: this.#each((facts) => facts.advance(scope, id, to, by, ttl)),
         patience: patienceFor(Infinity),
         decide(tally) {
           const mine = tally.answers.filter((answer) => answer === 'mine').length;
@@ -109,17 +109,17 @@ export class RedlockRegistry implements Registry {
 
   /** A message came over this channel of a server. */
   heard(server: Server, channel: string): void {
-    this.#registries.get(server)?.heard(channel);
+    this.#stores.get(server)?.heard(channel);
   }
 
   /** A server can be used again: what it published before was lost. */
   mayHaveMissed(server: Server): void {
-    this.#registries.get(server)?.mayHaveMissed();
+    this.#stores.get(server)?.mayHaveMissed();
   }
 
-  #each<T>(call: (registry: RedisRegistry) => Promise<T>): Promise<T>[] {
+  #each<T>(call: (facts: RedisFactStore) => Promise<T>): Promise<T>[] {
     this.#servers.assertDistinct();
-    return [...this.#registries.values()].map(call);
+    return [...this.#stores.values()].map(call);
   }
 
   async #turn(key: string): Promise<Claim> {

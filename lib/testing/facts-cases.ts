@@ -1,37 +1,37 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { Registry } from '../core/registry.js';
-import { newScope, type RegistryCases, STRINGS } from './registry-stage.js';
+import type { FactStore } from '../core/fact-store.js';
+import { newScope, type FactStoreCases, STRINGS } from './fact-store-stage.js';
 import { until } from './until.js';
 
 /** Counts what a watcher is told. */
 class Watcher {
   calls = 0;
   readonly end: () => void;
-  readonly #registry: Registry;
+  readonly #facts: FactStore;
   readonly #scope: string;
 
-  constructor(registry: Registry, scope: string) {
-    this.#registry = registry;
+  constructor(facts: FactStore, scope: string) {
+    this.#facts = facts;
     this.#scope = scope;
-    this.end = registry.watch(scope, () => void this.calls++);
+    this.end = facts.watch(scope, () => void this.calls++);
   }
 
   /** Until changes arrive: a driver may need a moment before it listens. */
   async listens(long: number): Promise<void> {
     const scope = this.#scope;
     const changing = async (): Promise<boolean> => {
-      await this.#registry.put(scope, 'listening', randomUUID(), long);
+      await this.#facts.put(scope, 'listening', randomUUID(), long);
       return this.calls > 1;
     };
     await until(changing, 2000, 'who watches is told of changes');
-    await this.#registry.remove(scope, 'listening');
+    await this.#facts.remove(scope, 'listening');
   }
 }
 
-export const factsCases: RegistryCases = {
-  async 'keeps facts by scope and id, for everybody and whatever their characters'({ scope, registries, long }) {
-    const [one, other] = registries;
+export const factsCases: FactStoreCases = {
+  async 'keeps facts by scope and id, for everybody and whatever their characters'({ scope, stores, long }) {
+    const [one, other] = stores;
     assert.deepEqual(await one.list(scope), new Map(), 'a scope begins empty');
     const facts = new Map(STRINGS.map((id, index) => [id, STRINGS.at(-index)!]));
     for (const [id, value] of facts) await one.put(scope, id, value, long);
@@ -43,7 +43,7 @@ export const factsCases: RegistryCases = {
     }
   },
 
-  async 'removes a fact, and nothing else'({ scope, registries: [one, other], long }) {
+  async 'removes a fact, and nothing else'({ scope, stores: [one, other], long }) {
     await one.put(scope, 'a', '1', long);
     await one.put(scope, 'b', '2', long);
     await one.put(`${scope}:`, 'a', '3', long);
@@ -54,12 +54,7 @@ export const factsCases: RegistryCases = {
     assert.deepEqual(await one.list(`${scope}:`), new Map([['a', '3']]));
   },
 
-  async 'forgets a fact that is not refreshed in time, and only that'({
-    scope,
-    registries: [one, other],
-    long,
-    short,
-  }) {
+  async 'forgets a fact that is not refreshed in time, and only that'({ scope, stores: [one, other], long, short }) {
     const sentAt = performance.now();
     await one.put(scope, 'refreshed', 'value', short);
     await one.put(scope, 'refreshed', 'value', long);
@@ -75,7 +70,7 @@ export const factsCases: RegistryCases = {
     assert.deepEqual(await left(), ['once', 'refreshed'], 'one that has ended can be written again');
   },
 
-  async 'tells who watches of another value and of a removal'({ scope, registries: [one, other], long }) {
+  async 'tells who watches of another value and of a removal'({ scope, stores: [one, other], long }) {
     const watcher = new Watcher(one, scope);
     await watcher.listens(long);
     const tells = async (what: string, act: () => Promise<void>): Promise<void> => {
@@ -92,8 +87,8 @@ export const factsCases: RegistryCases = {
     watcher.end();
   },
 
-  async 'tells nobody of a refresh, of another scope, or of what was not there'({ scope, registries, long }) {
-    const [one, other] = registries;
+  async 'tells nobody of a refresh, of another scope, or of what was not there'({ scope, stores, long }) {
+    const [one, other] = stores;
     const watcher = new Watcher(one, scope);
     await watcher.listens(long);
     await other.put(scope, 'a', 'value', long);
@@ -113,11 +108,7 @@ export const factsCases: RegistryCases = {
     watcher.end();
   },
 
-  async 'tells nothing after the watch has ended, and goes on for the others'({
-    scope,
-    registries: [one, other],
-    long,
-  }) {
+  async 'tells nothing after the watch has ended, and goes on for the others'({ scope, stores: [one, other], long }) {
     const [ended, goesOn] = [new Watcher(one, scope), new Watcher(one, scope)];
     await Promise.all([ended.listens(long), goesOn.listens(long)]);
     await settled(other, one, long);
@@ -139,7 +130,7 @@ export const factsCases: RegistryCases = {
 };
 
 /** Resolves when `to` has been told of everything that `from` wrote so far, as far as messages keep their order. */
-async function settled(from: Registry, to: Registry, long: number): Promise<void> {
+async function settled(from: FactStore, to: FactStore, long: number): Promise<void> {
   const marker = newScope();
   const watcher = new Watcher(to, marker);
   // Of another scope: what it writes to find out may arrive late, and is no marker.

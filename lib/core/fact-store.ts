@@ -3,7 +3,7 @@
  * job has been claimed. A scope is a whole store name, namespace included (see store-key.ts). Nothing here excludes
  * anybody, except `advance`.
  */
-export interface Registry {
+export interface FactStore {
   /** Writes or refreshes a fact; it disappears `ttl` milliseconds after the last `put`. */
   put(scope: string, id: string, value: string, ttl: number): Promise<void>;
   remove(scope: string, id: string): Promise<void>;

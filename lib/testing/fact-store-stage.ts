@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import type { Registry } from '../core/registry.js';
+import type { FactStore } from '../core/fact-store.js';
 
 /** Facts and numbers of one scope, as several instances see them. */
 export interface Stage {
   readonly scope: string;
-  readonly registries: readonly [Registry, Registry];
+  readonly stores: readonly [FactStore, FactStore];
   /** Milliseconds: of what must not run out during a case, and of what a case waits for. */
   readonly long: number;
   readonly short: number;
 }
 
-export type RegistryCases = Record<string, (stage: Stage) => Promise<void>>;
+export type FactStoreCases = Record<string, (stage: Stage) => Promise<void>>;
 
 /** Scopes, ids and values are arbitrary. */
 export const STRINGS = [

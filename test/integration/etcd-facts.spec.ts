@@ -1,20 +1,20 @@
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { describe, expect, it, vi } from 'vitest';
-import type { Registry } from '../../lib/core/registry.js';
+import type { FactStore } from '../../lib/core/fact-store.js';
 import { useEtcd } from '../support/use-etcd.js';
 
 const SCOPE = 'test:m:default';
 const etcd = useEtcd();
 
-async function open(): Promise<Registry> {
+async function open(): Promise<FactStore> {
   const driver = new EtcdDriver({ hosts: etcd.cluster.hosts });
   const listener = (): void => undefined;
   await driver.connect(listener);
   etcd.closing.push(() => driver.close(listener));
-  return driver.registry;
+  return driver.facts;
 }
 
-describe('the registry in etcd', () => {
+describe('the fact store in etcd', () => {
   it('lists the facts of one scope, as they were written last', async () => {
     const [one, other] = [await open(), await open()];
     await one.put(SCOPE, 'a/b', '1', 10_000);
@@ -33,36 +33,36 @@ describe('the registry in etcd', () => {
   });
 
   it('forgets a fact that is not refreshed, and keeps one that is', async () => {
-    const registry = await open();
-    await registry.put(SCOPE, 'old', 'x', 1000);
-    await registry.put(SCOPE, 'kept', 'x', 1000);
+    const facts = await open();
+    await facts.put(SCOPE, 'old', 'x', 1000);
+    await facts.put(SCOPE, 'kept', 'x', 1000);
     await vi.waitFor(
       async () => {
-        await registry.put(SCOPE, 'kept', 'x', 1000);
-        expect([...(await registry.list(SCOPE)).keys()]).toEqual(['kept']);
+        await facts.put(SCOPE, 'kept', 'x', 1000);
+        expect([...(await facts.list(SCOPE)).keys()]).toEqual(['kept']);
       },
       { timeout: 8000, interval: 200 },
     );
   });
 
   it('writes a fact again that an operator deleted', async () => {
-    const registry = await open();
-    await registry.put(SCOPE, 'a', 'x', 10_000);
+    const facts = await open();
+    await facts.put(SCOPE, 'a', 'x', 10_000);
     await etcd.cluster.empty();
-    await registry.put(SCOPE, 'a', 'x', 10_000);
-    expect((await registry.list(SCOPE)).get('a')).toBe('x');
+    await facts.put(SCOPE, 'a', 'x', 10_000);
+    expect((await facts.list(SCOPE)).get('a')).toBe('x');
   });
 
   it('writes in the order of the calls, also when they do not wait for each other', async () => {
-    const registry = await open();
+    const facts = await open();
     for (let round = 0; round < 20; round++) {
       const calls = [
-        registry.put(SCOPE, 'a', `${round}`, 10_000),
-        registry.remove(SCOPE, 'a'),
-        registry.put(SCOPE, 'a', 'last', 10_000),
+        facts.put(SCOPE, 'a', `${round}`, 10_000),
+        facts.remove(SCOPE, 'a'),
+        facts.put(SCOPE, 'a', 'last', 10_000),
       ];
       await Promise.all(calls);
-      expect((await registry.list(SCOPE)).get('a')).toBe('last');
+      expect((await facts.list(SCOPE)).get('a')).toBe('last');
     }
   });
 
@@ -104,18 +104,18 @@ describe('the registry in etcd', () => {
   });
 
   it('gives a number to exactly one of many', async () => {
-    const registries = await Promise.all(Array.from({ length: 5 }, open));
+    const stores = await Promise.all(Array.from({ length: 5 }, open));
     for (let to = 1; to <= 5; to++) {
-      const asked = registries.map((registry, index) => registry.advance('test:f:', 'job', to, `i${index}`, 10_000));
+      const asked = stores.map((facts, index) => facts.advance('test:f:', 'job', to, `i${index}`, 10_000));
       const answers = await Promise.all(asked);
       expect(answers.filter((answer) => answer === 'mine')).toHaveLength(1);
     }
   });
 
   it('forgets a number when its time is over', async () => {
-    const registry = await open();
-    expect(await registry.advance('test:f:', 'job', 5, 'one', 1000)).toBe('mine');
-    await vi.waitFor(async () => expect(await registry.advance('test:f:', 'job', 1, 'other', 1000)).toBe('mine'), {
+    const facts = await open();
+    expect(await facts.advance('test:f:', 'job', 5, 'one', 1000)).toBe('mine');
+    await vi.waitFor(async () => expect(await facts.advance('test:f:', 'job', 1, 'other', 1000)).toBe('mine'), {
       timeout: 8000,
       interval: 200,
     });

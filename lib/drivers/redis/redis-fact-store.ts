@@ -1,4 +1,4 @@
-import type { Registry } from '../../core/registry.js';
+import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
 import type { RedisConnection } from './connection.js';
 
@@ -7,7 +7,7 @@ import type { RedisConnection } from './connection.js';
  * is a key of its own. All of a scope share a slot. TTLs run by the server's clock. A server that loses its data
  * forgets claimed numbers too: what was claimed once can then be claimed again.
  */
-export class RedisRegistry implements Registry {
+export class RedisFactStore implements FactStore {
   readonly #connection: RedisConnection;
   readonly #watchers = new Map<string, Set<() => void>>();
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.js';
-import type { Registry } from '../../core/registry.js';
+import type { FactStore } from '../../core/fact-store.js';
 import { LeaseGoneError } from './call-errors.js';
 import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
 import type { KeepAlives } from './keep-alives.js';
@@ -22,7 +22,7 @@ interface Fact {
  * Facts as keys with leases. TTLs are rounded up to whole seconds, and what ran out may disappear a second late; unlike
  * elsewhere its disappearance is told. A fact that is written again unchanged costs a keep-alive and a read.
  */
-export class EtcdRegistry implements Registry {
+export class EtcdFactStore implements FactStore {
   readonly #connection: EtcdConnection;
   readonly #pool: LeasePool;
   readonly #keepAlives: KeepAlives;

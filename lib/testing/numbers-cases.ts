@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { type RegistryCases, STRINGS } from './registry-stage.js';
+import { type FactStoreCases, STRINGS } from './fact-store-stage.js';
 import { until } from './until.js';
 
-export const numbersCases: RegistryCases = {
-  async 'moves a number forward only'({ scope, registries: [one, other], long }) {
+export const numbersCases: FactStoreCases = {
+  async 'moves a number forward only'({ scope, stores: [one, other], long }) {
     const latest = Number.MAX_SAFE_INTEGER;
     const steps: [to: number, by: string, expected: 'mine' | 'taken'][] = [
       [10, 'a', 'mine'],
@@ -20,13 +20,13 @@ export const numbersCases: RegistryCases = {
       [latest, 'b', 'mine'],
     ];
     for (const [index, [to, by, expected]] of steps.entries()) {
-      const registry = index % 2 ? one : other;
-      assert.equal(await registry.advance(scope, 'job', to, by, long), expected, `to ${to} by ${by}`);
+      const facts = index % 2 ? one : other;
+      assert.equal(await facts.advance(scope, 'job', to, by, long), expected, `to ${to} by ${by}`);
     }
     assert.deepEqual(await one.list(scope), new Map(), 'a number is not a fact');
   },
 
-  async 'answers a repeated move as before, for the one who made it'({ scope, registries: [one, other], long }) {
+  async 'answers a repeated move as before, for the one who made it'({ scope, stores: [one, other], long }) {
     for (const by of STRINGS) {
       const id = `job ${JSON.stringify(by)}`;
       assert.equal(await one.advance(scope, id, 5, by, long), 'mine');
@@ -36,7 +36,7 @@ export const numbersCases: RegistryCases = {
     }
   },
 
-  async 'keeps numbers apart by scope and id, whatever their characters'({ scope, registries: [one], long }) {
+  async 'keeps numbers apart by scope and id, whatever their characters'({ scope, stores: [one], long }) {
     const places = STRINGS.flatMap((text) => [
       [scope, text],
       [scope + text, ''],
@@ -48,16 +48,16 @@ export const numbersCases: RegistryCases = {
     }
   },
 
-  async 'lets exactly one of many move a number that all move at once'({ scope, registries, long }) {
+  async 'lets exactly one of many move a number that all move at once'({ scope, stores, long }) {
     for (let to = 1; to <= 5; to++) {
       const answers = await Promise.all(
-        Array.from({ length: 50 }, (_, index) => registries[index % 2]!.advance(scope, 'job', to, `by ${index}`, long)),
+        Array.from({ length: 50 }, (_, index) => stores[index % 2]!.advance(scope, 'job', to, `by ${index}`, long)),
       );
       assert.equal(answers.filter((answer) => answer === 'mine').length, 1, `one moves it to ${to}`);
     }
   },
 
-  async 'forgets a number some time after its last move'({ scope, registries: [one, other], long, short }) {
+  async 'forgets a number some time after its last move'({ scope, stores: [one, other], long, short }) {
     const sentAt = performance.now();
     await one.advance(scope, 'kept', 9, 'a', short);
     await one.advance(scope, 'kept', 10, 'a', long);

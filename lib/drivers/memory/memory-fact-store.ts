@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.js';
 import { ExpiringMap } from '../../core/expiring-map.js';
-import type { Registry } from '../../core/registry.js';
+import type { FactStore } from '../../core/fact-store.js';
 
 interface Position {
   readonly at: number;
@@ -8,7 +8,7 @@ interface Position {
 }
 
 /** The facts of the applications of one process that share a driver. Watchers are told before a `put` resolves. */
-export class MemoryRegistry implements Registry {
+export class MemoryFactStore implements FactStore {
   readonly #clock: Clock;
   readonly #assertOpen: () => void;
   readonly #facts = new Map<string, ExpiringMap<string>>();
