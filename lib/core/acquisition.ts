@@ -15,7 +15,7 @@ import { believable } from './pushed-grant.js';
 import type { RequestGate } from './request-gate.js';
 import { BLIP, type StoreStatus } from './store-status.js';
 import { electionOf, subjectOf } from './store-key.js';
-import { Tenure } from './tenure.js';
+import { Tenure } from './lease.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
 export interface LeaseRequest {

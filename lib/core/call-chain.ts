@@ -1,5 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import type { LeaseHandle } from './lease.js';
+import type { AsyncLocalStorage } from 'node:async_hooks';
+import { callChains } from './detached.js';
+import type { LeaseHandle } from './lock-handle.js';
 import type { Lock } from './lock.js';
 
 /**
@@ -25,17 +26,8 @@ export interface Frame extends AnyFrame {
   lastChild: Promise<void>;
 }
 
-// One store for the process, even where a tool loads both the ESM and the CommonJS copy of this package. And one for all
-// purposes: before Node 24 every promise of the process pays for every store that was ever entered.
-const STORAGE = Symbol.for('nestjs-dist-lock/call-chain');
-const shared = globalThis as { [STORAGE]?: AsyncLocalStorage<AnyFrame | undefined> };
-const storage = (shared[STORAGE] ??= new AsyncLocalStorage<AnyFrame | undefined>());
+const storage = callChains as AsyncLocalStorage<AnyFrame | undefined>;
 const DONE = Promise.resolve();
-
-/** Runs `task` outside every call chain: timers and connections must not keep a caller's frames. */
-export function detached<T>(task: () => T): T {
-  return storage.run(undefined, task);
-}
 
 /** Runs `task` as a guarded call inside `lock`, or as other work of `scope`. */
 export async function runInside<T>(

@@ -1,4 +1,6 @@
-import { PendingTimers } from './pending-timers.js';
+import { detached } from './detached.js';
+import { LONGEST_DURATION } from './duration.js';
+import { type Linked, LinkedList } from './linked-list.js';
 import { type Suspends, suspendsOfProcess } from './suspends.js';
 
 /**
@@ -21,6 +23,9 @@ export interface Timer {
 
 /** The largest lead of the wall clock over the monotonic one that still counts as an adjustment, not as a suspend. */
 const ADJUSTMENT = 1000;
+
+/** Milliseconds between two looks at the clock, while a timer is pending. */
+const LOOK_EVERY = 1000;
 
 /**
  * The system's time. All clocks that are made without arguments are one clock: they count the same suspends, also across
@@ -79,5 +84,78 @@ class Time {
       this.timers.rearm(now);
     }
     return now;
+  }
+}
+
+/**
+ * Timers that know when they are due by our clock. The system's timers do not count the time that a suspended machine
+ * slept: while any is pending somebody looks at the clock, and after a suspend all are set again.
+ */
+class PendingTimers {
+  readonly #look: () => void;
+  readonly #pending = new LinkedList<PendingTimer>();
+  #isLooking = false;
+
+  /** @param look reads the clock, which calls `rearm` when it finds a suspend */
+  constructor(look: () => void) {
+    this.#look = look;
+  }
+
+  add(now: number, due: number, task: () => void, keepAlive: boolean): Timer {
+    const timer = new PendingTimer(due, task, keepAlive, this.#pending);
+    timer.arm(now);
+    this.#lookLater();
+    return timer;
+  }
+
+  /** What is due by now fires at once, though never inside of this call. */
+  rearm(now: number): void {
+    for (const timer of this.#pending.items()) timer.arm(now);
+  }
+
+  #lookLater(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    const look = (): void => {
+      this.#isLooking = false;
+      this.#look();
+      if (this.#pending.first) this.#lookLater();
+    };
+    detached(() => setTimeout(look, LOOK_EVERY)).unref();
+  }
+}
+
+class PendingTimer implements Timer, Linked<PendingTimer> {
+  before: PendingTimer | undefined;
+  after: PendingTimer | undefined;
+  readonly #due: number;
+  readonly #task: () => void;
+  readonly #keepAlive: boolean;
+  readonly #pending: LinkedList<PendingTimer>;
+  #timeout: NodeJS.Timeout | undefined;
+
+  constructor(due: number, task: () => void, keepAlive: boolean, pending: LinkedList<PendingTimer>) {
+    this.#due = due;
+    this.#task = task;
+    this.#keepAlive = keepAlive;
+    this.#pending = pending;
+    pending.append(this);
+  }
+
+  arm(now: number): void {
+    clearTimeout(this.#timeout);
+    const delay = Math.min(Math.max(1, Math.ceil(this.#due - now)), LONGEST_DURATION);
+    this.#timeout = detached(() => setTimeout(() => this.#fire(), delay));
+    if (!this.#keepAlive) this.#timeout.unref();
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timeout);
+    this.#pending.remove(this);
+  }
+
+  #fire(): void {
+    this.#pending.remove(this);
+    this.#task();
   }
 }

@@ -1,5 +1,7 @@
 import type { Clock, Timer } from './clock.js';
-import type { Lease, LeaseHandle, LeaseOwner } from './lease.js';
+import type { Lease } from './lease.js';
+import type { LeaseHandle } from './lock-handle.js';
+import type { LeaseOwner } from './lock-handle.js';
 import type { CallSites } from './call-site.js';
 import { subjectOf } from './store-key.js';
 

@@ -1,12 +1,14 @@
 import type { Random } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { LockEventSink } from './events.js';
-import { Lease, LeaseHandle, type LeaseOwner } from './lease.js';
+import { Lease } from './lease.js';
+import { LeaseHandle } from './lock-handle.js';
+import { type LeaseOwner } from './lock-handle.js';
 import { LinkedList } from './linked-list.js';
 import { type Claim, heartbeat, type LockDriver, type TokenBlock } from './lock-driver.js';
 import type { RequestGate } from './request-gate.js';
 import { Settlements, type Warn } from './settlements.js';
-import type { Tenure } from './tenure.js';
+import type { Tenure } from './lease.js';
 import type { WaitingRoom } from './waiting-room.js';
 import { Watchdog } from './watchdog.js';
 

@@ -1,11 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import { type Duration, toMilliseconds } from './duration.js';
 import type { Linked } from './linked-list.js';
 import { type HoldFacts, LockLostError, type LossReason } from './errors.js';
-import { Lock } from './lock.js';
 import type { CallSite } from './call-site.js';
 import { electionOf, subjectOf } from './store-key.js';
-import type { Tenure } from './tenure.js';
+import type { TokenBlock, Claim } from './lock-driver.js';
+import type { Clock } from './clock.js';
+import { driftMargin } from './validity.js';
+import type { Watch } from './watch.js';
 
 /** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */
 export class Lease implements Linked<Lease> {
@@ -94,63 +95,122 @@ export class Lease implements Linked<Lease> {
   }
 }
 
-export interface LeaseOwner {
-  /** Called once for each handle. */
-  letGo(lease: Lease): Promise<void>;
+export interface TenureGrant extends TokenBlock {
+  readonly claim: Claim;
+  /** An earlier request for this claim may still reach the store: it has to be cancelled, not just released. */
+  readonly stray: boolean;
+  /** Local time just before the sending of the request from whose execution the TTL runs. */
+  readonly anchor: number;
+  /** Milliseconds for which the store armed the lease. */
+  readonly ttl: number;
+  /** Others that wait in the store. */
+  readonly waiters: number;
+  /** The longest that one renewal keeps the lease valid; default: the TTL less the drift margin. */
+  readonly validFor?: number | undefined;
+  /** Milliseconds between renewals; default: a third of the TTL. */
+  readonly renewEvery?: number | undefined;
 }
 
-/** One user's share of a lease. Reentrant callers have a handle each. */
-export class LeaseHandle extends Lock {
-  readonly #lease: Lease;
-  readonly #owner: LeaseOwner;
-  #released: Promise<void> | undefined;
+/**
+ * What this instance has from the store: one key for one holder. Valid until `anchor + TTL - margin`, where every
+ * renewal that was answered in time moves the anchor. Once the clock has passed that moment nothing makes it valid
+ * again, however late the news arrives.
+ *
+ * One caller after another may use it, each with a token of the reserved block.
+ */
+export class Tenure {
+  /** The watchdog's notes on it, as long as it is renewed. */
+  watch: Watch<Tenure> | undefined;
+  readonly claim: Claim;
+  readonly stray: boolean;
+  readonly renewEvery: number;
+  readonly since: number;
+  /** When the first renewal is due: soon, where the store armed less than the whole TTL. */
+  readonly firstRenewal: number;
+  /** Who uses it now. */
+  lease: Lease | undefined;
+  /** Others that wait in the store, as far as we were told. */
+  waiters: number;
+  /** Id of a waiting instance that is to have the key next. */
+  successor: string | undefined;
+  /** How often it was passed on within this instance. */
+  passed = 0;
 
-  constructor(lease: Lease, owner: LeaseOwner) {
-    super();
-    this.#lease = lease;
-    this.#owner = owner;
-    lease.shares++;
+  readonly validFor: number;
+  readonly #clock: Clock;
+  #validUntil: number;
+  #ended = false;
+  #loss: LossReason | undefined;
+  #nextToken: number;
+  #lastToken: number;
+
+  constructor(clock: Clock, grant: TenureGrant, now: number) {
+    this.#clock = clock;
+    this.claim = grant.claim;
+    this.stray = grant.stray;
+    this.waiters = grant.waiters;
+    this.since = now;
+    this.renewEvery = grant.renewEvery ?? grant.claim.ttl / 3;
+    this.firstRenewal = grant.anchor + (grant.ttl < grant.claim.ttl ? grant.ttl / 4 : this.renewEvery);
+    this.validFor = grant.validFor ?? Infinity;
+    this.#validUntil = this.#validity(grant.anchor, grant.ttl);
+    this.#nextToken = grant.fencingToken;
+    this.#lastToken = grant.fencingToken + grant.tokens - 1;
   }
 
-  get key(): string {
-    return this.#lease.key;
-  }
-
-  get holder(): string {
-    return this.#lease.tenure.claim.holder;
-  }
-
-  get fencingToken(): number {
-    return this.#lease.fencingToken;
-  }
-
-  get signal(): AbortSignal {
-    return this.#lease.signal;
-  }
-
-  get held(): boolean {
-    return this.remaining > 0;
+  get validUntil(): number {
+    return this.#validUntil;
   }
 
   get remaining(): number {
-    return this.#released ? 0 : this.#lease.remaining;
+    return this.remainingAt(this.#clock.now());
   }
 
-  get lease(): Lease {
-    return this.#lease;
+  /** Milliseconds since 1970 of a time of the monotonic clock: for people. */
+  wallAt(time: number): number {
+    return Math.round(this.#clock.wall() - (this.#clock.now() - time));
   }
 
-  ensure(time?: Duration): void {
-    const { remaining } = this;
-    if (remaining > 0 && (time === undefined || remaining >= toMilliseconds(time, 'ensure()'))) return;
-    if (this.#released) throw this.#lease.lossError('released');
-    throw this.#lease.loss ?? this.#lease.lossError(remaining > 0 ? 'ending' : 'expired');
+  /** For callers that have just read the clock. */
+  remainingAt(now: number): number {
+    return this.#ended ? 0 : Math.max(0, this.#validUntil - now);
   }
 
-  /** @param to id of a waiting instance that comes before the others */
-  release(to?: string): Promise<void> {
-    if (to !== undefined && !this.#released) this.#lease.tenure.successor = to;
-    this.#released ??= this.#owner.letGo(this.#lease);
-    return this.#released;
+  get loss(): LossReason | undefined {
+    return this.#loss;
+  }
+
+  /** The next number of the reserved block, or undefined when it is used up. */
+  takeToken(): number | undefined {
+    return this.#nextToken <= this.#lastToken ? this.#nextToken++ : undefined;
+  }
+
+  addTokens({ fencingToken, tokens }: TokenBlock): void {
+    this.#nextToken = fencingToken;
+    this.#lastToken = fencingToken + tokens - 1;
+  }
+
+  /** Takes a renewal into account that was sent at `anchor`. False when it came too late. */
+  renewed(anchor: number): boolean {
+    if (this.remaining === 0) return false;
+    this.#validUntil = Math.max(this.#validUntil, this.#validity(anchor, this.claim.ttl));
+    return true;
+  }
+
+  /** False when it was over already. */
+  lose(reason: LossReason, cause?: unknown): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    this.#loss = reason;
+    this.lease?.lose(reason, cause);
+    return true;
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  #validity(anchor: number, ttl: number): number {
+    return anchor + Math.min(ttl - driftMargin(ttl), this.validFor);
   }
 }

@@ -2,7 +2,7 @@ import type { Clock, Timer } from './clock.js';
 import type { Lease } from './lease.js';
 import { type Linked, LinkedList } from './linked-list.js';
 import { type DriverEvent, NO_METADATA } from './lock-driver.js';
-import type { Tenure } from './tenure.js';
+import type { Tenure } from './lease.js';
 
 /** What one request reserves at most, so that tokens stay in step with the clock. */
 const MOST_TOKENS = 64;

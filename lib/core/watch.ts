@@ -1,8 +1,14 @@
 import type { Timed } from './heap.js';
-import type { Tenure } from './tenure.js';
+
+/** A lease, as far as a watch knows it. */
+interface Watched {
+  readonly claim: { readonly ttl: number };
+  readonly validUntil: number;
+  watch: unknown;
+}
 
 /** The watchdog's notes on one tenure, for as long as it is renewed. */
-export class Watch implements Timed {
+export class Watch<Tenure extends Watched = Watched> implements Timed {
   readonly tenure: Tenure;
   place: number | undefined;
   /** When somebody has to look at it: it is due, or over. */

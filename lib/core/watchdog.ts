@@ -5,8 +5,10 @@ import type { LockEventSink } from './events.js';
 import { Heap } from './heap.js';
 import type { LockDriver, RenewOutcome } from './lock-driver.js';
 import { Outages } from './outages.js';
-import type { Tenure } from './tenure.js';
+import type { Tenure } from './lease.js';
 import { Watch } from './watch.js';
+
+type LeaseWatch = Watch<Tenure>;
 
 /** Leases that one request to the store renews at most. */
 const CHUNK = 250;
@@ -24,8 +26,8 @@ export class Watchdog {
   readonly #random: Random;
   readonly #emit: LockEventSink;
   readonly #onLoss: (tenure: Tenure) => void;
-  readonly #watched = new Heap<Watch>();
-  readonly #outages: Outages<Watch>;
+  readonly #watched = new Heap<LeaseWatch>();
+  readonly #outages: Outages<LeaseWatch>;
   #timer: Timer | undefined;
   #timerAt = Infinity;
 
@@ -35,7 +37,7 @@ export class Watchdog {
     this.#random = random;
     this.#emit = emit;
     this.#onLoss = onLoss;
-    this.#outages = new Outages<Watch>(clock, random, {
+    this.#outages = new Outages<LeaseWatch>(clock, random, {
       wanted: (watches) => watches.filter((watch) => watch.isSuspended && watch.tenure.remaining > 0),
       probe: (watch) => this.#renew([watch], true),
       again: (watches) => this.#again(watches),
@@ -71,7 +73,7 @@ export class Watchdog {
   }
 
   /** Sets when to look at it next: Infinity for not before it ends. */
-  #plan(watch: Watch, due: number, slack = 0): void {
+  #plan(watch: LeaseWatch, due: number, slack = 0): void {
     this.#watched.remove(watch);
     watch.plan(due, slack);
     this.#watched.add(watch);
@@ -88,7 +90,7 @@ export class Watchdog {
   #tick(): void {
     this.#timerAt = Infinity;
     const now = this.#clock.now();
-    const due: Watch[] = [];
+    const due: LeaseWatch[] = [];
     for (let { first } = this.#watched; first; { first } = this.#watched) {
       if (first.tenure.remainingAt(now) === 0) this.lose(first.tenure, 'expired', first.cause);
       else if (first.due - first.slack > now) break;
@@ -104,8 +106,8 @@ export class Watchdog {
     this.#arm(this.#watched.first?.deadline ?? Infinity);
   }
 
-  #send(watches: readonly Watch[]): void {
-    const parts = new Map<number, Watch[]>();
+  #send(watches: readonly LeaseWatch[]): void {
+    const parts = new Map<number, LeaseWatch[]>();
     for (const watch of watches) {
       const part = (watch.part ??= this.#driver.renewalGroup?.(watch.tenure.claim.key) ?? 0);
       if (this.#outages.isDown(part)) this.#suspend(watch, this.#outages.causeOf(part));
@@ -118,14 +120,14 @@ export class Watchdog {
     }
   }
 
-  #renew(watches: readonly Watch[], isProbe: boolean): void {
+  #renew(watches: readonly LeaseWatch[], isProbe: boolean): void {
     const sentAt = this.#clock.now();
     for (const watch of watches) {
       watch.sentAt = sentAt;
       if (!isProbe) watch.tries++;
       this.#plan(watch, sentAt + watch.tenure.claim.ttl / 6);
     }
-    const [{ part }] = watches as [Watch];
+    const [{ part }] = watches as [LeaseWatch];
     this.#driver.renew(watches.map(({ tenure }) => tenure.claim)).then(
       (outcomes) => {
         watches.forEach((watch, index) => this.#answered(watch, outcomes[index]!, sentAt));
@@ -138,7 +140,7 @@ export class Watchdog {
     );
   }
 
-  #answered(watch: Watch, outcome: RenewOutcome, sentAt: number): void {
+  #answered(watch: LeaseWatch, outcome: RenewOutcome, sentAt: number): void {
     const { tenure } = watch;
     if (!watch.isOpen) return;
     if (outcome === 'gone') return this.lose(tenure, 'gone');
@@ -155,25 +157,25 @@ export class Watchdog {
   }
 
   /** Waits for a probe. */
-  #suspend(watch: Watch, cause: unknown): void {
+  #suspend(watch: LeaseWatch, cause: unknown): void {
     this.#atRisk(watch, cause);
     this.#plan(watch, Infinity);
     this.#outages.add(watch.part!, watch, watch.firstDelay, cause);
   }
 
   /** The part answers: one that fails nevertheless has to wait for itself. */
-  #again(watches: readonly Watch[]): void {
+  #again(watches: readonly LeaseWatch[]): void {
     for (const watch of watches) if (watch.tries > 1) this.#retry(watch, watch.cause);
     this.#send(watches.filter((watch) => watch.isOpen && watch.tries <= 1));
   }
 
-  #retry(watch: Watch, cause: unknown): void {
+  #retry(watch: LeaseWatch, cause: unknown): void {
     this.#atRisk(watch, cause);
     const delay = backoff(watch.tries - 1, watch.firstDelay, 1000, this.#random);
     this.#plan(watch, this.#clock.now() + delay);
   }
 
-  #atRisk(watch: Watch, cause: unknown): void {
+  #atRisk(watch: LeaseWatch, cause: unknown): void {
     watch.sentAt = undefined;
     watch.cause = cause;
     if (watch.isAtRisk) return;

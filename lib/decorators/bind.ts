@@ -1,7 +1,7 @@
 import type { LeaderService } from '../leader/leader.service.js';
 import { getFireServiceToken, getLeaderToken, getLockServiceToken } from '../nest/injection.js';
-import type { FireService } from '../nest/fire.service.js';
 import type { LockService } from '../nest/lock.service.js';
+import type { TickGate } from './once-per-tick.js';
 import { bindSlots } from './wrap-method.js';
 
 /** What the decorated methods of an instance need; a test double may implement just what is called. */
@@ -25,7 +25,7 @@ export function bindDistLock<T extends object>(instance: T, services: BoundServi
       service,
     ]),
     // A call by a test is no tick: the method runs.
-    [getFireServiceToken(registration), { tick: async (...[, , , work]: Parameters<FireService['tick']>) => work() }],
+    [getFireServiceToken(registration), { tick: async (...[, , , work]: Parameters<TickGate['tick']>) => work() }],
   ]);
   bindSlots(instance, (token) => byToken.get(token));
   return instance;

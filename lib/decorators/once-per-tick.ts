@@ -1,6 +1,5 @@
 import type { Duration } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
-import type { FireService } from '../nest/fire.service.js';
 import { getFireServiceToken } from '../nest/injection.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { wrapMethod } from './wrap-method.js';
@@ -26,6 +25,17 @@ export interface OncePerTickSettings {
   readonly tolerance: number;
   readonly catchUp: boolean;
   readonly token: string;
+}
+
+/** Runs a fire on one instance: whatever is bound to `settings.token`. */
+export interface TickGate {
+  /** Runs `work` if this instance is the first to claim the fire. */
+  tick(
+    instance: object,
+    property: string | symbol,
+    settings: OncePerTickSettings,
+    work: () => unknown,
+  ): Promise<unknown>;
 }
 
 /** Accepts methods that return a promise, of which the result may be undefined. */
@@ -64,7 +74,7 @@ export function OncePerTick(options: OncePerTickOptions = {}): OncePerTickDecora
   };
   check.done();
   return (target, property, descriptor) =>
-    wrapMethod<FireService>('OncePerTick', settings.token, settings, [target, property, descriptor], (call) =>
+    wrapMethod<TickGate>('OncePerTick', settings.token, settings, [target, property, descriptor], (call) =>
       call.service.tick(call.instance as object, property, settings, () => call.proceed()),
     );
 }

@@ -1,6 +1,6 @@
 import { backoff } from '../core/backoff.js';
 import { DriverUnavailableError } from '../core/errors.js';
-import type { LeaseHandle } from '../core/lease.js';
+import type { LeaseHandle } from '../core/lock-handle.js';
 import type { LockRecord } from '../core/lock-driver.js';
 import type { LockManager } from '../core/lock-manager.js';
 import { Pause } from './background.js';

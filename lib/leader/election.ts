@@ -1,4 +1,4 @@
-import { detached } from '../core/call-chain.js';
+import { detached } from '../core/detached.js';
 import { NotLeaderError } from '../core/errors.js';
 import type { LockManager } from '../core/lock-manager.js';
 import { Pause, within } from './background.js';

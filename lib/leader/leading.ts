@@ -1,5 +1,5 @@
 import { LockConfigError, type LockLostError, type NotLeaderError } from '../core/errors.js';
-import type { LeaseHandle } from '../core/lease.js';
+import type { LeaseHandle } from '../core/lock-handle.js';
 import type { LockManager } from '../core/lock-manager.js';
 import { onAbort } from '../core/shared-listener.js';
 import { ActiveTerm, type EndKind } from './active-term.js';

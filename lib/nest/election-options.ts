@@ -2,7 +2,7 @@ import type { Duration } from '../core/duration.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import type { OptionsCheck } from '../core/options-check.js';
 import { electionName, membersScope, NAMESPACE } from '../core/store-key.js';
-import { driftMargin } from '../core/tenure.js';
+import { driftMargin } from '../core/validity.js';
 import type { ElectionSettings } from '../leader/election-settings.js';
 import { DEFAULT_ELECTION } from './injection.js';
 

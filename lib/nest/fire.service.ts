@@ -3,7 +3,7 @@ import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { filter } from 'rxjs';
 import { LockConfigError } from '../core/errors.js';
-import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
+import type { OncePerTickSettings, TickGate } from '../decorators/once-per-tick.js';
 import { methodsOf } from '../decorators/framework-metadata.js';
 import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
 import type { Fires, Job } from '../leader/fires.js';
@@ -27,7 +27,7 @@ interface Decorated {
 }
 
 /** What the methods under `@OncePerTick()` call, and what catches up with the fires that nobody ran. */
-export class FireService implements OnApplicationBootstrap, OnModuleDestroy {
+export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDestroy {
   readonly #registration: Registration;
   readonly #discovery: DiscoveryService;
   readonly #moduleRef: ModuleRef;
@@ -41,7 +41,6 @@ export class FireService implements OnApplicationBootstrap, OnModuleDestroy {
     this.#token = token;
   }
 
-  /** Runs `work` if this instance is the first to claim the fire. */
   async tick(
     instance: object,
     property: string | symbol,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { DriverUnavailableError } from '../core/errors.js';
 import type { FactStore } from '../core/fact-store.js';
-import type { Bench } from './driver-contract.js';
+import type { Bench } from './bench.js';
 import { factsCases } from './facts-cases.js';
 import { numbersCases } from './numbers-cases.js';
 import { newScope } from './fact-store-stage.js';

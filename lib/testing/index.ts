@@ -1,2 +1,3 @@
-export { type ContractCase, driverContract, type DriverContractOptions } from './driver-contract.js';
+export type { DriverContractOptions } from './bench.js';
+export { type ContractCase, driverContract } from './driver-contract.js';
 export { ManualClock } from './manual-clock.js';

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { detached } from '../core/call-chain.js';
+import { detached } from '../core/detached.js';
 import type { Clock, Timer } from '../core/clock.js';
 import { type Duration, toMilliseconds } from '../core/duration.js';
 

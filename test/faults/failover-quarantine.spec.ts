@@ -2,7 +2,7 @@ import { Cluster, Redis } from 'ioredis';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { LeaseHandle } from '../../lib/core/lease.js';
+import type { LeaseHandle } from '../../lib/core/lock-handle.js';
 import { RedisConnection } from '../../lib/drivers/redis/connection.js';
 import { FailoverQuarantine } from '../../lib/drivers/redis/failover-quarantine.js';
 import { slotOf } from '../../lib/drivers/redis/slots.js';

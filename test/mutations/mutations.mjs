@@ -24,9 +24,9 @@ const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers 
 const etcd = { specs: [CONTRACT], grep: '^EtcdDriver, members: 1' };
 
 const coreMutations = [
-  ...inFile('lib/core/tenure.ts', { specs: [core('validity')] }, [
+  ...inFile('lib/core/tenure.ts', { specs: [core('validity')] }, []),
+  ...inFile('lib/core/lease.ts', { specs: [core('validity')] }, [
     ['§4.1 a lease is valid for less than its TTL, by a margin', 'ttl - driftMargin(ttl)', 'ttl'],
-    ['§4.1 the margin is more than one percent', 'Math.ceil(0.01 * ttl) + 2', 'Math.ceil(0.01 * ttl)'],
     [
       '§4.1 validity runs from the sending of the request',
       'this.#validity(grant.anchor, grant.ttl)',
@@ -73,6 +73,9 @@ const coreMutations = [
       { specs: [core('queue')] },
     ],
   ]),
+  ...inFile('lib/core/validity.ts', { specs: [core('validity')] }, [
+    ['§4.1 the margin is more than one percent', 'Math.ceil(0.01 * ttl) + 2', 'Math.ceil(0.01 * ttl)'],
+  ]),
   ...inFile('lib/core/lease.ts', { specs: [core('validity'), core('watchdog'), core('acquisition')] }, [
     ['§4.5 a loss aborts the signal', 'this.#controller?.abort(this.#loss);', ''],
     [
@@ -80,6 +83,8 @@ const coreMutations = [
       'if (this.#loss) this.#controller.abort(this.#loss);',
       '',
     ],
+  ]),
+  ...inFile('lib/core/lock-handle.ts', { specs: [core('validity'), core('watchdog'), core('acquisition')] }, [
     ['§4.6 a release is idempotent', 'this.#released ??= ', 'this.#released = '],
     [
       '§4.2 a released handle is not held',
@@ -111,7 +116,7 @@ const coreMutations = [
       '{ slept: 0, lead }',
     ],
   ]),
-  ...inFile('lib/core/pending-timers.ts', { specs: [core('suspend'), core('clock')] }, [
+  ...inFile('lib/core/clock.ts', { specs: [core('suspend'), core('clock')] }, [
     ['§4.3 timers count the time of a suspend', 'for (const timer of this.#pending.items()) timer.arm(now);', ''],
     ['§4.3 somebody looks for a suspend while a timer is pending', '      this.#look();', ''],
     ['§4.3 a suspend is looked for all the time', 'if (this.#pending.first) this.#lookLater();', ''],
@@ -785,7 +790,9 @@ const coreMutations = [
     ['§4.11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
     ['§4.11 applications do not see each other', 'frame.scope === scope && (name', '(name'],
     ['§4.2 a lock is found while it is held', 'matches(frame) && frame.lock.held', 'matches(frame)'],
-    ['timers keep no frames', 'storage.run(undefined, task)', 'task()'],
+  ]),
+  ...inFile('lib/core/detached.ts', { specs: [core('call-chain')] }, [
+    ['timers keep no frames', 'callChains.run(undefined, task)', 'task()'],
   ]),
   ...inFile('lib/core/settlements.ts', { specs: [core('acquisition')] }, [
     ['§4.6 a release is repeated until it is answered', 'this.#clock.now() < deadline', 'false'],
@@ -1326,6 +1333,12 @@ const storeMutations = [
         'Math.min(...votes.map((vote) => vote.fencingToken))',
       ],
       ['redlock §4.7 a token is reserved where a quorum stored it', 'if (same.length < quorum) continue;', ''],
+    ],
+  ),
+  ...inFile(
+    'lib/drivers/redlock/proposals.ts',
+    { specs: [unit('drivers/redlock/ballot'), unit('drivers/redlock/proposals')] },
+    [
       [
         'redlock §4.7 proposals are apart by a block',
         'const next = this.#last + TOKENS;',

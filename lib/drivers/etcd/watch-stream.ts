@@ -1,8 +1,7 @@
 import type { Metadata } from '@grpc/grpc-js';
 import type { Channel, Stream } from './channel.js';
 import type { Opened } from './connection.js';
-import type { WatchCreateRequest, WatchResponse } from './messages.js';
-import type { WatchListener } from './watches.js';
+import type { KeyValue, WatchCreateRequest, WatchResponse } from './messages.js';
 
 export interface Watch {
   readonly request: WatchCreateRequest;
@@ -132,4 +131,11 @@ export class WatchStream {
     this.#begun.delete(id);
     if (watch) this.#ids.delete(watch);
   }
+}
+
+export interface WatchListener {
+  /** A key was written, or is gone. */
+  changed(kv: KeyValue, isGone: boolean): void;
+  /** Changes may have gone by unseen: look for yourself. From now on they are seen again. */
+  missed(): void;
 }

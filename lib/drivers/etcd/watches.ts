@@ -1,14 +1,7 @@
 import { backoff } from '../../core/backoff.js';
 import type { EtcdConnection } from './connection.js';
-import type { KeyValue, WatchCreateRequest } from './messages.js';
-import { type Watch, WatchStream } from './watch-stream.js';
-
-export interface WatchListener {
-  /** A key was written, or is gone. */
-  changed(kv: KeyValue, isGone: boolean): void;
-  /** Changes may have gone by unseen: look for yourself. From now on they are seen again. */
-  missed(): void;
-}
+import type { WatchCreateRequest } from './messages.js';
+import { type Watch, type WatchListener, WatchStream } from './watch-stream.js';
 
 /**
  * All watches of a driver over one stream, which is opened again, on another member if need be, when it ends. A watch

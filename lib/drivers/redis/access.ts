@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
-import { detached } from '../../core/call-chain.js';
+import { detached } from '../../core/detached.js';
 
 /** A value, or a function that is asked for it at each connection: for passwords and certificates that are renewed. */
 export type AskedEachTime<T> = T | (() => T | Promise<T>);

@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
-import { detached } from '../../core/call-chain.js';
+import { detached } from '../../core/detached.js';
 import type { ServersListener } from './servers.js';
 
 /** Milliseconds between two looks at who has which slot. */

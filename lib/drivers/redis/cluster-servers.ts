@@ -16,7 +16,7 @@ import { AnswerTimeout } from './script-command.js';
 import { ScriptSender } from './script-sender.js';
 import type { Servers, ServersListener } from './servers.js';
 import { isSplit, redirectOf, slotOf, UNSETTLED } from './slots.js';
-import { SplitSlotError } from './split-slot.js';
+import { SplitSlotError } from './slots.js';
 
 /** Milliseconds before a slot that is moving, or has no master, is asked again. */
 const PAUSE = 25;

@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
-import { detached } from '../../core/call-chain.js';
+import { detached } from '../../core/detached.js';
 import type { RedisConnectionOptions } from './clients.js';
 import { ClusterServers } from './cluster-servers.js';
 import { type ConnectionPlan, type FailoverOptions, planConnection } from './connection-options.js';

@@ -1,7 +1,7 @@
 import { createConnection, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector, type RedisOptions } from 'ioredis';
-import { detached } from '../../core/call-chain.js';
+import { detached } from '../../core/detached.js';
 import { type Sockets, TIME_TO_END } from './sockets.js';
 
 export type ConnectorClass = NonNullable<RedisOptions['Connector']>;

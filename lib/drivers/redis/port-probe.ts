@@ -1,6 +1,6 @@
 import { createConnection, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { detached } from '../../core/call-chain.js';
+import { detached } from '../../core/detached.js';
 
 /** What a port says that gave a client no clear answer. */
 interface Heard {

@@ -1,4 +1,5 @@
 import { Command } from 'ioredis';
+import { DriverUnavailableError } from '../../core/errors.js';
 
 /** What a redirection that leads nowhere calls for. */
 export const UNSETTLED =
@@ -50,3 +51,11 @@ export function redirectOf(error: unknown): Redirect {
 export function isSplit(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('TRYAGAIN');
 }
+
+/**
+ * A slot that is half-way from one server of a cluster to another refuses every script whose keys may be at both
+ * (TRYAGAIN), for as long as an interrupted migration stays unfinished. What must not wait for that names one key here:
+ * to re-arm a lease and to give it back. The queue stays as it is: once the slot has arrived, the heartbeat of the first
+ * in it finds the lease free. Nothing is granted in the meantime, so that tokens stay in order.
+ */
+export class SplitSlotError extends DriverUnavailableError {}

@@ -1,5 +1,5 @@
 import type { NetConnectOpts, Socket } from 'node:net';
-import { detached } from '../../core/call-chain.js';
+import { detached } from '../../core/detached.js';
 import type { AccessSource } from './access.js';
 import { probe } from './port-probe.js';
 

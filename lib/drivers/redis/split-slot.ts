@@ -1,15 +1,7 @@
-import { DriverUnavailableError } from '../../core/errors.js';
 import type { LeaseRef, RenewOutcome } from '../../core/lock-driver.js';
 import type { RedisConnection } from './connection.js';
 import { cancelledKey, leaseKey } from './lease-format.js';
-
-/**
- * A slot that is half-way from one server of a cluster to another refuses every script whose keys may be at both
- * (TRYAGAIN), for as long as an interrupted migration stays unfinished. What must not wait for that names one key here:
- * to re-arm a lease and to give it back. The queue stays as it is: once the slot has arrived, the heartbeat of the first
- * in it finds the lease free. Nothing is granted in the meantime, so that tokens stay in order.
- */
-export class SplitSlotError extends DriverUnavailableError {}
+import { SplitSlotError } from './slots.js';
 
 /** For a script that is sent with `hasDetour`. */
 export async function orWhenSplit<Reply>(reply: Promise<Reply>, detour: () => Promise<Reply>): Promise<Reply> {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { detached } from '../../core/call-chain.js';
+import { detached } from '../../core/detached.js';
 import { connect } from './clients.js';
 import { retryDelay } from './reconnector.js';
 import { hearAllErrors } from './socket-errors.js';

@@ -1,4 +1,4 @@
-import { detached } from '../../core/call-chain.js';
+import { detached } from '../../core/detached.js';
 import { LinkedList } from '../../core/linked-list.js';
 import type { Round } from './candidate.js';
 

@@ -1,6 +1,5 @@
 import { OptionsCheck } from '../../core/options-check.js';
 import type { RedisConnectionOptions } from '../redis/clients.js';
-import type { RedlockDriverOptions } from './redlock.driver.js';
 import type { RedlockServer } from './servers.js';
 
 /** Sets of servers are the bits of a number. */
@@ -53,4 +52,9 @@ function toOptions(server: RedlockServer): RedisConnectionOptions {
   if (typeof server === 'string') return { url: server };
   const isClient = typeof server === 'object' && server !== null && 'duplicate' in server;
   return isClient ? { client: server } : server;
+}
+
+export interface RedlockDriverOptions {
+  /** An odd number of independent servers, at least three; none a replica of another. */
+  readonly servers: readonly RedlockServer[];
 }

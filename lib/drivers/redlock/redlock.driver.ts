@@ -23,17 +23,12 @@ import { channelOf, leaseKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockFactStore } from './redlock-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
-import { checkOptions } from './options.js';
-import { type RedlockServer, Servers } from './servers.js';
+import { checkOptions, type RedlockDriverOptions } from './options.js';
+import { Servers } from './servers.js';
 import { reserve } from './tokens.js';
 
 /** Over how many milliseconds those who wait are told of a release. */
 const SPREAD = 4;
-
-export interface RedlockDriverOptions {
-  /** An odd number of independent servers, at least three; none a replica of another. */
-  readonly servers: readonly RedlockServer[];
-}
 
 /**
  * Leases on an odd number of independent Redis servers, 6.2 or later: held by whoever has the votes of a quorum. Every

@@ -4,7 +4,7 @@ import type { RedisClient, RedisConnectionOptions } from '../redis/clients.js';
 import { type Script, ScriptCall } from '../redis/script-call.js';
 import { firstQuorum, poll, quorumOf } from './quorum.js';
 import { Server } from './server.js';
-import { Proposals } from './tokens.js';
+import { Proposals } from './proposals.js';
 
 /** A URL, ioredis options, or the user's ioredis client, which is duplicated, never used or closed. */
 export type RedlockServer = string | RedisClient | RedisConnectionOptions;

@@ -1,7 +1,7 @@
 import type { DriverEvent, DriverListener } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { LeaseHandle } from '../../../lib/core/lease.js';
+import type { LeaseHandle } from '../../../lib/core/lock-handle.js';
 import { heartbeat } from '../../../lib/core/lock-driver.js';
 import { believable } from '../../../lib/core/pushed-grant.js';
 import { ManualClock } from '../../../lib/testing/manual-clock.js';

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LockConfigError } from 'nestjs-dist-lock';
-import type { LeaseHandle } from '../../../lib/core/lease.js';
+import type { LeaseHandle } from '../../../lib/core/lock-handle.js';
 import { Engine, request } from '../../support/engine.js';
 
 const COUNT = 2000;

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { driftMargin } from '../../../lib/core/tenure.js';
+import { driftMargin } from '../../../lib/core/validity.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
 const ttl = 3000;

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Place } from '../../../lib/core/heartbeats.js';
-import { LeaseHandle } from '../../../lib/core/lease.js';
-import { Tenure } from '../../../lib/core/tenure.js';
+import { LeaseHandle } from '../../../lib/core/lock-handle.js';
+import { Tenure } from '../../../lib/core/lease.js';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { simulate, type SimulationResult } from '../../support/simulation.js';
 

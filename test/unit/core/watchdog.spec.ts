@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { driftMargin } from '../../../lib/core/tenure.js';
+import { driftMargin } from '../../../lib/core/validity.js';
 import { Engine, outcome as outcomeOf, request } from '../../support/engine.js';
 
 // DESIGN §4, rules 4 and 5.

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Proposals } from '../../../../lib/drivers/redlock/tokens.js';
+import { Proposals } from '../../../../lib/drivers/redlock/proposals.js';
 
 describe('the tokens that a driver proposes', () => {
   afterEach(() => vi.restoreAllMocks());

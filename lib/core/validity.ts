@@ -1,0 +1,7 @@
+/**
+ * The part of a TTL in which a lease must not be trusted: clocks of different machines run at slightly different
+ * rates, and timers fire late.
+ */
+export function driftMargin(ttl: number): number {
+  return Math.ceil(0.01 * ttl) + 2;
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { CheckedDriver } from '../core/checked-driver.js';
+import { driverProblems } from '../core/driver-answers.js';
+import type { Claim, DriverEvent, DriverListener, Granted, LockDriver } from '../core/lock-driver.js';
+import { until } from './until.js';
+
+/**
+ * What every driver promises, as cases for any test runner:
+ *
+ *     for (const { name, run } of driverContract({ create: () => new MyDriver() })) test(name, run);
+ */
+export interface DriverContractOptions {
+  /** A new driver. All that it makes within one case must share one store. */
+  create(): LockDriver | Promise<LockDriver>;
+  /** TTL of leases that must not end during a case, in milliseconds. Default: 30 s. */
+  readonly longTtl?: number;
+  /** TTL of leases whose end a case waits for, in milliseconds. Default: the driver's minimum, at least 150 ms. */
+  readonly shortTtl?: number;
+}
+
+/** One instance in a case: a driver of its own and what it was told. */
+export class Instance {
+  readonly events: DriverEvent[] = [];
+  readonly listener: DriverListener = (event) => void this.events.push(event);
+  /** What did not fit the port. */
+  readonly wrong: string[] = [];
+
+  /** Each of its answers, and all that it says by itself, has to fit the port. */
+  readonly driver: LockDriver;
+
+  constructor(
+    driver: LockDriver,
+    readonly id: string,
+  ) {
+    assert.deepEqual(driverProblems(driver), [], 'it is a driver');
+    this.driver = new CheckedDriver(driver, (message) => this.wrong.push(message));
+  }
+
+  /** The grant that the store sends to a waiting claim by itself. */
+  async granted(claim: Claim): Promise<Granted> {
+    await until(() => this.grantOf(claim) !== undefined, 2000, `${this.id} is told that it was granted the key`);
+    return this.grantOf(claim)!;
+  }
+
+  grantOf({ holder }: Claim): Granted | undefined {
+    return this.events.find((event) => event.type === 'granted' && event.holder === holder) as Granted | undefined;
+  }
+
+  heard(type: DriverEvent['type'], key: string): boolean {
+    return this.events.some((event) => event.type === type && 'key' in event && event.key === key);
+  }
+}
+
+export class Bench {
+  readonly #options: DriverContractOptions;
+  readonly #instances: Instance[] = [];
+  readonly key = `contract:l:${randomUUID()}`;
+
+  constructor(options: DriverContractOptions) {
+    this.#options = options;
+  }
+
+  get longTtl(): number {
+    return this.#options.longTtl ?? 30000;
+  }
+
+  async instance(): Promise<Instance> {
+    const instance = new Instance(await this.#options.create(), `instance-${this.#instances.length + 1}`);
+    this.#instances.push(instance);
+    await instance.driver.connect(instance.listener);
+    return instance;
+  }
+
+  shortTtl({ driver }: Instance): number {
+    return this.#options.shortTtl ?? Math.max(driver.capabilities.minTtl, 150);
+  }
+
+  claim(instance: Instance, change: Partial<Claim> = {}): Claim {
+    return {
+      key: this.key,
+      holder: randomUUID(),
+      ttl: this.longTtl,
+      instance: instance.id,
+      metadata: {},
+      ...change,
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const { driver, listener } of this.#instances) await driver.close(listener);
+    assert.deepEqual(
+      this.#instances.flatMap(({ wrong }) => wrong),
+      [],
+      'every answer and event fits the port',
+    );
+  }
+}
