@@ -5,24 +5,24 @@ import { DriverUnavailableError, type HoldFacts, LockConfigError, LockNotAcquire
 import type { LockEventSink } from './events.js';
 import { type Heartbeats, Place } from './heartbeats.js';
 import { newHolder } from './holder.js';
-import type { Holdings } from './holdings.js';
-import { Lease } from './lease.js';
+import type { HeldLeases } from './holdings.js';
+import { Hold } from './lease.js';
 import { type Claim, type Granted, heartbeat, type LockDriver, type LockRecord, NO_METADATA } from './lock-driver.js';
 import { NextLook } from './next-look.js';
-import { type Patience, timeUp } from './patience.js';
+import { type WaitLimit, WAIT_IS_OVER } from './patience.js';
 import type { CallSites } from './call-site.js';
 import { believable } from './pushed-grant.js';
 import type { RequestGate } from './request-gate.js';
 import { BLIP, type StoreStatus } from './store-status.js';
 import { electionOf, subjectOf } from './store-key.js';
-import { Tenure } from './lease.js';
+import { Lease } from './lease.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
 export interface LeaseRequest {
   /** As the caller named it. */
   readonly key: string;
   /** As the store knows it. */
-  readonly name: string;
+  readonly storeKey: string;
   readonly ttl: number;
   readonly validFor?: number | undefined;
   readonly renewEvery?: number | undefined;
@@ -52,7 +52,7 @@ export interface AcquisitionContext {
   readonly random: Random;
   readonly instance: string;
   readonly room: WaitingRoom;
-  readonly holdings: Holdings;
+  readonly heldLeases: HeldLeases;
   readonly heartbeats: Heartbeats;
   readonly gate: RequestGate;
   readonly emit: LockEventSink;
@@ -70,7 +70,7 @@ export interface AcquisitionContext {
 export class Acquisition {
   readonly #context: AcquisitionContext;
   readonly #request: LeaseRequest;
-  readonly #patience: Patience;
+  readonly #waitLimit: WaitLimit;
   readonly #startedAt: number;
   #claim: Claim;
   /** The outcome of an earlier request is unknown: it may have been executed, or reach the store yet. */
@@ -91,41 +91,41 @@ export class Acquisition {
   #place: Place | undefined;
   readonly #nextLook = new NextLook();
 
-  constructor(context: AcquisitionContext, request: LeaseRequest, patience: Patience, now: number) {
+  constructor(context: AcquisitionContext, request: LeaseRequest, waitLimit: WaitLimit, now: number) {
     this.#context = context;
     this.#request = request;
-    this.#patience = patience;
+    this.#waitLimit = waitLimit;
     this.#startedAt = now;
     this.#claim = this.#newClaim();
   }
 
   /** The lease, or undefined when others held the key all the time; `refusal()` then tells who. */
-  async run(): Promise<Lease | undefined> {
-    const { limit, name } = this.#request;
+  async run(): Promise<Hold | undefined> {
+    const { limit, storeKey } = this.#request;
     try {
       const starting = this.#context.starting();
-      if (starting) await this.#patience.bound(starting);
+      if (starting) await this.#waitLimit.race(starting);
       if ('wait' in limit) {
-        this.#seat = this.#context.room.enter(name, this.#request);
+        this.#seat = this.#context.room.enter(storeKey, this.#request);
         if (!this.#seat.isTurn) await this.#waitInLine(this.#seat);
         if (this.#seat.handed) return this.#delivered(this.#seat.handed);
       }
       for (let attempt = 1; ; attempt++) {
-        this.#patience.check();
+        this.#waitLimit.throwIfOver();
         this.#seat?.listen();
-        const tenure = await this.#ask();
-        if (tenure) return this.#firstLease(tenure);
+        const lease = await this.#ask();
+        if (lease) return this.#firstHold(lease);
         const isLast = 'attempts' in limit && attempt >= limit.attempts;
-        if (this.#isHopeless(isLast)) throw timeUp;
-        await this.#patience.wait(isLast ? this.#context.store.upWithin(BLIP) : this.#pause());
+        if (this.#isHopeless(isLast)) throw WAIT_IS_OVER;
+        await this.#waitLimit.wait(isLast ? this.#context.store.upWithin(BLIP) : this.#pause());
         this.#leavePlace();
         const pushed = this.#takePushed();
-        if (pushed) return this.#firstLease(pushed);
+        if (pushed) return this.#firstHold(pushed);
       }
     } catch (error) {
-      if (this.#open || this.#stray) this.#context.holdings.cancel(this.#claim);
-      if (this.#seat?.handed) void this.#context.holdings.share(this.#seat.handed).release();
-      if (error !== timeUp) throw error;
+      if (this.#open || this.#stray) this.#context.heldLeases.cancel(this.#claim);
+      if (this.#seat?.handed) void this.#context.heldLeases.share(this.#seat.handed).release();
+      if (error !== WAIT_IS_OVER) throw error;
       if (this.#failure !== undefined || (this.#open && this.#refusals === 0)) throw this.#unavailable();
       return undefined;
     } finally {
@@ -136,14 +136,14 @@ export class Acquisition {
 
   refusal(): LockNotAcquiredError {
     const { room, instance, callSites } = this.#context;
-    const { key, name } = this.#request;
-    const own = room.occupant(name)?.lease;
+    const { key, storeKey } = this.#request;
+    const own = room.occupant(storeKey)?.hold;
     if (own) {
       // Perhaps this very call chain has it: the next time this is to say where it was acquired.
       if (!own.isGuarded) callSites.noteAll();
       return new LockNotAcquiredError(key, this.#waited, instance, own.facts());
     }
-    const facts = { subject: subjectOf(name, key), ...this.#recordFacts() };
+    const facts = { subject: subjectOf(storeKey, key), ...this.#recordFacts() };
     return new LockNotAcquiredError(key, this.#waited, this.#record?.instance, facts);
   }
 
@@ -159,17 +159,17 @@ export class Acquisition {
   }
 
   #newClaim(): Claim {
-    const { name, ttl, metadata = NO_METADATA } = this.#request;
-    return { key: name, holder: newHolder(), ttl, instance: this.#context.instance, metadata };
+    const { storeKey, ttl, metadata = NO_METADATA } = this.#request;
+    return { key: storeKey, holder: newHolder(), ttl, instance: this.#context.instance, metadata };
   }
 
   #waitInLine(seat: Seat): Promise<void> {
     this.#contended(this.#context.instance);
-    return this.#patience.wait(seat.turn());
+    return this.#waitLimit.wait(seat.turn());
   }
 
   /** One request to the store, and as many more as a slow grant needs for its confirmation. */
-  async #ask(): Promise<Tenure | undefined> {
+  async #ask(): Promise<Lease | undefined> {
     const { clock, driver, room, gate } = this.#context;
     for (let confirming = false; ;) {
       if (!gate.enter()) await this.#turn();
@@ -178,7 +178,7 @@ export class Acquisition {
       try {
         const tokens = room.tokensFor(this.#claim.key);
         const asking = driver.acquire(this.#claim, this.#seat ? 'queue' : 'try', tokens);
-        const answer = await this.#patience.bound(asking, gate.leave);
+        const answer = await this.#waitLimit.race(asking, gate.leave);
         this.#failure = undefined;
         this.#failures = 0;
         if (answer.status !== 'granted') {
@@ -187,12 +187,12 @@ export class Acquisition {
           this.#refused(answer.record);
           return undefined;
         }
-        const tenure = this.#tenure(answer, anchor);
-        if (isFresh(tenure, answer.ttl)) return tenure;
-        if (confirming || tenure.remaining === 0) return this.#cameTooLate();
+        const lease = this.#lease(answer, anchor);
+        if (isFresh(lease, answer.ttl)) return lease;
+        if (confirming || lease.remaining === 0) return this.#cameTooLate();
         confirming = true;
       } catch (error) {
-        this.#patience.check();
+        this.#waitLimit.throwIfOver();
         this.#open = this.#queuedAt !== undefined;
         this.#stray ||= confirming || !notExecuted(error);
         if (error instanceof LockConfigError) throw error;
@@ -208,9 +208,9 @@ export class Acquisition {
   async #turn(): Promise<void> {
     const { driver, gate } = this.#context;
     try {
-      await gate.turn(this.#patience, this.#open);
+      await gate.turn(this.#waitLimit, this.#open);
     } catch (error) {
-      if (error === timeUp && this.#refusals === 0) {
+      if (error === WAIT_IS_OVER && this.#refusals === 0) {
         this.#failure ??= new DriverUnavailableError(
           `${gate.limit} requests of this instance to ${driver.name} are under way, and ${gate.standing + 1} wait for ` +
             'their turn. Ask for fewer locks at once, or give `wait` more time.',
@@ -223,10 +223,10 @@ export class Acquisition {
 
   /** A grant that was (almost) over before it arrived: give it back, and ask as somebody new, but not at once. */
   #cameTooLate(): undefined {
-    const { driver, holdings } = this.#context;
+    const { driver, heldLeases } = this.#context;
     this.#failure = new Error(`${driver.name} takes too long to answer for a TTL of ${this.#claim.ttl} ms.`);
     this.#failures++;
-    holdings.cancel(this.#claim);
+    heldLeases.cancel(this.#claim);
     this.#claim = this.#newClaim();
     this.#open = false;
     this.#stray = false;
@@ -238,35 +238,35 @@ export class Acquisition {
    * earlier grant to this claim, whose message comes late, has run out by now. One that needs confirmation is left to
    * the next request.
    */
-  #takePushed(): Tenure | undefined {
+  #takePushed(): Lease | undefined {
     const pushed = this.#seat?.takePushed(this.#claim.holder);
     if (!pushed || this.#queuedAt === undefined || !this.#record) return undefined;
     const granted = believable(pushed, this.#claim, this.#record.fencingToken);
-    const tenure = granted && this.#tenure(granted, this.#queuedAt);
-    return tenure && isFresh(tenure, granted.ttl) ? tenure : undefined;
+    const lease = granted && this.#lease(granted, this.#queuedAt);
+    return lease && isFresh(lease, granted.ttl) ? lease : undefined;
   }
 
-  #tenure(granted: Granted, anchor: number): Tenure {
+  #lease(granted: Granted, anchor: number): Lease {
     const { fencingToken, tokens, ttl } = granted;
     const waiters = this.#seat?.contended ? Math.max(1, granted.waiters) : granted.waiters;
     const { validFor, renewEvery } = this.#request;
     const { clock } = this.#context;
-    return new Tenure(
+    return new Lease(
       clock,
       { claim: this.#claim, stray: this.#stray, fencingToken, tokens, ttl, waiters, anchor, validFor, renewEvery },
       clock.now(),
     );
   }
 
-  #firstLease(tenure: Tenure): Lease {
-    this.#context.holdings.begin(tenure);
-    return this.#delivered(new Lease(this.#request.key, tenure, tenure.takeToken()!, tenure.since));
+  #firstHold(lease: Lease): Hold {
+    this.#context.heldLeases.begin(lease);
+    return this.#delivered(new Hold(this.#request.key, lease, lease.takeToken()!, lease.since));
   }
 
-  #delivered(lease: Lease): Lease {
-    const { key, fencingToken, election, acquiredAt } = lease;
+  #delivered(hold: Hold): Hold {
+    const { key, fencingToken, election, acquiredAt } = hold;
     this.#context.emit({ type: 'acquired', key, fencingToken, election, waited: acquiredAt - this.#startedAt });
-    return lease;
+    return hold;
   }
 
   #refused(record: LockRecord | null): void {
@@ -280,8 +280,8 @@ export class Acquisition {
   #contended(heldBy: string | undefined): void {
     if (this.#isContended) return;
     this.#isContended = true;
-    const { key, name } = this.#request;
-    this.#context.emit({ type: 'contended', key, election: electionOf(name), heldBy });
+    const { key, storeKey } = this.#request;
+    this.#context.emit({ type: 'contended', key, election: electionOf(storeKey), heldBy });
   }
 
   /** Whether to give up after a try. A single one that was not sent is repeated: the connection may just have broken. */
@@ -356,14 +356,14 @@ export class Acquisition {
 
   #unavailable(): DriverUnavailableError {
     const { driver, store, clock } = this.#context;
-    const { key, name } = this.#request;
+    const { key, storeKey } = this.#request;
     const cause = this.#failure;
     const down = store.downSince;
     const since = down === undefined ? '' : ` The store has been unreachable for ${Math.round(clock.now() - down)} ms.`;
     const failed = cause instanceof DriverUnavailableError ? 'could not be acquired' : `${driver.name} did not answer`;
     const why = cause instanceof Error ? ` ${cause.message}` : '';
     return new DriverUnavailableError(
-      `${subjectOf(name, key)}: ${failed} within ${Math.round(this.#waited)} ms.${since}${why}`,
+      `${subjectOf(storeKey, key)}: ${failed} within ${Math.round(this.#waited)} ms.${since}${why}`,
       { sent: this.#open || this.#stray, cause },
     );
   }
@@ -375,6 +375,6 @@ function notExecuted(error: unknown): boolean {
 }
 
 /** Whether enough of a grant is left for it to be delivered without another look at the store. */
-function isFresh(tenure: Tenure, ttl: number): boolean {
-  return tenure.remainingAt(tenure.since) > Math.min(ttl, tenure.validFor) / 4;
+function isFresh(lease: Lease, ttl: number): boolean {
+  return lease.remainingAt(lease.since) > Math.min(ttl, lease.validFor) / 4;
 }

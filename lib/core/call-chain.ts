@@ -1,6 +1,6 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import { callChains } from './detached.js';
-import type { LeaseHandle } from './lock-handle.js';
+import type { LockHandle } from './lock-handle.js';
 import type { Lock } from './lock.js';
 
 /**
@@ -14,14 +14,14 @@ interface AnyFrame {
   /** Who opened it: two applications in one process never see each other's frames. */
   readonly scope: object;
   /** What protects it; leader work has none of its own. */
-  readonly lock: LeaseHandle | undefined;
+  readonly lock: LockHandle | undefined;
   readonly parent: AnyFrame | undefined;
   open: boolean;
 }
 
 /** The frame of a guarded call; its scope is the lock manager that granted the lock. */
 export interface Frame extends AnyFrame {
-  readonly lock: LeaseHandle;
+  readonly lock: LockHandle;
   /** Settles when the last reentrant caller below this frame is done; siblings run one at a time. */
   lastChild: Promise<void>;
 }
@@ -32,7 +32,7 @@ const DONE = Promise.resolve();
 /** Runs `task` as a guarded call inside `lock`, or as other work of `scope`. */
 export async function runInside<T>(
   scope: object,
-  lock: LeaseHandle | undefined,
+  lock: LockHandle | undefined,
   task: () => T | Promise<T>,
 ): Promise<T> {
   const frame = { scope, lock, parent: storage.getStore(), open: true, lastChild: DONE };
@@ -52,9 +52,11 @@ export function isInside(scope: object): boolean {
   return false;
 }
 
-/** The innermost open frame of `scope`, or that of the key which the store calls `name`. */
-export function findFrame(scope: object, name?: string): Frame | undefined {
-  return find((frame) => frame.scope === scope && (name === undefined || frame.lock.lease.tenure.claim.key === name));
+/** The innermost open frame of `scope`, or that of the key that the store knows as `storeKey`. */
+export function findFrame(scope: object, storeKey?: string): Frame | undefined {
+  return find(
+    (frame) => frame.scope === scope && (storeKey === undefined || frame.lock.hold.lease.claim.key === storeKey),
+  );
 }
 
 /**

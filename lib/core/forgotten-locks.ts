@@ -1,7 +1,7 @@
 import type { Clock, Timer } from './clock.js';
-import type { Lease } from './lease.js';
-import type { LeaseHandle } from './lock-handle.js';
-import type { LeaseOwner } from './lock-handle.js';
+import type { Hold } from './lease.js';
+import type { LockHandle } from './lock-handle.js';
+import type { HoldOwner } from './lock-handle.js';
 import type { CallSites } from './call-site.js';
 import { subjectOf } from './store-key.js';
 
@@ -20,9 +20,9 @@ export class ForgottenLocks {
   readonly #callSites: CallSites;
   readonly #warn: (message: string) => void;
   readonly #warnAfter: number | undefined;
-  readonly #held: () => Lease[];
-  readonly #reported = new WeakSet<Lease>();
-  readonly #dropped = new FinalizationRegistry<Lease>((lease) => this.#wasDropped(lease));
+  readonly #held: () => Hold[];
+  readonly #reported = new WeakSet<Hold>();
+  readonly #dropped = new FinalizationRegistry<Hold>((hold) => this.#wasDropped(hold));
   #timer: Timer | undefined;
   #timerAt = Infinity;
 
@@ -31,7 +31,7 @@ export class ForgottenLocks {
     clock: Clock,
     callSites: CallSites,
     warnAfter: number | undefined,
-    held: () => Lease[],
+    held: () => Hold[],
     warn: (message: string) => void,
   ) {
     this.#clock = clock;
@@ -42,31 +42,31 @@ export class ForgottenLocks {
   }
 
   /** The lease is in use from now on. */
-  watch(lease: Lease): void {
-    this.#arm(this.#dueAt(lease));
+  watch(hold: Hold): void {
+    this.#arm(this.#dueAt(hold));
   }
 
   /**
    * A handle that its caller has to release: reported when it is collected instead, where its call site was noted. To
    * watch all handles would cost more than the rest of a lock.
    */
-  handOut(lease: Lease, owner: LeaseOwner, share: (lease: Lease, owner: LeaseOwner) => LeaseHandle): LeaseHandle {
-    if (!lease.callSite) return share(lease, owner);
-    const watched: LeaseOwner = {
+  handOut(hold: Hold, owner: HoldOwner, share: (hold: Hold, owner: HoldOwner) => LockHandle): LockHandle {
+    if (!hold.callSite) return share(hold, owner);
+    const watched: HoldOwner = {
       letGo: (released) => {
         this.#dropped.unregister(watched);
         return owner.letGo(released);
       },
     };
-    const handle = share(lease, watched);
-    this.#dropped.register(handle, lease, watched);
+    const handle = share(hold, watched);
+    this.#dropped.register(handle, hold, watched);
     return handle;
   }
 
-  #dueAt(lease: Lease): number {
-    if (this.#reported.has(lease)) return Infinity;
-    const { isGuarded, acquiredAt, tenure } = lease;
-    return acquiredAt + (this.#warnAfter ?? (isGuarded ? Infinity : TTLS * tenure.claim.ttl));
+  #dueAt(hold: Hold): number {
+    if (this.#reported.has(hold)) return Infinity;
+    const { isGuarded, acquiredAt, lease } = hold;
+    return acquiredAt + (this.#warnAfter ?? (isGuarded ? Infinity : TTLS * lease.claim.ttl));
   }
 
   #arm(at: number): void {
@@ -80,39 +80,39 @@ export class ForgottenLocks {
     this.#timerAt = Infinity;
     const now = this.#clock.now();
     let next = Infinity;
-    for (const lease of this.#held()) {
-      if (lease.isBackground) continue;
-      if (this.#dueAt(lease) <= now) this.#isHeldLong(lease, now);
-      next = Math.min(next, this.#dueAt(lease));
+    for (const hold of this.#held()) {
+      if (hold.isBackground) continue;
+      if (this.#dueAt(hold) <= now) this.#isHeldLong(hold, now);
+      next = Math.min(next, this.#dueAt(hold));
     }
     this.#arm(Math.max(next, now + LOOK_EVERY));
   }
 
-  #isHeldLong(lease: Lease, now: number): void {
-    const held = Math.round((now - lease.acquiredAt) / 1000);
-    const { text, callSite } = this.#describe(lease);
-    const forgotten = lease.isGuarded ? '' : ` If it was forgotten, ${REPAIR}.`;
+  #isHeldLong(hold: Hold, now: number): void {
+    const held = Math.round((now - hold.acquiredAt) / 1000);
+    const { text, callSite } = this.#describe(hold);
+    const forgotten = hold.isGuarded ? '' : ` If it was forgotten, ${REPAIR}.`;
     this.#warn(
       `${text} has been held for ${held} s by this instance${callSite}.${forgotten} ` +
         'If it is meant to be held for so long, raise lock.warnAfter.',
     );
   }
 
-  #wasDropped(lease: Lease): void {
-    if (lease.remaining === 0) return;
-    const { text, callSite } = this.#describe(lease);
+  #wasDropped(hold: Hold): void {
+    if (hold.remaining === 0) return;
+    const { text, callSite } = this.#describe(hold);
     this.#warn(
       `${text} was dropped without a release${callSite}: nobody can release it any more, and it stays locked as long as ` +
         `this process lives. Keep what acquire() returns: ${REPAIR}.`,
     );
   }
 
-  #describe(lease: Lease): { readonly text: string; readonly callSite: string } {
-    this.#reported.add(lease);
+  #describe(hold: Hold): { readonly text: string; readonly callSite: string } {
+    this.#reported.add(hold);
     this.#callSites.noteAll();
-    const acquired = lease.callSite?.text;
-    const unknown = lease.isGuarded ? '' : ' (the next time this says where it was acquired)';
+    const acquired = hold.callSite?.text;
+    const unknown = hold.isGuarded ? '' : ' (the next time this says where it was acquired)';
     const callSite = acquired === undefined ? unknown : `, acquired ${acquired}`;
-    return { text: subjectOf(lease.tenure.claim.key, lease.key), callSite };
+    return { text: subjectOf(hold.lease.claim.key, hold.key), callSite };
   }
 }

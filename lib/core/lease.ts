@@ -9,12 +9,12 @@ import { driftMargin } from './validity.js';
 import type { Watch } from './watch.js';
 
 /** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */
-export class Lease implements Linked<Lease> {
-  before: Lease | undefined;
-  after: Lease | undefined;
+export class Hold implements Linked<Hold> {
+  before: Hold | undefined;
+  after: Hold | undefined;
   /** As the caller named it. */
   readonly key: string;
-  readonly tenure: Tenure;
+  readonly lease: Lease;
   readonly fencingToken: number;
   readonly acquiredAt: number;
   /** Handles that use this lease; the last one to let go ends it. */
@@ -30,21 +30,21 @@ export class Lease implements Linked<Lease> {
   #loss: LockLostError | undefined;
   #controller: AbortController | undefined;
 
-  constructor(key: string, tenure: Tenure, fencingToken: number, acquiredAt: number) {
+  constructor(key: string, lease: Lease, fencingToken: number, acquiredAt: number) {
     this.key = key;
-    this.tenure = tenure;
+    this.lease = lease;
     this.fencingToken = fencingToken;
     this.acquiredAt = acquiredAt;
-    tenure.lease = this;
+    lease.hold = this;
   }
 
   /** The name of the election whose leader has it; undefined for a lock. */
   get election(): string | undefined {
-    return electionOf(this.tenure.claim.key);
+    return electionOf(this.lease.claim.key);
   }
 
   get remaining(): number {
-    return this.#ended ? 0 : this.tenure.remaining;
+    return this.#ended ? 0 : this.lease.remaining;
   }
 
   get signal(): AbortSignal {
@@ -84,10 +84,10 @@ export class Lease implements Linked<Lease> {
 
   /** For messages about it. */
   facts(): HoldFacts {
-    const { claim } = this.tenure;
+    const { claim } = this.lease;
     return {
       subject: subjectOf(claim.key, this.key),
-      since: this.tenure.wallAt(this.acquiredAt),
+      since: this.lease.wallAt(this.acquiredAt),
       remaining: this.remaining,
       heldHere: true,
       acquiredAt: this.callSite?.text,
@@ -95,7 +95,7 @@ export class Lease implements Linked<Lease> {
   }
 }
 
-export interface TenureGrant extends TokenBlock {
+export interface LeaseGrant extends TokenBlock {
   readonly claim: Claim;
   /** An earlier request for this claim may still reach the store: it has to be cancelled, not just released. */
   readonly stray: boolean;
@@ -118,9 +118,9 @@ export interface TenureGrant extends TokenBlock {
  *
  * One caller after another may use it, each with a token of the reserved block.
  */
-export class Tenure {
+export class Lease {
   /** The watchdog's notes on it, as long as it is renewed. */
-  watch: Watch<Tenure> | undefined;
+  watch: Watch<Lease> | undefined;
   readonly claim: Claim;
   readonly stray: boolean;
   readonly renewEvery: number;
@@ -128,7 +128,7 @@ export class Tenure {
   /** When the first renewal is due: soon, where the store armed less than the whole TTL. */
   readonly firstRenewal: number;
   /** Who uses it now. */
-  lease: Lease | undefined;
+  hold: Hold | undefined;
   /** Others that wait in the store, as far as we were told. */
   waiters: number;
   /** Id of a waiting instance that is to have the key next. */
@@ -144,7 +144,7 @@ export class Tenure {
   #nextToken: number;
   #lastToken: number;
 
-  constructor(clock: Clock, grant: TenureGrant, now: number) {
+  constructor(clock: Clock, grant: LeaseGrant, now: number) {
     this.#clock = clock;
     this.claim = grant.claim;
     this.stray = grant.stray;
@@ -202,7 +202,7 @@ export class Tenure {
     if (this.#ended) return false;
     this.#ended = true;
     this.#loss = reason;
-    this.lease?.lose(reason, cause);
+    this.hold?.lose(reason, cause);
     return true;
   }
 

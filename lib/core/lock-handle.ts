@@ -1,39 +1,39 @@
 import { type Duration, toMilliseconds } from './duration.js';
-import type { Lease } from './lease.js';
+import type { Hold } from './lease.js';
 import { Lock } from './lock.js';
 
-export interface LeaseOwner {
+export interface HoldOwner {
   /** Called once for each handle. */
-  letGo(lease: Lease): Promise<void>;
+  letGo(hold: Hold): Promise<void>;
 }
 
 /** One user's share of a lease. Reentrant callers have a handle each. */
-export class LeaseHandle extends Lock {
-  readonly #lease: Lease;
-  readonly #owner: LeaseOwner;
+export class LockHandle extends Lock {
+  readonly #hold: Hold;
+  readonly #owner: HoldOwner;
   #released: Promise<void> | undefined;
 
-  constructor(lease: Lease, owner: LeaseOwner) {
+  constructor(hold: Hold, owner: HoldOwner) {
     super();
-    this.#lease = lease;
+    this.#hold = hold;
     this.#owner = owner;
-    lease.shares++;
+    hold.shares++;
   }
 
   get key(): string {
-    return this.#lease.key;
+    return this.#hold.key;
   }
 
   get holder(): string {
-    return this.#lease.tenure.claim.holder;
+    return this.#hold.lease.claim.holder;
   }
 
   get fencingToken(): number {
-    return this.#lease.fencingToken;
+    return this.#hold.fencingToken;
   }
 
   get signal(): AbortSignal {
-    return this.#lease.signal;
+    return this.#hold.signal;
   }
 
   get held(): boolean {
@@ -41,24 +41,24 @@ export class LeaseHandle extends Lock {
   }
 
   get remaining(): number {
-    return this.#released ? 0 : this.#lease.remaining;
+    return this.#released ? 0 : this.#hold.remaining;
   }
 
-  get lease(): Lease {
-    return this.#lease;
+  get hold(): Hold {
+    return this.#hold;
   }
 
   ensure(time?: Duration): void {
     const { remaining } = this;
     if (remaining > 0 && (time === undefined || remaining >= toMilliseconds(time, 'ensure()'))) return;
-    if (this.#released) throw this.#lease.lossError('released');
-    throw this.#lease.loss ?? this.#lease.lossError(remaining > 0 ? 'ending' : 'expired');
+    if (this.#released) throw this.#hold.lossError('released');
+    throw this.#hold.loss ?? this.#hold.lossError(remaining > 0 ? 'ending' : 'expired');
   }
 
   /** @param to id of a waiting instance that comes before the others */
   release(to?: string): Promise<void> {
-    if (to !== undefined && !this.#released) this.#lease.tenure.successor = to;
-    this.#released ??= this.#owner.letGo(this.#lease);
+    if (to !== undefined && !this.#released) this.#hold.lease.successor = to;
+    this.#released ??= this.#owner.letGo(this.#hold);
     return this.#released;
   }
 }

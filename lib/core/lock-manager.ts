@@ -8,12 +8,12 @@ import type { LockEventSink } from './events.js';
 import { ForgottenLocks } from './forgotten-locks.js';
 import { guarded } from './guarded.js';
 import { Heartbeats } from './heartbeats.js';
-import { Holdings } from './holdings.js';
-import type { Lease } from './lease.js';
-import type { LeaseHandle } from './lock-handle.js';
+import { HeldLeases } from './holdings.js';
+import type { Hold } from './lease.js';
+import type { LockHandle } from './lock-handle.js';
 import type { DriverEvent, DriverListener, LockDriver, LockRecord } from './lock-driver.js';
 import type { Lock } from './lock.js';
-import { type Patience, timeUp, WaitingCallers, type WaitingLimits } from './patience.js';
+import { type WaitLimit, WAIT_IS_OVER, WaitingCallers, type WaitingLimits } from './patience.js';
 import { type CallSite, CallSites } from './call-site.js';
 import type { FactStore } from './fact-store.js';
 import { RequestGate } from './request-gate.js';
@@ -61,7 +61,7 @@ export class LockManager {
   readonly #store: StoreStatus;
   readonly #forgotten: ForgottenLocks;
   readonly #room: WaitingRoom;
-  readonly #holdings: Holdings;
+  readonly #heldLeases: HeldLeases;
   readonly #heartbeats: Heartbeats;
   readonly #context: AcquisitionContext;
   readonly #callers: WaitingCallers;
@@ -84,9 +84,9 @@ export class LockManager {
     this.#callers = new WaitingCallers(clock, options.limits);
     this.#room = new WaitingRoom(clock);
     const gate = new RequestGate(options.requests ?? REQUESTS);
-    this.#holdings = new Holdings(driver, clock, random, emit, this.#room, gate, warn);
+    this.#heldLeases = new HeldLeases(driver, clock, random, emit, this.#room, gate, warn);
     this.#heartbeats = new Heartbeats(driver, clock, random);
-    this.#forgotten = new ForgottenLocks(clock, this.callSites, options.warnAfter, () => this.#holdings.held, warn);
+    this.#forgotten = new ForgottenLocks(clock, this.callSites, options.warnAfter, () => this.#heldLeases.held, warn);
     this.#listener = (event) => {
       if (event.type === 'up' || event.type === 'down' || event.type === 'warning') onStore(event);
       this.#heard(event);
@@ -98,7 +98,7 @@ export class LockManager {
       instance,
       emit,
       room: this.#room,
-      holdings: this.#holdings,
+      heldLeases: this.#heldLeases,
       heartbeats: this.#heartbeats,
       store: this.#store,
       callSites: this.callSites,
@@ -117,12 +117,12 @@ export class LockManager {
   }
 
   /** @throws LockNotAcquiredError, DriverUnavailableError, LockServiceClosedError, or the reason of the caller's signal */
-  acquire(request: AcquireRequest): Promise<LeaseHandle> {
+  acquire(request: AcquireRequest): Promise<LockHandle> {
     return this.#take(request, raiseRefusal);
   }
 
   /** Null when another holder has the key. */
-  tryAcquire(request: AcquireRequest): Promise<LeaseHandle | null> {
+  tryAcquire(request: AcquireRequest): Promise<LockHandle | null> {
     return this.#take(request, () => null);
   }
 
@@ -136,8 +136,8 @@ export class LockManager {
     }
   }
 
-  inspect(name: string): Promise<LockRecord | null> {
-    return this.#driver.inspect(name);
+  inspect(storeKey: string): Promise<LockRecord | null> {
+    return this.#driver.inspect(storeKey);
   }
 
   get facts(): FactStore | undefined {
@@ -155,15 +155,15 @@ export class LockManager {
   }
 
   /** Stops renewing a lease without releasing it: the code that it protects still runs, so it ends with its TTL. */
-  abandon(lease: Lease): void {
-    this.#holdings.abandon(lease);
+  abandon(hold: Hold): void {
+    this.#heldLeases.abandon(hold);
   }
 
   /** Ends all waiting, gives the leases `grace` milliseconds to be released, abandons the others, closes the driver. */
   async close(grace: number): Promise<void> {
     this.#closing = true;
     this.#callers.end(new LockServiceClosedError(), ({ insideGuardedCall }) => !insideGuardedCall);
-    await this.#holdings.close(grace);
+    await this.#heldLeases.close(grace);
     this.#callers.end(new LockServiceClosedError(), () => true);
     if (this.#connection) await this.#driver.close(this.#listener);
   }
@@ -175,7 +175,7 @@ export class LockManager {
     if (event.type === 'up') {
       this.#room.nudgeAll();
       this.#heartbeats.verify();
-      this.#holdings.verify();
+      this.#heldLeases.verify();
     }
     if (event.type === 'contended') this.#room.contended(event.key);
   }
@@ -190,59 +190,59 @@ export class LockManager {
     request: AcquireRequest,
     refused: (acquisition: Acquisition) => T,
     isGuarded = false,
-  ): Promise<LeaseHandle | T> {
-    const { key, name, limit, signal, isBackground } = request;
+  ): Promise<LockHandle | T> {
+    const { key, storeKey, limit, signal, isBackground } = request;
     const insideGuardedCall = findFrame(this) !== undefined;
-    const frame = insideGuardedCall ? findFrame(this, name) : undefined;
-    if (frame && !request.reentrant) throw new NestedLockError(key, frame.lock.lease.facts());
+    const frame = insideGuardedCall ? findFrame(this, storeKey) : undefined;
+    if (frame && !request.reentrant) throw new NestedLockError(key, frame.lock.hold.facts());
     if (this.#closing && !insideGuardedCall) throw new LockServiceClosedError();
 
     const now = this.clock.now();
     const wait = 'wait' in limit ? limit.wait : Infinity;
-    const patience = this.#callers.add({ key, name, wait, signal, insideGuardedCall, isBackground }, now);
+    const waitLimit = this.#callers.add({ key, storeKey, wait, signal, insideGuardedCall, isBackground }, now);
     try {
-      const acquisition = new Acquisition(this.#context, request, patience, now);
-      if (frame) return (await this.#share(frame, patience)) ?? refused(acquisition);
-      const lease = await acquisition.run();
-      return lease ? this.#handOut(lease, request, isGuarded) : refused(acquisition);
+      const acquisition = new Acquisition(this.#context, request, waitLimit, now);
+      if (frame) return (await this.#share(frame, waitLimit)) ?? refused(acquisition);
+      const hold = await acquisition.run();
+      return hold ? this.#handOut(hold, request, isGuarded) : refused(acquisition);
     } finally {
-      patience.dispose();
+      waitLimit.dispose();
     }
   }
 
-  #handOut(lease: Lease, { callSite, isBackground = false }: AcquireRequest, isGuarded: boolean): LeaseHandle {
+  #handOut(hold: Hold, { callSite, isBackground = false }: AcquireRequest, isGuarded: boolean): LockHandle {
     if (isBackground) {
-      lease.isBackground = true;
-      return this.#holdings.share(lease);
+      hold.isBackground = true;
+      return this.#heldLeases.share(hold);
     }
-    lease.callSite = callSite;
-    lease.isGuarded = isGuarded;
-    this.#forgotten.watch(lease);
-    if (isGuarded) return this.#holdings.share(lease);
-    return this.#forgotten.handOut(lease, this.#holdings, (shared, owner) => this.#holdings.share(shared, owner));
+    hold.callSite = callSite;
+    hold.isGuarded = isGuarded;
+    this.#forgotten.watch(hold);
+    if (isGuarded) return this.#heldLeases.share(hold);
+    return this.#forgotten.handOut(hold, this.#heldLeases, (shared, owner) => this.#heldLeases.share(shared, owner));
   }
 
   /** A further handle for a lease that this call chain holds; siblings below one frame have it one after the other. */
-  async #share(frame: Frame, patience: Patience): Promise<LeaseHandle | undefined> {
-    const { lease } = frame.lock;
+  async #share(frame: Frame, waitLimit: WaitLimit): Promise<LockHandle | undefined> {
+    const { hold } = frame.lock;
     const before = frame.lastChild;
     let done!: () => void;
     const own = new Promise<void>((resolve) => (done = resolve));
     frame.lastChild = before.then(() => own);
     // Counts from now on, so that the lease outlives a parent that does not wait for us.
-    const handle = this.#holdings.share(lease, {
+    const handle = this.#heldLeases.share(hold, {
       letGo: (shared) => {
         done();
-        return this.#holdings.letGo(shared);
+        return this.#heldLeases.letGo(shared);
       },
     });
     try {
-      await patience.wait(before);
+      await waitLimit.wait(before);
       handle.ensure();
       return handle;
     } catch (error) {
       await handle.release();
-      if (error === timeUp) return undefined;
+      if (error === WAIT_IS_OVER) return undefined;
       throw error;
     }
   }

@@ -6,7 +6,7 @@ import type { Timed } from './heap.js';
 import { onAbort } from './shared-listener.js';
 
 /** Thrown inside the package when the time to wait is over; callers turn it into the error that fits. */
-export const timeUp = Symbol('time up');
+export const WAIT_IS_OVER = Symbol('time up');
 
 const NOTHING = (): void => undefined;
 
@@ -20,7 +20,7 @@ export interface Caller {
   /** As the caller named it. */
   readonly key: string;
   /** As the store knows it. */
-  readonly name: string;
+  readonly storeKey: string;
   /** Milliseconds; Infinity for ever. */
   readonly wait: number;
   readonly signal?: AbortSignal | undefined;
@@ -34,7 +34,7 @@ export interface Caller {
  * How long one caller is prepared to wait: until a time limit, its own AbortSignal, or the closing of the service,
  * whichever comes first.
  */
-export class Patience implements Timed {
+export class WaitLimit implements Timed {
   place: number | undefined;
   readonly deadline: number;
   readonly caller: Caller;
@@ -58,7 +58,7 @@ export class Patience implements Timed {
   }
 
   /** Throws why patience ended, if it has. */
-  check(): void {
+  throwIfOver(): void {
     if (this.#ended) throw this.#ended.reason;
   }
 
@@ -67,7 +67,7 @@ export class Patience implements Timed {
    *
    * @param settled called when `work` is over, also after that
    */
-  bound<T>(work: Promise<T>, settled: () => void = NOTHING): Promise<T> {
+  race<T>(work: Promise<T>, settled: () => void = NOTHING): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#interrupt = reject;
       work.then(
@@ -93,7 +93,7 @@ export class Patience implements Timed {
       this.#callers.beginWaiting(this.caller);
       this.#isWaiting = true;
     }
-    return this.bound(work);
+    return this.race(work);
   }
 
   dispose(): void {
@@ -111,7 +111,7 @@ export class Patience implements Timed {
 export class WaitingCallers {
   readonly #clock: Clock;
   readonly #limits: WaitingLimits;
-  readonly #callers: Deadlines<Patience>;
+  readonly #callers: Deadlines<WaitLimit>;
   readonly #perKey = new Map<string, number>();
   #waiting = 0;
   #keepAlive: Timer | undefined;
@@ -119,38 +119,38 @@ export class WaitingCallers {
   constructor(clock: Clock, limits: WaitingLimits = { inAll: Infinity, perKey: Infinity }) {
     this.#clock = clock;
     this.#limits = limits;
-    this.#callers = new Deadlines(clock, (patience) => patience.end(timeUp));
+    this.#callers = new Deadlines(clock, (waitLimit) => waitLimit.end(WAIT_IS_OVER));
   }
 
-  add(caller: Caller, now: number): Patience {
-    const patience = new Patience(this, caller, now);
-    this.#callers.add(patience, now);
-    return patience;
+  add(caller: Caller, now: number): WaitLimit {
+    const waitLimit = new WaitLimit(this, caller, now);
+    this.#callers.add(waitLimit, now);
+    return waitLimit;
   }
 
-  remove(patience: Patience): void {
-    this.#callers.remove(patience);
+  remove(waitLimit: WaitLimit): void {
+    this.#callers.remove(waitLimit);
   }
 
   /** Ends the patience of those that `which` selects. */
   end(reason: unknown, which: (caller: Caller) => boolean): void {
-    for (const patience of this.#callers.items()) if (which(patience.caller)) patience.end(reason);
+    for (const waitLimit of this.#callers.items()) if (which(waitLimit.caller)) waitLimit.end(reason);
   }
 
   /** @throws TooManyWaitingError */
-  beginWaiting({ key, name }: Caller): void {
+  beginWaiting({ key, storeKey }: Caller): void {
     const { inAll, perKey } = this.#limits;
-    const ofKey = this.#perKey.get(name) ?? 0;
+    const ofKey = this.#perKey.get(storeKey) ?? 0;
     if (this.#waiting >= inAll) throw new TooManyWaitingError(key, this.#waiting, 'lock.maxWaiting');
     if (ofKey >= perKey) throw new TooManyWaitingError(key, ofKey, 'lock.maxWaitingPerKey');
-    this.#perKey.set(name, ofKey + 1);
+    this.#perKey.set(storeKey, ofKey + 1);
     if (this.#waiting++ === 0) this.#stayAlive();
   }
 
-  endWaiting({ name }: Caller): void {
-    const ofKey = this.#perKey.get(name)!;
-    if (ofKey > 1) this.#perKey.set(name, ofKey - 1);
-    else this.#perKey.delete(name);
+  endWaiting({ storeKey }: Caller): void {
+    const ofKey = this.#perKey.get(storeKey)!;
+    if (ofKey > 1) this.#perKey.set(storeKey, ofKey - 1);
+    else this.#perKey.delete(storeKey);
     if (--this.#waiting === 0) this.#keepAlive?.cancel();
   }
 

@@ -1,5 +1,5 @@
 import { type Linked, LinkedList } from './linked-list.js';
-import type { Patience } from './patience.js';
+import type { WaitLimit } from './patience.js';
 
 /**
  * The requests of one instance that are on their way to the store: enough to keep it busy, and no more, because what
@@ -30,11 +30,11 @@ export class RequestGate {
   }
 
   /** Resolves with a place taken. Rejects when patience ends first: then there is none, and nothing to undo. */
-  async turn(patience: Patience, isUrgent: boolean): Promise<void> {
+  async turn(waitLimit: WaitLimit, isUrgent: boolean): Promise<void> {
     const turn = this.#stand(isUrgent);
     try {
-      await patience.bound(turn.called);
-      patience.check();
+      await waitLimit.race(turn.called);
+      waitLimit.throwIfOver();
     } catch (error) {
       this.#giveUp(turn);
       throw error;

@@ -6,14 +6,14 @@ import type { RequestGate } from './request-gate.js';
 
 export type Warn = (message: string) => void;
 
-export interface SettlementsContext {
+export interface ReleaseRetriesContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly gate: RequestGate;
   readonly warn: Warn;
 }
 
-interface Settlement {
+interface PendingRelease {
   readonly request: () => Promise<unknown>;
   /** Of the store, as far as it can be down by itself. */
   readonly part: number;
@@ -29,22 +29,22 @@ interface Settlement {
  * down. What the store refuses for good is not repeated, but an operator is told: once, until something was given back
  * again.
  */
-export class Settlements {
+export class ReleaseRetries {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #gate: RequestGate;
   readonly #warn: Warn;
-  readonly #outages: Outages<Settlement>;
+  readonly #outages: Outages<PendingRelease>;
   #refusal: string | undefined;
   #open = 0;
   #onSettled: (() => void) | undefined;
 
-  constructor({ clock, random, gate, warn }: SettlementsContext) {
+  constructor({ clock, random, gate, warn }: ReleaseRetriesContext) {
     this.#clock = clock;
     this.#gate = gate;
     this.#warn = warn;
     this.#random = random;
-    this.#outages = new Outages<Settlement>(clock, random, {
+    this.#outages = new Outages<PendingRelease>(clock, random, {
       wanted: (settlements) => settlements.filter((settlement) => this.#isWanted(settlement)),
       probe: (settlement) => void this.#try(settlement, true),
       again: (settlements) => {
@@ -75,7 +75,7 @@ export class Settlements {
     if (--this.#open === 0) this.#onSettled?.();
   }
 
-  async #try(settlement: Settlement, isProbe: boolean): Promise<void> {
+  async #try(settlement: PendingRelease, isProbe: boolean): Promise<void> {
     const { request, part } = settlement;
     try {
       await this.#gate.sendUrgent(() => {
@@ -93,13 +93,13 @@ export class Settlements {
     this.#outages.answered(part);
   }
 
-  #failed(settlement: Settlement, cause: unknown): void {
+  #failed(settlement: PendingRelease, cause: unknown): void {
     if (this.#isWanted(settlement)) this.#outages.add(settlement.part, settlement, firstDelay(settlement), cause);
     else this.#outages.failed();
   }
 
   /** The part answers: one that fails nevertheless has to wait for itself. */
-  #again(settlement: Settlement): void {
+  #again(settlement: PendingRelease): void {
     const { tries } = settlement;
     if (tries <= 1) return void this.#try(settlement, false);
     const delay = backoff(tries - 1, firstDelay(settlement), 1000, this.#random);
@@ -109,7 +109,7 @@ export class Settlements {
   }
 
   /** False once its TTL has run out in the store: it is settled then. */
-  #isWanted({ deadline }: Settlement): boolean {
+  #isWanted({ deadline }: PendingRelease): boolean {
     if (this.#clock.now() < deadline) return true;
     this.#settled();
     return false;
@@ -122,6 +122,6 @@ export class Settlements {
   }
 }
 
-function firstDelay({ ttl }: Settlement): number {
+function firstDelay({ ttl }: PendingRelease): number {
   return Math.min(100, ttl / 12);
 }

@@ -39,16 +39,16 @@ export function firesScope(namespace: string): string {
 }
 
 /** The name of the election whose lease it is; undefined for a lock. */
-export function electionOf(name: string): string | undefined {
-  const kind = name.indexOf(':');
-  return name.startsWith(':e:', kind) ? name.slice(kind + 3) : undefined;
+export function electionOf(storeKey: string): string | undefined {
+  const kind = storeKey.indexOf(':');
+  return storeKey.startsWith(':e:', kind) ? storeKey.slice(kind + 3) : undefined;
 }
 
 /** What messages call it: `Lock "order:42"`, `Election "default"`. */
-export function subjectOf(name: string, key: string): string {
-  return electionOf(name) === undefined ? `Lock "${key}"` : `Election "${key}"`;
+export function subjectOf(storeKey: string, key: string): string {
+  return electionOf(storeKey) === undefined ? `Lock "${key}"` : `Election "${key}"`;
 }
 
-export function namespaceOf(name: string): string {
-  return name.slice(0, name.indexOf(':'));
+export function namespaceOf(storeKey: string): string {
+  return storeKey.slice(0, storeKey.indexOf(':'));
 }

@@ -1,8 +1,8 @@
 import type { Clock, Timer } from './clock.js';
-import type { Lease } from './lease.js';
+import type { Hold } from './lease.js';
 import { type Linked, LinkedList } from './linked-list.js';
 import { type DriverEvent, NO_METADATA } from './lock-driver.js';
-import type { Tenure } from './lease.js';
+import type { Lease } from './lease.js';
 
 /** What one request reserves at most, so that tokens stay in step with the clock. */
 const MOST_TOKENS = 64;
@@ -30,8 +30,8 @@ export class WaitingRoom {
     this.#clock = clock;
   }
 
-  enter(key: string, wish: Wish): Seat {
-    const line = this.#lineOf(key);
+  enter(storeKey: string, wish: Wish): Seat {
+    const line = this.#lineOf(storeKey);
     const seat = new Seat(this.#clock, wish, this, line);
     line.seats.append(seat);
     this.#moved(line);
@@ -44,42 +44,42 @@ export class WaitingRoom {
   }
 
   /** The instance has the key: nobody here asks the store for it. */
-  occupy(tenure: Tenure): void {
-    this.#lineOf(tenure.claim.key).occupant = tenure;
+  occupy(lease: Lease): void {
+    this.#lineOf(lease.claim.key).occupant = lease;
   }
 
-  vacate(tenure: Tenure): void {
-    const line = this.#lines.get(tenure.claim.key);
-    if (line?.occupant !== tenure) return;
+  vacate(lease: Lease): void {
+    const line = this.#lines.get(lease.claim.key);
+    if (line?.occupant !== lease) return;
     line.occupant = undefined;
     this.#moved(line);
   }
 
   /** What the instance has of the key. */
-  occupant(key: string): Tenure | undefined {
-    return this.#lines.get(key)?.occupant;
+  occupant(storeKey: string): Lease | undefined {
+    return this.#lines.get(storeKey)?.occupant;
   }
 
   /** The caller that comes next. */
-  first(key: string): Seat | undefined {
-    return this.#lines.get(key)?.first;
+  first(storeKey: string): Seat | undefined {
+    return this.#lines.get(storeKey)?.first;
   }
 
   /** Fencing tokens that callers of a key could use: whoever asks, and those who wait here. */
-  tokensFor(key: string): number {
+  tokensFor(storeKey: string): number {
     let callers = 0;
-    for (let seat = this.first(key); seat && callers < MOST_TOKENS; seat = seat.after) callers++;
+    for (let seat = this.first(storeKey); seat && callers < MOST_TOKENS; seat = seat.after) callers++;
     return Math.max(1, callers);
   }
 
   /** The key may be free, or was granted to a claim of the first in its line. */
-  nudge(key: string, pushed?: Pushed): void {
-    this.first(key)?.nudge(pushed);
+  nudge(storeKey: string, pushed?: Pushed): void {
+    this.first(storeKey)?.nudge(pushed);
   }
 
   /** Somebody waits in the store for what this instance has, or is just about to get. */
-  contended(key: string): void {
-    const line = this.#lines.get(key);
+  contended(storeKey: string): void {
+    const line = this.#lines.get(storeKey);
     if (line?.occupant) line.occupant.waiters ||= 1;
     else if (line?.first) line.first.contended = true;
   }
@@ -89,26 +89,26 @@ export class WaitingRoom {
     for (const { first } of this.#lines.values()) if (first && !first.keepsPlace) first.nudge();
   }
 
-  #lineOf(key: string): Line {
-    let line = this.#lines.get(key);
-    if (!line) this.#lines.set(key, (line = new Line(key)));
+  #lineOf(storeKey: string): Line {
+    let line = this.#lines.get(storeKey);
+    if (!line) this.#lines.set(storeKey, (line = new Line(storeKey)));
     return line;
   }
 
   #moved(line: Line): void {
     if (line.occupant) return;
     if (line.first) line.first.call();
-    else if (this.#lines.get(line.key) === line) this.#lines.delete(line.key);
+    else if (this.#lines.get(line.storeKey) === line) this.#lines.delete(line.storeKey);
   }
 }
 
 class Line {
-  readonly key: string;
+  readonly storeKey: string;
   readonly seats = new LinkedList<Seat>();
-  occupant: Tenure | undefined;
+  occupant: Lease | undefined;
 
-  constructor(key: string) {
-    this.key = key;
+  constructor(storeKey: string) {
+    this.storeKey = storeKey;
   }
 
   get first(): Seat | undefined {
@@ -129,7 +129,7 @@ export class Seat implements Linked<Seat> {
   readonly #clock: Clock;
   readonly #room: WaitingRoom;
   #called = false;
-  #handed: Lease | undefined;
+  #handed: Hold | undefined;
   #left = false;
   #onTurn: (() => void) | undefined;
   #nudged = false;
@@ -145,7 +145,7 @@ export class Seat implements Linked<Seat> {
   }
 
   /** A lease that was passed on within the instance. */
-  get handed(): Lease | undefined {
+  get handed(): Hold | undefined {
     return this.#handed;
   }
 
@@ -154,7 +154,7 @@ export class Seat implements Linked<Seat> {
   }
 
   /** Whether what the store keeps of the tenure is what this caller asked for, and has not asked the store for yet. */
-  fits({ claim, validFor }: Tenure): boolean {
+  fits({ claim, validFor }: Lease): boolean {
     if (this.#called) return false;
     const { ttl, metadata = NO_METADATA } = this.wish;
     return ttl === claim.ttl && metadata === claim.metadata && (this.wish.validFor ?? Infinity) === validFor;
@@ -170,8 +170,8 @@ export class Seat implements Linked<Seat> {
     this.#onTurn?.();
   }
 
-  hand(lease: Lease): void {
-    this.#handed = lease;
+  hand(hold: Hold): void {
+    this.#handed = hold;
     this.#onTurn?.();
     this.leave();
   }

@@ -9,7 +9,7 @@ interface Watched {
 
 /** The watchdog's notes on one tenure, for as long as it is renewed. */
 export class Watch<Tenure extends Watched = Watched> implements Timed {
-  readonly tenure: Tenure;
+  readonly lease: Tenure;
   place: number | undefined;
   /** When somebody has to look at it: it is due, or over. */
   deadline = Infinity;
@@ -26,13 +26,13 @@ export class Watch<Tenure extends Watched = Watched> implements Timed {
   isAtRisk = false;
   cause: unknown;
 
-  constructor(tenure: Tenure) {
-    this.tenure = tenure;
+  constructor(lease: Tenure) {
+    this.lease = lease;
   }
 
   /** Whether the tenure is still renewed. */
   get isOpen(): boolean {
-    return this.tenure.watch === this;
+    return this.lease.watch === this;
   }
 
   /** Whether it waits until its part of the store answers a probe. */
@@ -42,14 +42,14 @@ export class Watch<Tenure extends Watched = Watched> implements Timed {
 
   /** Milliseconds before a renewal that failed is repeated for the first time. */
   get firstDelay(): number {
-    return Math.min(100, this.tenure.claim.ttl / 12);
+    return Math.min(100, this.lease.claim.ttl / 12);
   }
 
   /** Not while a heap has it. */
   plan(due: number, slack: number): void {
     this.due = due;
     this.slack = slack;
-    this.deadline = Math.min(due, this.tenure.validUntil);
+    this.deadline = Math.min(due, this.lease.validUntil);
   }
 
   succeeded(): void {

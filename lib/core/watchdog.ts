@@ -5,10 +5,10 @@ import type { LockEventSink } from './events.js';
 import { Heap } from './heap.js';
 import type { LockDriver, RenewOutcome } from './lock-driver.js';
 import { Outages } from './outages.js';
-import type { Tenure } from './lease.js';
+import type { Lease } from './lease.js';
 import { Watch } from './watch.js';
 
-type LeaseWatch = Watch<Tenure>;
+type LeaseWatch = Watch<Lease>;
 
 /** Leases that one request to the store renews at most. */
 const CHUNK = 250;
@@ -25,34 +25,34 @@ export class Watchdog {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #emit: LockEventSink;
-  readonly #onLoss: (tenure: Tenure) => void;
+  readonly #onLoss: (lease: Lease) => void;
   readonly #watched = new Heap<LeaseWatch>();
   readonly #outages: Outages<LeaseWatch>;
   #timer: Timer | undefined;
   #timerAt = Infinity;
 
-  constructor(driver: LockDriver, clock: Clock, random: Random, emit: LockEventSink, onLoss: (tenure: Tenure) => void) {
+  constructor(driver: LockDriver, clock: Clock, random: Random, emit: LockEventSink, onLoss: (lease: Lease) => void) {
     this.#driver = driver;
     this.#clock = clock;
     this.#random = random;
     this.#emit = emit;
     this.#onLoss = onLoss;
     this.#outages = new Outages<LeaseWatch>(clock, random, {
-      wanted: (watches) => watches.filter((watch) => watch.isSuspended && watch.tenure.remaining > 0),
+      wanted: (watches) => watches.filter((watch) => watch.isSuspended && watch.lease.remaining > 0),
       probe: (watch) => this.#renew([watch], true),
       again: (watches) => this.#again(watches),
     });
   }
 
-  watch(tenure: Tenure): void {
-    const watch = new Watch(tenure);
-    tenure.watch = watch;
-    this.#plan(watch, tenure.firstRenewal, (tenure.firstRenewal - tenure.since) / 4);
+  watch(lease: Lease): void {
+    const watch = new Watch(lease);
+    lease.watch = watch;
+    this.#plan(watch, lease.firstRenewal, (lease.firstRenewal - lease.since) / 4);
   }
 
-  unwatch(tenure: Tenure): void {
-    if (tenure.watch) this.#watched.remove(tenure.watch);
-    tenure.watch = undefined;
+  unwatch(lease: Lease): void {
+    if (lease.watch) this.#watched.remove(lease.watch);
+    lease.watch = undefined;
   }
 
   /** The store may have lost what it granted: renews everything now, which tells. */
@@ -62,13 +62,13 @@ export class Watchdog {
     for (const watch of this.#watched.items()) if (watch.sentAt === undefined) this.#plan(watch, now);
   }
 
-  lose(tenure: Tenure, reason: LossReason, cause?: unknown): void {
-    this.unwatch(tenure);
-    const { lease } = tenure;
-    if (!tenure.lose(reason, cause)) return;
-    this.#onLoss(tenure);
-    if (!lease?.loss) return;
-    const { key, fencingToken, election, acquiredAt } = lease;
+  lose(lease: Lease, reason: LossReason, cause?: unknown): void {
+    this.unwatch(lease);
+    const { hold } = lease;
+    if (!lease.lose(reason, cause)) return;
+    this.#onLoss(lease);
+    if (!hold?.loss) return;
+    const { key, fencingToken, election, acquiredAt } = hold;
     this.#emit({ type: 'lost', key, fencingToken, election, reason, held: this.#clock.now() - acquiredAt });
   }
 
@@ -92,7 +92,7 @@ export class Watchdog {
     const now = this.#clock.now();
     const due: LeaseWatch[] = [];
     for (let { first } = this.#watched; first; { first } = this.#watched) {
-      if (first.tenure.remainingAt(now) === 0) this.lose(first.tenure, 'expired', first.cause);
+      if (first.lease.remainingAt(now) === 0) this.lose(first.lease, 'expired', first.cause);
       else if (first.due - first.slack > now) break;
       else if (first.sentAt !== undefined)
         this.#suspend(first, new Error('The store did not answer a renewal in time.'));
@@ -109,13 +109,13 @@ export class Watchdog {
   #send(watches: readonly LeaseWatch[]): void {
     const parts = new Map<number, LeaseWatch[]>();
     for (const watch of watches) {
-      const part = (watch.part ??= this.#driver.renewalGroup?.(watch.tenure.claim.key) ?? 0);
+      const part = (watch.part ??= this.#driver.renewalGroup?.(watch.lease.claim.key) ?? 0);
       if (this.#outages.isDown(part)) this.#suspend(watch, this.#outages.causeOf(part));
       else if (parts.has(part)) parts.get(part)!.push(watch);
       else parts.set(part, [watch]);
     }
     for (const group of parts.values()) {
-      group.sort((one, other) => one.tenure.validUntil - other.tenure.validUntil);
+      group.sort((one, other) => one.lease.validUntil - other.lease.validUntil);
       for (let from = 0; from < group.length; from += CHUNK) this.#renew(group.slice(from, from + CHUNK), false);
     }
   }
@@ -125,10 +125,10 @@ export class Watchdog {
     for (const watch of watches) {
       watch.sentAt = sentAt;
       if (!isProbe) watch.tries++;
-      this.#plan(watch, sentAt + watch.tenure.claim.ttl / 6);
+      this.#plan(watch, sentAt + watch.lease.claim.ttl / 6);
     }
     const [{ part }] = watches as [LeaseWatch];
-    this.#driver.renew(watches.map(({ tenure }) => tenure.claim)).then(
+    this.#driver.renew(watches.map(({ lease }) => lease.claim)).then(
       (outcomes) => {
         watches.forEach((watch, index) => this.#answered(watch, outcomes[index]!, sentAt));
         this.#outages.answered(part!);
@@ -141,18 +141,18 @@ export class Watchdog {
   }
 
   #answered(watch: LeaseWatch, outcome: RenewOutcome, sentAt: number): void {
-    const { tenure } = watch;
+    const { lease } = watch;
     if (!watch.isOpen) return;
-    if (outcome === 'gone') return this.lose(tenure, 'gone');
+    if (outcome === 'gone') return this.lose(lease, 'gone');
     if (outcome === 'unknown') {
       if (watch.sentAt === sentAt) this.#retry(watch, new Error('Too few servers answered for this lease.'));
       return;
     }
-    if (outcome !== 'held') tenure.waiters = outcome.waiters;
-    if (!tenure.renewed(sentAt)) return this.lose(tenure, 'expired', watch.cause);
+    if (outcome !== 'held') lease.waiters = outcome.waiters;
+    if (!lease.renewed(sentAt)) return this.lose(lease, 'expired', watch.cause);
     watch.succeeded();
-    this.#plan(watch, sentAt + tenure.renewEvery, tenure.renewEvery / 4);
-    const { key, fencingToken, election } = tenure.lease!;
+    this.#plan(watch, sentAt + lease.renewEvery, lease.renewEvery / 4);
+    const { key, fencingToken, election } = lease.hold!;
     this.#emit({ type: 'renewed', key, fencingToken, election, took: this.#clock.now() - sentAt });
   }
 
@@ -180,7 +180,7 @@ export class Watchdog {
     watch.cause = cause;
     if (watch.isAtRisk) return;
     watch.isAtRisk = true;
-    const { key, fencingToken, election, remaining } = watch.tenure.lease!;
+    const { key, fencingToken, election, remaining } = watch.lease.hold!;
     this.#emit({ type: 'at-risk', key, fencingToken, election, remaining, cause });
   }
 }

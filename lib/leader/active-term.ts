@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { LeaseHandle } from '../core/lock-handle.js';
+import type { LockHandle } from '../core/lock-handle.js';
 import type { Term } from './leadership.js';
 
 /** `lost`: the lease; `failed`: a callback threw; `left`: the instance leaves the election for good. */
@@ -14,7 +14,7 @@ export interface TermEnd {
 /** One leadership of this instance, from the grant of the lease until it is handed over or given up. */
 export class ActiveTerm {
   readonly term: Term;
-  readonly handle: LeaseHandle;
+  readonly handle: LockHandle;
   /** Monotonic. */
   readonly since: number;
   /** Resolves when leading has ended. */
@@ -27,7 +27,7 @@ export class ActiveTerm {
   #end!: (end: TermEnd) => void;
   #settle!: () => void;
 
-  constructor(election: string, handle: LeaseHandle, since: number) {
+  constructor(election: string, handle: LockHandle, since: number) {
     // Whatever leader work listens to it: no leak.
     setMaxListeners(0, this.#controller.signal);
     this.handle = handle;

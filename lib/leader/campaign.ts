@@ -1,6 +1,6 @@
 import { backoff } from '../core/backoff.js';
 import { DriverUnavailableError } from '../core/errors.js';
-import type { LeaseHandle } from '../core/lock-handle.js';
+import type { LockHandle } from '../core/lock-handle.js';
 import type { LockRecord } from '../core/lock-driver.js';
 import type { LockManager } from '../core/lock-manager.js';
 import { Pause } from './background.js';
@@ -48,14 +48,14 @@ export class Campaign {
   }
 
   /** The lease, or undefined when the campaign was withdrawn. */
-  async run(): Promise<LeaseHandle | undefined> {
+  async run(): Promise<LockHandle | undefined> {
     const { signal } = this.#withdrawn;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         return await this.#acquire();
       } catch (cause) {
         if (signal.aborted) break;
-        const { election, retryPeriod } = this.#settings;
+        const { name: election, retryPeriod } = this.#settings;
         this.#listener.report({ type: 'campaign-failed', election, cause });
         this.#troubled(cause);
         const longest = Math.max(LONGEST_PAUSE, retryPeriod);
@@ -74,7 +74,7 @@ export class Campaign {
   #failed(cause: unknown): void {
     const now = this.#manager.clock.now();
     this.#failingSince ??= now;
-    const { election, retryPeriod } = this.#settings;
+    const { name: election, retryPeriod } = this.#settings;
     if (now - this.#failingSince < retryPeriod || this.#reported !== undefined) return;
     this.#listener.report({ type: 'campaign-failed', election, cause });
     this.#troubled(cause);
@@ -92,7 +92,7 @@ export class Campaign {
     const { name, message } = cause instanceof Error ? cause : { name: typeof cause, message: String(cause) };
     if (this.#reported === name) return;
     this.#reported = name;
-    const { election } = this.#settings;
+    const { name: election } = this.#settings;
     this.#news.troubled(message);
     // That the store is away has been said, for all elections.
     const isAway = this.#manager.isStoreDown && cause instanceof DriverUnavailableError && !cause.sent;
@@ -104,11 +104,11 @@ export class Campaign {
     );
   }
 
-  #acquire(): Promise<LeaseHandle> {
-    const { election, name, leaseDuration, renewDeadline, retryPeriod } = this.#settings;
+  #acquire(): Promise<LockHandle> {
+    const { name: election, storeKey, leaseDuration, renewDeadline, retryPeriod } = this.#settings;
     return this.#manager.acquire({
       key: election,
-      name,
+      storeKey,
       ttl: leaseDuration,
       validFor: renewDeadline,
       renewEvery: retryPeriod,

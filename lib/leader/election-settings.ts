@@ -4,9 +4,9 @@ import type { LeadershipState } from './leadership.js';
 
 /** Durations are milliseconds. */
 export interface ElectionSettings {
-  readonly election: string;
-  /** The name of its lease in the store. */
   readonly name: string;
+  /** The name of its lease in the store. */
+  readonly storeKey: string;
   /** The scope of its members in the store. */
   readonly membersScope: string;
   readonly leaseDuration: number;

@@ -61,7 +61,7 @@ export class Election {
     const since = manager.clock.wall();
     const self = toMember(info, 'leader', since);
     this.#member = self;
-    this.#state = { election: settings.election, role: 'follower', leader: null, term: null, since };
+    this.#state = { election: settings.name, role: 'follower', leader: null, term: null, since };
     const peers = new PeerRecords(info, (message) => listener.problem(message));
     this.#view = new LeaderView(manager, settings, peers, (leader) => this.#sawLeader(leader));
     this.#membership = new Membership(manager, settings, () => this.self, peers, this.#listener);
@@ -154,7 +154,7 @@ export class Election {
   }
 
   notLeader(): NotLeaderError {
-    return new NotLeaderError(this.settings.election, this.state.leader, this.settings.leaseDuration);
+    return new NotLeaderError(this.settings.name, this.state.leader, this.settings.leaseDuration);
   }
 
   get #hasLeft(): boolean {

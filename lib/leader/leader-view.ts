@@ -13,7 +13,7 @@ export class LeaderView {
   /** Asks the store in the background. */
   readonly look: () => void;
   readonly #manager: LockManager;
-  readonly #settings: { readonly name: string; readonly leaseDuration: number };
+  readonly #settings: { readonly storeKey: string; readonly leaseDuration: number };
   readonly #peers: PeerRecords;
   readonly #changed: (leader: Member | null) => void;
   #timer: Timer | undefined;
@@ -21,7 +21,7 @@ export class LeaderView {
 
   constructor(
     manager: LockManager,
-    settings: { readonly name: string; readonly leaseDuration: number },
+    settings: { readonly storeKey: string; readonly leaseDuration: number },
     peers: PeerRecords,
     changed: (leader: Member | null) => void,
   ) {
@@ -30,14 +30,14 @@ export class LeaderView {
     this.#peers = peers;
     this.#changed = changed;
     this.look = coalesced(async () => {
-      const record = await manager.inspect(settings.name).catch(() => undefined);
+      const record = await manager.inspect(settings.storeKey).catch(() => undefined);
       if (record !== undefined) this.saw(record);
     });
   }
 
   /** @throws DriverUnavailableError */
   async ask(): Promise<Member | null> {
-    const record = await this.#manager.inspect(this.#settings.name);
+    const record = await this.#manager.inspect(this.#settings.storeKey);
     this.saw(record);
     return this.#leaderOf(record);
   }

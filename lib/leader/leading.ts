@@ -1,5 +1,5 @@
 import { LockConfigError, type LockLostError, type NotLeaderError } from '../core/errors.js';
-import type { LeaseHandle } from '../core/lock-handle.js';
+import type { LockHandle } from '../core/lock-handle.js';
 import type { LockManager } from '../core/lock-manager.js';
 import { onAbort } from '../core/shared-listener.js';
 import { ActiveTerm, type EndKind } from './active-term.js';
@@ -44,7 +44,7 @@ export class Leading {
 
   constructor(context: LeadingContext) {
     const { settings, manager, listener } = context;
-    const { election, grace } = settings;
+    const { name: election, grace } = settings;
     this.#context = context;
     this.#damping = new FlapDamping(settings, manager.random);
     this.work = new LeaderWork(manager.clock);
@@ -65,9 +65,9 @@ export class Leading {
   }
 
   /** One term. Resolves when code of it has ended, or the instance has left, with the milliseconds to stay out then. */
-  async lead(handle: LeaseHandle): Promise<number> {
+  async lead(handle: LockHandle): Promise<number> {
     const { manager, settings, listener, self, left, become } = this.#context;
-    const { election, retryPeriod } = settings;
+    const { name: election, retryPeriod } = settings;
     const active = new ActiveTerm(election, handle, manager.clock.now());
     const { term } = active;
     this.#active = active;
@@ -115,14 +115,14 @@ export class Leading {
     if (!active?.handle.held) throw notLeader();
     if (!manager.facts || !manager.hasQueue) throw new LockConfigError(NO_TRANSFER);
     const members = await membership.list();
-    assertCampaigns(members, self.id, settings.election, to);
+    assertCampaigns(members, self.id, settings.name, to);
     if (this.#active !== active) throw notLeader();
     active.successor = to;
   }
 
   async #handOver(active: ActiveTerm, reason: string): Promise<void> {
     const { manager, settings, listener, left } = this.#context;
-    const { election, grace, releaseOnShutdown } = settings;
+    const { name: election, grace, releaseOnShutdown } = settings;
     const successor = this.#successorOf(active);
     void this.callbacks.stopped(reason);
     const running = this.work.running;
@@ -137,9 +137,9 @@ export class Leading {
         `Leader work of election "${election}" still runs ${grace} ms after its term ended. This instance does not ` +
           'campaign before it has ended: let it obey its AbortSignal.',
       );
-      manager.abandon(active.handle.lease);
+      manager.abandon(active.handle.hold);
     } else if (left.aborted && !releaseOnShutdown) {
-      manager.abandon(active.handle.lease);
+      manager.abandon(active.handle.hold);
     } else {
       await active.handle.release(await successor);
     }

@@ -125,7 +125,7 @@ export class Membership {
   #foundTwin(): void {
     if (this.#hasTwin) return;
     this.#hasTwin = true;
-    const { election } = this.#settings;
+    const { name: election } = this.#settings;
     const { id } = this.#self();
     this.#listener.problem(
       `Another running process takes part in election "${election}" with the instance id "${id}" of this one. Neither ` +

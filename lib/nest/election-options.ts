@@ -48,8 +48,8 @@ export function resolveElections(
     return [];
   }
   const resolved = elections.map((options, index) => resolveElection(check, options, `elections[${index}]`, defaults));
-  resolved.forEach(({ election }, index) => {
-    if (resolved.findIndex((other) => other.election === election) === index) return;
+  resolved.forEach(({ name: election }, index) => {
+    if (resolved.findIndex((other) => other.name === election) === index) return;
     check.problem(`elections[${index}].name: "${election}" is taken. Give each election a name of its own.`);
   });
   return resolved;
@@ -91,8 +91,8 @@ export function resolveElection(
   checkTimings(check, path ? `${path}: ` : '', timings);
   return {
     ...timings,
-    election: name,
-    name: electionName(namespace, name),
+    name,
+    storeKey: electionName(namespace, name),
     membersScope: membersScope(namespace, name),
     autoCampaign,
     releaseOnShutdown,

@@ -63,7 +63,7 @@ export class ElectionSet {
     settings: ElectionSettings,
     type: new (source: LeaderServiceSource) => Service,
   ): Service {
-    const { election } = settings;
+    const { name: election } = settings;
     if (this.#isStopped) throw new LockServiceClosedError();
     if (this.#running.has(election)) {
       throw new LockConfigError(`Election "${election}" is running already. Use it, or stop() it first.`);

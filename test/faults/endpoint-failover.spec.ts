@@ -203,7 +203,7 @@ describe('a subscription', () => {
     for (;;) {
       const held = await holder.manager.acquire(wish);
       const waiting = waiter.manager.acquire(wish);
-      await expect.poll(async () => (await holder.manager.inspect(wish.name))!.waiters, { timeout: 5000 }).toBe(1);
+      await expect.poll(async () => (await holder.manager.inspect(wish.storeKey))!.waiters, { timeout: 5000 }).toBe(1);
       const releasedAt = performance.now();
       await held.release();
       const lock = await waiting;
@@ -274,7 +274,7 @@ describe('leaders at a planned fail-over behind one name', () => {
     const [first] = leading;
     // All the others wait in line.
     const { manager, leader } = candidates.find(({ id }) => id === first)!;
-    await expect.poll(async () => (await manager.inspect(ELECTION.name))!.waiters, { timeout: 5000 }).toBe(3);
+    await expect.poll(async () => (await manager.inspect(ELECTION.storeKey))!.waiters, { timeout: 5000 }).toBe(3);
     await endpoint.failOver();
     await leader.resign();
     await expect.poll(() => leading.size > 0 && !leading.has(first!), { timeout: 10_000 }).toBe(true);

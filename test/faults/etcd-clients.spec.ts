@@ -1,5 +1,5 @@
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { Lines } from '../../lib/drivers/etcd/lines.js';
+import { Queues } from '../../lib/drivers/etcd/lines.js';
 import { Election } from '../../lib/leader/election.js';
 import { LeaderService } from '../../lib/leader/leader.service.js';
 import { request } from '../support/engine.js';
@@ -77,8 +77,8 @@ describe('a holder that is cut off from all members', () => {
             engine.manager,
             { id: engine.manager.instance, metadata: {} },
             {
-              election: 'default',
-              name: 'test:e:default',
+              name: 'default',
+              storeKey: 'test:e:default',
               membersScope: 'test:m:default',
               priority: 0,
               leaseDuration: 2000,
@@ -142,7 +142,7 @@ describe('a waiter', () => {
   it('control: one that trusts what its watch tells holds a lock that does not exist', async () => {
     const { lock, waiting } = await holdAndWait();
     const token = lock.fencingToken + 1;
-    vi.spyOn(Lines.prototype, 'look').mockImplementation(async () => ({ status: 'held', token, waiters: 0 }));
+    vi.spyOn(Queues.prototype, 'look').mockImplementation(async () => ({ status: 'held', token, waiters: 0 }));
     await revoke((await place('waiter'))!.lease);
     await lock.release();
     expect((await waiting).held).toBe(true);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { Lines } from '../../lib/drivers/etcd/lines.js';
+import { Queues } from '../../lib/drivers/etcd/lines.js';
 import type { EtcdMember } from '../support/etcd-server.js';
 import { request } from '../support/engine.js';
 import { type Belief, checkHistory } from '../support/history.js';
@@ -93,7 +93,7 @@ describe('instances that contend on three members', () => {
       return etcd.engine(id);
     });
     const holder = etcd.engine('holder');
-    const kept = await holder.manager.acquire(request({ key: 'kept', name: 'test:l:kept', ttl: 4000 }));
+    const kept = await holder.manager.acquire(request({ key: 'kept', storeKey: 'test:l:kept', ttl: 4000 }));
     const contest = new Contest(engines);
     await contest.grants(10);
     const at = performance.now();
@@ -111,7 +111,11 @@ describe('instances that contend on three members', () => {
 
   it('control: instances that take every answer for a grant overlap', async () => {
     let token = 0;
-    vi.spyOn(Lines.prototype, 'enter').mockImplementation(async () => ({ status: 'held', token: ++token, waiters: 0 }));
+    vi.spyOn(Queues.prototype, 'enter').mockImplementation(async () => ({
+      status: 'held',
+      token: ++token,
+      waiters: 0,
+    }));
     const contest = new Contest(['a', 'b', 'c'].map((id) => etcd.engine(id)));
     await contest.grants(10);
     await contest.end();
@@ -133,9 +137,9 @@ describe('instances that contend on three members', () => {
     expect(lostAfter).toBeLessThan(TTL + 250);
     expect(lock.held).toBe(false);
     await Promise.all([holder.store('down'), waiter.store('down')]);
-    await expect(holder.manager.acquire(request({ key: 'x', name: 'test:l:x', limit: { wait: 500 } }))).rejects.toThrow(
-      /etcd/,
-    );
+    await expect(
+      holder.manager.acquire(request({ key: 'x', storeKey: 'test:l:x', limit: { wait: 500 } })),
+    ).rejects.toThrow(/etcd/);
     const back = performance.now();
     await Promise.all([one!.launch(), other!.launch()]);
     const next = await waiting;

@@ -99,7 +99,7 @@ onLinux('one name for all members', () => {
     etcd.cluster.members[stalled]!.pause();
     const at = performance.now();
     const other = await engine.manager
-      .acquire(request({ key: 'x', name: 'test:l:x', ttl: 3000, limit: { wait: 8000 } }))
+      .acquire(request({ key: 'x', storeKey: 'test:l:x', ttl: 3000, limit: { wait: 8000 } }))
       .then((lock) => lock.release().then(() => performance.now() - at))
       .catch(() => Infinity);
     await sleep(Math.max(0, 4000 - (performance.now() - at)));
@@ -134,7 +134,7 @@ onLinux('one name for all members', () => {
     const at = performance.now();
     end(opened[0]!);
     const other = await engine.manager.acquire(
-      request({ key: 'x', name: 'test:l:x', ttl: 4000, limit: { wait: 10_000 } }),
+      request({ key: 'x', storeKey: 'test:l:x', ttl: 4000, limit: { wait: 10_000 } }),
     );
     figures.push(
       `etcd behind a name whose address changes, the former ${name}: ${Math.round(performance.now() - at)} ms`,

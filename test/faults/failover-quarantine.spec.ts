@@ -2,7 +2,7 @@ import { Cluster, Redis } from 'ioredis';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { LeaseHandle } from '../../lib/core/lock-handle.js';
+import type { LockHandle } from '../../lib/core/lock-handle.js';
 import { RedisConnection } from '../../lib/drivers/redis/connection.js';
 import { FailoverQuarantine } from '../../lib/drivers/redis/failover-quarantine.js';
 import { slotOf } from '../../lib/drivers/redis/slots.js';
@@ -24,8 +24,8 @@ function engine(options: RedisDriverOptions, instance = 'a'): RealEngine {
 }
 
 /** With a TTL as long as the quarantine. */
-function acquired(one: RealEngine, key: string, limit: { wait: number } | typeof once = once): Promise<LeaseHandle> {
-  return one.manager.acquire(request({ key, name: name(key), ttl: QUARANTINE, limit }));
+function acquired(one: RealEngine, key: string, limit: { wait: number } | typeof once = once): Promise<LockHandle> {
+  return one.manager.acquire(request({ key, storeKey: name(key), ttl: QUARANTINE, limit }));
 }
 
 async function used(one: RealEngine, ...keys: string[]): Promise<void> {
@@ -154,7 +154,7 @@ describe('on a cluster', () => {
   }
 
   /** The master of the first key loses what was granted while it was cut off, and is the master again: the same process. */
-  async function failBack(grant: () => Promise<LeaseHandle>): Promise<{ grantedAt: number; lock: LeaseHandle }> {
+  async function failBack(grant: () => Promise<LockHandle>): Promise<{ grantedAt: number; lock: LockHandle }> {
     const [master, , , replica] = cluster.servers;
     await cutOff(master!);
     const grantedAt = performance.now();
@@ -239,9 +239,9 @@ describe('on a cluster', () => {
     const first = instance({ failoverQuarantine: '10m' });
     // The next renewals are minutes away.
     const minutes = { ttl: 600_000, limit: once };
-    const other = await first.manager.acquire(request({ ...minutes, key: 'other', name: name(keys[1]!) }));
+    const other = await first.manager.acquire(request({ ...minutes, key: 'other', storeKey: name(keys[1]!) }));
     const { lock } = await failBack(() =>
-      first.manager.acquire(request({ ...minutes, key: 'lost', name: name(keys[0]!) })),
+      first.manager.acquire(request({ ...minutes, key: 'lost', storeKey: name(keys[0]!) })),
     );
     await expect(acquired(first, neighbour)).rejects.toThrow(/has a new master/);
     expect(await first.event('lost')).toMatchObject({ key: 'lost', reason: 'gone' });
@@ -255,7 +255,7 @@ describe('on a cluster', () => {
     await one.manager.connect();
     const silent = await cluster.ownerOf(slotOf('{reign:q:}'));
     const key = keys[silent === cluster.servers[0] ? 1 : 0]!;
-    const short = request({ key, name: name(key), ttl: 1500 });
+    const short = request({ key, storeKey: name(key), ttl: 1500 });
     silent.pause();
     try {
       const askedAt = performance.now();

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { LeaseHandle } from '../../lib/core/lock-handle.js';
+import type { LockHandle } from '../../lib/core/lock-handle.js';
 import { request } from '../support/engine.js';
 import { FencedResource } from '../support/fenced-resource.mjs';
 import { RealEngine } from '../support/real-engine.js';
@@ -46,9 +46,9 @@ function engine(set: SentinelSet, instance: string, options: Partial<RedisDriver
   return created;
 }
 
-async function acquired(one: RealEngine, key: string, wait = 10_000): Promise<LeaseHandle | undefined> {
+async function acquired(one: RealEngine, key: string, wait = 10_000): Promise<LockHandle | undefined> {
   const limit = wait > 0 ? { wait } : { attempts: 1, retryDelay: 1 };
-  return one.manager.acquire(request({ key, name: name(key), ttl: TTL, limit })).catch(() => undefined);
+  return one.manager.acquire(request({ key, storeKey: name(key), ttl: TTL, limit })).catch(() => undefined);
 }
 
 /** Kills a master whose replicas lag, with locks that are held for long and locks that it has just granted. */
@@ -121,7 +121,7 @@ describe('acknowledgements', () => {
     const lock = await one.manager.acquire(request({ ttl: 3000 }));
     const master = await set.master();
     set.servers.find((server) => server !== master)!.pause();
-    const refused = one.manager.acquire(request({ name: 'test:l:other', limit: { attempts: 1, retryDelay: 1 } }));
+    const refused = one.manager.acquire(request({ storeKey: 'test:l:other', limit: { attempts: 1, retryDelay: 1 } }));
     await expect(refused).rejects.toThrow(DriverUnavailableError);
     await expect(refused).rejects.toThrow(/1 of the 2 replicas that `replicas.ack` asks for confirmed within 200 ms/);
     await expect.poll(() => one.manager.inspect('test:l:other')).toBeNull();

@@ -89,7 +89,7 @@ it('clients that hear of the fail-over while they look for the new master find i
   await set.successorOf(master);
   for (const [index, { manager }] of engines.entries()) {
     const lock = await manager.acquire(
-      request({ key: `k${index}`, name: `test:l:k${index}`, limit: { wait: 30_000 } }),
+      request({ key: `k${index}`, storeKey: `test:l:k${index}`, limit: { wait: 30_000 } }),
     );
     await lock.release();
   }

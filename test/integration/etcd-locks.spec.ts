@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
 import { LeasePool } from '../../lib/drivers/etcd/lease-pool.js';
-import { Lines } from '../../lib/drivers/etcd/lines.js';
+import { Queues } from '../../lib/drivers/etcd/lines.js';
 import type { TxnRequest } from '../../lib/drivers/etcd/messages.js';
 import { placeKey } from '../../lib/drivers/etcd/names.js';
 import { readOptions } from '../../lib/drivers/etcd/options.js';
@@ -457,7 +457,7 @@ describe('nothing is left behind', () => {
       const before = await leases();
       const [one, two] = [etcd.engine('one'), etcd.engine('two')];
       const short = { ttl: 1000, limit: { wait: Infinity } };
-      const lockOf = (index: number) => request({ ...short, key: `k${index}`, name: `test:l:k${index}` });
+      const lockOf = (index: number) => request({ ...short, key: `k${index}`, storeKey: `test:l:k${index}` });
       await Promise.all(
         Array.from({ length: 100 }, async (_, index) => {
           const lock = await one.manager.acquire(lockOf(index));
@@ -516,8 +516,8 @@ describe('a renewal that is answered after the release of its lock', () => {
     await instance.driver.acquire(first, 'try');
     let letThrough!: () => void;
     const held = new Promise<void>((resolve) => (letThrough = resolve));
-    const { waitersOf } = Lines.prototype;
-    vi.spyOn(Lines.prototype, 'waitersOf').mockImplementationOnce(async function (this: Lines, ...args) {
+    const { waitersOf } = Queues.prototype;
+    vi.spyOn(Queues.prototype, 'waitersOf').mockImplementationOnce(async function (this: Queues, ...args) {
       await held;
       return waitersOf.apply(this, args);
     });

@@ -36,7 +36,9 @@ async function lockEach(engine: RealEngine, atOnce: number, from: number, count:
   let next = from;
   const worker = async (): Promise<void> => {
     while (next < from + count) {
-      const lock = await engine.manager.acquire(request({ name: `test:l:order:${next++}`, limit: { wait: 60_000 } }));
+      const lock = await engine.manager.acquire(
+        request({ storeKey: `test:l:order:${next++}`, limit: { wait: 60_000 } }),
+      );
       await lock.release();
       engine.events.length = 0;
     }

@@ -262,7 +262,7 @@ describe('a Redis user without', () => {
       await allow(...removal);
       const engines = ['a', 'b', 'c'].map((id) => new RealEngine(newDriver(), id));
       for (const { manager } of engines) onTestFinished(() => manager.close(0));
-      const wish = request({ name: `${namespace}:l:k`, ttl: 3000 });
+      const wish = request({ storeKey: `${namespace}:l:k`, ttl: 3000 });
       const order: string[] = [];
       let inside = 0;
       const take = async ({ manager }: RealEngine): Promise<void> => {
@@ -278,13 +278,13 @@ describe('a Redis user without', () => {
       const waiting: Promise<void>[] = [];
       for (const [index, engine] of others.entries()) {
         waiting.push(take(engine));
-        await expect.poll(async () => (await first.manager.inspect(wish.name))!.waiters).toBe(index + 1);
+        await expect.poll(async () => (await first.manager.inspect(wish.storeKey))!.waiters).toBe(index + 1);
       }
       await held.release();
       await Promise.all(waiting);
       // One that does not listen is passed by, and asks again.
       expect(listens ? order : order.toSorted()).toEqual(['b', 'c']);
-      expect(await admin.exists(`{${wish.name}}`, `{${wish.name}}:q`, `{${wish.name}}:w`)).toBe(0);
+      expect(await admin.exists(`{${wish.storeKey}}`, `{${wish.storeKey}}:q`, `{${wish.storeKey}}:w`)).toBe(0);
       for (const engine of engines) {
         const warning = await engine.warning(/lacks permissions/);
         expect(warning.split(/[ ,]+/)).toContain(permission);
@@ -301,7 +301,7 @@ describe('a Redis user without', () => {
       await allow(...removal);
       const engine = new RealEngine(newDriver());
       onTestFinished(() => engine.manager.close(0));
-      await (await engine.manager.acquire(request({ name: `${namespace}:l:k` }))).release();
+      await (await engine.manager.acquire(request({ storeKey: `${namespace}:l:k` }))).release();
       expect(await engine.warning(/lacks permissions/)).toMatch(
         new RegExp(`Grant \\${permission.replace('|', '\\|')}[, ]`),
       );

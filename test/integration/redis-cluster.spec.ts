@@ -65,7 +65,7 @@ describe('RedisDriver on a cluster', () => {
     const { manager } = engine();
     for (const key of [...(await keysOfMasters()), ...(await keysOfMasters())]) {
       await onEach((client) => client.script('FLUSH'));
-      const lock = await manager.acquire(request({ key, name: key }));
+      const lock = await manager.acquire(request({ key, storeKey: key }));
       await lock.release();
     }
   });
@@ -105,7 +105,7 @@ describe('RedisDriver on a cluster', () => {
   async function atRisk(shape: (driver: LockDriver) => LockDriver): Promise<boolean[]> {
     const one = engine('a', { redisOptions: { commandTimeout: 2500, socketTimeout: 4000 } }, shape);
     const keys = await keysOfMasters();
-    const locks = await Promise.all(keys.map((key) => one.manager.acquire(request({ key, name: key, ttl: 3000 }))));
+    const locks = await Promise.all(keys.map((key) => one.manager.acquire(request({ key, storeKey: key, ttl: 3000 }))));
     const silent = masters()[0]!;
     silent.pause();
     try {
@@ -127,9 +127,11 @@ describe('RedisDriver on a cluster', () => {
       const source = await cluster.ownerOf(slot);
       const target = masters().find((server) => server !== source)!;
       const [holder, waiter] = [engine(id), engine('waiter')];
-      const held = await holder.manager.acquire(request({ key, name: key, ttl }));
+      const held = await holder.manager.acquire(request({ key, storeKey: key, ttl }));
       const limit = { wait: Infinity };
-      const waiting = isQueued ? waiter.manager.acquire(request({ key, name: key, ttl: 30_000, limit })) : undefined;
+      const waiting = isQueued
+        ? waiter.manager.acquire(request({ key, storeKey: key, ttl: 30_000, limit }))
+        : undefined;
       if (isQueued) await waiter.event('contended');
       const finish = await cluster.moveHalfway(slot, source, target, where === 'target' ? [`{${key}}`] : []);
       closing.push(finish);
@@ -152,7 +154,7 @@ describe('RedisDriver on a cluster', () => {
         expect(await client.cluster('GETKEYSINSLOT', slot, 10)).not.toContain(lease);
       });
       await finish();
-      const next = waiting ? await waiting : await waiter.manager.acquire(request({ key, name: key }));
+      const next = waiting ? await waiting : await waiter.manager.acquire(request({ key, storeKey: key }));
       expect(next.fencingToken).toBeGreaterThan(held.fencingToken);
       await next.release();
     });
@@ -227,9 +229,9 @@ describe('RedisDriver on a cluster', () => {
     const careful = { replicas: { ack: 1 }, failoverQuarantine: 600 };
     const [first, second] = [engine('a', { redisOptions, ...careful }), engine('b', { redisOptions })];
     for (const key of (await keysOfMasters()).map((each) => each.replace('cluster', namespace))) {
-      const held = await first.manager.acquire(request({ key, name: key, ttl: 600 }));
+      const held = await first.manager.acquire(request({ key, storeKey: key, ttl: 600 }));
       await first.event('renewed');
-      const waiting = second.manager.acquire(request({ key, name: key }));
+      const waiting = second.manager.acquire(request({ key, storeKey: key }));
       await second.event('contended');
       await held.release();
       await (await waiting).release();

@@ -108,7 +108,7 @@ describe('replicas.ack', () => {
     const first = one.manager.acquire(request({ ttl, limit: once }));
     first.catch(() => undefined);
     await expect.poll(() => waits).toBe(1);
-    const second = one.manager.acquire(request({ key: 'second', name: 'test:l:second', ttl, limit: once }));
+    const second = one.manager.acquire(request({ key: 'second', storeKey: 'test:l:second', ttl, limit: once }));
     await expect(second).rejects.toThrow(/the connection is broken/);
     expect(waits).toBe(2);
     await expect(second).rejects.toMatchObject({ code: 'DRIVER_UNAVAILABLE', sent: true });
@@ -120,7 +120,7 @@ describe('replicas.ack', () => {
     await redis.admin.acl('SETUSER', name, ...rules);
     redis.closing.push(() => redis.admin.acl('DELUSER', name));
     const one = engine({ username: name, password, replicas: { ack: 1 } });
-    const refused = one.manager.acquire(request({ name: `${namespace}:l:k`, ttl, limit: once }));
+    const refused = one.manager.acquire(request({ storeKey: `${namespace}:l:k`, ttl, limit: once }));
     await expect(refused).rejects.toThrow(/'wait' command .*the permissions that the README lists/);
     await expect.poll(() => redis.admin.keys('*l:k}'), { timeout: 5000 }).toEqual([]);
   });

@@ -51,12 +51,14 @@ async function flood({ requests, commandTimeout = 2000, wait = 120_000, blocked 
   });
   redis.closing.push(() => manager.close(0));
   for (let index = 0; index < HELD; index++) {
-    await manager.acquire(request({ key: `h${index}`, name: `test:l:h${index}`, ttl: 15_000, limit }));
+    await manager.acquire(request({ key: `h${index}`, storeKey: `test:l:h${index}`, ttl: 15_000, limit }));
   }
   outcome.unanswered = 0;
   const callers = Array.from({ length: CALLERS }, async (_, index) => {
     try {
-      const lock = await manager.acquire(request({ key: `k${index}`, name: `test:l:k${index}`, ttl: 30_000, limit }));
+      const lock = await manager.acquire(
+        request({ key: `k${index}`, storeKey: `test:l:k${index}`, ttl: 30_000, limit }),
+      );
       if (++outcome.granted === 1000) for (const end = performance.now() + blocked; performance.now() < end;);
       await lock.release();
     } catch {

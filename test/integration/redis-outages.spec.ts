@@ -230,7 +230,7 @@ it('a master that becomes a replica under many requests is left once, and no lis
   await orders.replicaof('127.0.0.1', server.port);
   const limit = { attempts: 1, retryDelay: 1 };
   const tries = Array.from({ length: 40 }, (_, index) =>
-    one.manager.tryAcquire(request({ name: `test:l:k${index}`, limit })),
+    one.manager.tryAcquire(request({ storeKey: `test:l:k${index}`, limit })),
   );
   const refused = (await Promise.allSettled(tries)).filter(({ status }) => status === 'rejected');
   expect(refused).toHaveLength(40);

@@ -28,7 +28,7 @@ function engine(options: Options = { url: redis.server.url }): RealEngine {
 async function used(options?: Options): Promise<RealEngine> {
   const one = engine(options);
   await one.manager.connect();
-  await (await one.manager.acquire(request({ name: key }))).release();
+  await (await one.manager.acquire(request({ storeKey: key }))).release();
   return one;
 }
 
@@ -57,9 +57,9 @@ async function reconnect(one: RealEngine, proxy: TcpProxy): Promise<void> {
   await one.store('down');
   await proxy.accept();
   await one.store('up');
-  await (await one.manager.acquire(request({ name: key }))).release();
+  await (await one.manager.acquire(request({ storeKey: key }))).release();
   // Its answer comes after those of the check, which were asked for before.
-  await (await one.manager.acquire(request({ name: key }))).release();
+  await (await one.manager.acquire(request({ storeKey: key }))).release();
 }
 
 const moved = (field: string, by: (value: number) => number) => (reply: string) =>
@@ -112,7 +112,7 @@ describe('at the first connection an operator is warned of', () => {
       redis.closing.push(() => warn.mockRestore());
       const one = engine(await userWith(permission.replace('+', '-')));
       await one.manager.connect();
-      await one.manager.acquire(request({ name: key })).catch(() => undefined);
+      await one.manager.acquire(request({ storeKey: key })).catch(() => undefined);
       const warning = await one.warning(/lacks permissions/);
       expect(warning).toMatch(new RegExp(`Grant \\${permission}[, ].*as the README says`));
       expect(one.warnings).toHaveLength(1);
@@ -126,7 +126,7 @@ describe('at the first connection an operator is warned of', () => {
   ])('missing %s', async (_, changes, missing) => {
     const one = engine(await userWith(...changes));
     await one.manager.connect();
-    await one.manager.acquire(request({ name: key })).catch(() => undefined);
+    await one.manager.acquire(request({ storeKey: key })).catch(() => undefined);
     expect((await one.warning(/lacks permissions/)).split(' ')).toContainEqual(expect.stringContaining(missing));
   });
 
@@ -186,8 +186,8 @@ describe('a clock that is set while locks are held', () => {
   it('ahead: what it ended is lost at once, not at its own next renewal', async () => {
     const proxy = await proxied();
     const one = engine({ host: '127.0.0.1', port: proxy.port });
-    const short = await one.manager.acquire(request({ key: 'short', name: 'test:l:short', ttl: 600 }));
-    const long = await one.manager.acquire(request({ key: 'long', name: 'test:l:long', ttl: 600_000 }));
+    const short = await one.manager.acquire(request({ key: 'short', storeKey: 'test:l:short', ttl: 600 }));
+    const long = await one.manager.acquire(request({ key: 'long', storeKey: 'test:l:long', ttl: 600_000 }));
     await one.event('renewed');
     await redis.admin.del('{test:l:long}');
     // The control: nobody looks at it.
@@ -281,7 +281,7 @@ describe('a database', () => {
     ['options, for a user with +select', async () => ({ ...(await userWith('+select')), db: 3 })],
   ])('of %s is used, also after a reconnection', async (_, options) => {
     const one = engine(await options());
-    const lock = await one.manager.acquire(request({ name: key, ttl: 60_000 }));
+    const lock = await one.manager.acquire(request({ storeKey: key, ttl: 60_000 }));
     const third = new Redis(redis.server.url, { db: 3 });
     redis.closing.push(() => third.disconnect());
     expect(await third.exists(`{${key}}`)).toBe(1);
@@ -296,7 +296,7 @@ describe('a database', () => {
 describe('a lock that the server refuses to take back', () => {
   it('is reported once, and stays taken until its TTL has run out', async () => {
     const one = engine(await userWith());
-    const take = () => one.manager.acquire(request({ name: key, ttl: 500 }));
+    const take = () => one.manager.acquire(request({ storeKey: key, ttl: 500 }));
     const lock = await take();
     await redis.admin.acl('SETUSER', name, '-del');
     await lock.release();

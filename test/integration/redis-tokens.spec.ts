@@ -37,7 +37,7 @@ function engine(server: RedisServer): RealEngine {
 /** The last token that may be in use after a lock was taken and passed on here. */
 async function use({ manager }: RealEngine, key = 'k'): Promise<number> {
   const take = async (): Promise<number> => {
-    await using lock = await manager.acquire(request({ key, name: `test:l:${key}`, limit: { wait: 20_000 } }));
+    await using lock = await manager.acquire(request({ key, storeKey: `test:l:${key}`, limit: { wait: 20_000 } }));
     return lock.fencingToken;
   };
   const tokens = await Promise.all(Array.from({ length: 5 }, take));
@@ -149,7 +149,7 @@ describe('the fencing token of a key is above all earlier ones', () => {
     const { server } = await start();
     const { manager } = engine(server);
     const take = async (): Promise<number> => {
-      await using lock = await manager.acquire(request({ name: 'test:l:k', limit: { wait: 20_000 } }));
+      await using lock = await manager.acquire(request({ storeKey: 'test:l:k', limit: { wait: 20_000 } }));
       return lock.fencingToken;
     };
     const tokens = await Promise.all(Array.from({ length: 300 }, take));

@@ -40,7 +40,9 @@ async function cost(waiter: RealEngine, keys: number): Promise<{ perSecond: numb
     await Promise.all(held.map((claim) => holder.acquire(claim, 'try')));
     for (const name of some) {
       const limit = { wait: Infinity };
-      const lock = waiter.manager.acquire(request({ key: name, name, ttl: 30_000, limit, signal: waiting.signal }));
+      const lock = waiter.manager.acquire(
+        request({ key: name, storeKey: name, ttl: 30_000, limit, signal: waiting.signal }),
+      );
       work.push(lock.catch(() => undefined));
     }
     await expect.poll(() => redis.admin.llen(`{${some.at(-1)}}:q`), { timeout: 10_000 }).toBe(1);

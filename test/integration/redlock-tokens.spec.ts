@@ -28,7 +28,9 @@ afterAll(async () => {
 });
 
 async function use(client: number, key: string): Promise<number> {
-  const lock = await engines[client]!.manager.acquire(request({ key, name: `test:l:${key}`, limit: { wait: 20_000 } }));
+  const lock = await engines[client]!.manager.acquire(
+    request({ key, storeKey: `test:l:${key}`, limit: { wait: 20_000 } }),
+  );
   await lock.release();
   return lock.fencingToken;
 }

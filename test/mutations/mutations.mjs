@@ -88,8 +88,8 @@ const coreMutations = [
     ['§4.6 a release is idempotent', 'this.#released ??= ', 'this.#released = '],
     [
       '§4.2 a released handle is not held',
-      'this.#released ? 0 : this.#lease.remaining',
-      'this.#lease.remaining',
+      'this.#released ? 0 : this.#hold.remaining',
+      'this.#hold.remaining',
       { specs: [core('call-chain')] },
     ],
     ['§4.2 ensure() demands the time that it is asked for', "remaining >= toMilliseconds(time, 'ensure()')", 'true'],
@@ -153,45 +153,41 @@ const coreMutations = [
     ],
   ]),
   ...inFile('lib/core/watchdog.ts', { specs: [core('watchdog'), core('validity')] }, [
-    [
-      '§4.5 an expired lease is lost',
-      "this.lose(first.tenure, 'expired', first.cause);",
-      'this.unwatch(first.tenure);',
-    ],
+    ['§4.5 an expired lease is lost', "this.lose(first.lease, 'expired', first.cause);", 'this.unwatch(first.lease);'],
     ['§4.5 nothing is sent for what is no longer renewed', 'due.filter((watch) => watch.isOpen)', 'due'],
     [
       '§4.4 "not the holder" is final',
-      "if (outcome === 'gone') return this.lose(tenure, 'gone');",
+      "if (outcome === 'gone') return this.lose(lease, 'gone');",
       "if (outcome === 'gone') return;",
     ],
     ['§4.4 an answer that cannot tell renews nothing', "if (outcome === 'unknown') {", 'if (false) {'],
     [
       '§4.4 an attempt is bounded by a sixth of the TTL',
-      'sentAt + watch.tenure.claim.ttl / 6',
-      'sentAt + watch.tenure.claim.ttl',
+      'sentAt + watch.lease.claim.ttl / 6',
+      'sentAt + watch.lease.claim.ttl',
     ],
     [
       '§4.4 the next renewal is due in time',
-      'sentAt + tenure.renewEvery, tenure.renewEvery / 4',
-      'sentAt + tenure.claim.ttl, 0',
+      'sentAt + lease.renewEvery, lease.renewEvery / 4',
+      'sentAt + lease.claim.ttl, 0',
     ],
-    ['§4.1 a renewal counts from its sending', 'tenure.renewed(sentAt)', 'tenure.renewed(this.#clock.now())'],
+    ['§4.1 a renewal counts from its sending', 'lease.renewed(sentAt)', 'lease.renewed(this.#clock.now())'],
     [
       '§6 the waiters in a renewal are those who wait',
-      'tenure.waiters = outcome.waiters;',
+      'lease.waiters = outcome.waiters;',
       '',
       { specs: [core('queue')] },
     ],
     [
       'a lost lease leaves its key to the next caller here',
-      'this.#onLoss(tenure);',
+      'this.#onLoss(lease);',
       '',
       { specs: [core('queue'), core('watchdog')] },
     ],
     ['a renewal is bounded in size', 'const CHUNK = 250', 'const CHUNK = 1e9'],
     [
       'nodes of a cluster are renewed apart',
-      'this.#driver.renewalGroup?.(watch.tenure.claim.key) ?? 0',
+      'this.#driver.renewalGroup?.(watch.lease.claim.key) ?? 0',
       '0',
       { specs: [core('outages')], grep: 'in part' },
     ],
@@ -229,7 +225,7 @@ const coreMutations = [
     ['a verification does not wait for a probe', 'this.#outages.end();', '', { specs: [core('outages')] }],
     [
       'leases that end first are renewed first',
-      'one.tenure.validUntil - other.tenure.validUntil',
+      'one.lease.validUntil - other.lease.validUntil',
       '0',
       { specs: [core('outages')] },
     ],
@@ -237,10 +233,10 @@ const coreMutations = [
   ...inFile('lib/core/watch.ts', { specs: [core('watchdog'), core('validity'), core('outages')] }, [
     [
       '§4.5 the loss is told when the lease ends, whenever the next renewal is due',
-      'Math.min(due, this.tenure.validUntil)',
+      'Math.min(due, this.lease.validUntil)',
       'due',
     ],
-    ['§4.4 retries begin at a twelfth of a short TTL', 'Math.min(100, this.tenure.claim.ttl / 12)', '100'],
+    ['§4.4 retries begin at a twelfth of a short TTL', 'Math.min(100, this.lease.claim.ttl / 12)', '100'],
   ]),
   ...inFile('lib/core/outages.ts', { specs: [core('outages'), core('watchdog')] }, [
     ['a part that is down is probed', 'this.#user.probe(item);', ''],
@@ -345,7 +341,7 @@ const coreMutations = [
       'if (turn.isCalled) return;',
     ],
     ['who gave up takes no place', 'turn.line.remove(turn);\n    this.#standing--;', ''],
-    ['who gives up asks for nothing', '      patience.check();\n', ''],
+    ['who gives up asks for nothing', '      waitLimit.throwIfOver();\n', ''],
     ['what gives something back leaves its place', '} finally {\n      this.leave();\n    }', '} finally {\n    }'],
     ['what gives something back waits for its turn', 'if (!this.enter()) await this.#stand(true).called;', ''],
   ]),
@@ -403,11 +399,11 @@ const coreMutations = [
     ],
   ]),
   ...inFile('lib/core/forgotten-locks.ts', { specs: [core('forgotten-locks')] }, [
-    ['a lock that is held for long is reported', 'if (this.#dueAt(lease) <= now) this.#isHeldLong(lease, now);', ''],
-    ['a lock that is held for long is reported once', 'this.#reported.add(lease);', ''],
-    ['a leader is no forgotten lock', 'if (lease.isBackground) continue;', ''],
+    ['a lock that is held for long is reported', 'if (this.#dueAt(hold) <= now) this.#isHeldLong(hold, now);', ''],
+    ['a lock that is held for long is reported once', 'this.#reported.add(hold);', ''],
+    ['a leader is no forgotten lock', 'if (hold.isBackground) continue;', ''],
     ['a guarded call forgets no lock', 'isGuarded ? Infinity : ', ''],
-    ['a handle that was dropped is reported', 'this.#dropped.register(handle, lease, watched);', ''],
+    ['a handle that was dropped is reported', 'this.#dropped.register(handle, hold, watched);', ''],
   ]),
   ...inFile(
     'lib/core/shared-listener.ts',
@@ -429,18 +425,18 @@ const coreMutations = [
   ...inFile('lib/core/holdings.ts', { specs: [core('queue')] }, [
     [
       'a lease that is almost over is not handed on here',
-      'tenure.remainingAt(now) < 2 * heartbeat(tenure.claim.ttl)',
+      'lease.remainingAt(now) < 2 * heartbeat(lease.claim.ttl)',
       'false',
     ],
     [
       'a lease is looked at again after the wait for a token',
-      'if (token === undefined || !seat || !this.#mayPassOn(tenure, now))',
+      'if (token === undefined || !seat || !this.#mayPassOn(lease, now))',
       'if (token === undefined || !seat)',
     ],
-    ['a lease is handed on to a caller whom it fits only', 'return seat.fits(tenure) && ', 'return '],
-    ['others get a turn after a number of callers', 'tenure.passed >= BATCH - 1', 'false'],
-    ['others get a turn after a while', 'now - tenure.since > BATCH_TIME', 'false'],
-    ['others that wait end a batch', 'tenure.waiters > 0 && batchIsOver', 'false'],
+    ['a lease is handed on to a caller whom it fits only', 'return seat.fits(lease) && ', 'return '],
+    ['others get a turn after a number of callers', 'lease.passed >= BATCH - 1', 'false'],
+    ['others get a turn after a while', 'now - lease.since > BATCH_TIME', 'false'],
+    ['others that wait end a batch', 'lease.waiters > 0 && batchIsOver', 'false'],
     [
       'a closing instance keeps nothing for its own callers',
       'if (!seat || this.#closing ||',
@@ -449,19 +445,19 @@ const coreMutations = [
     ],
     [
       '§4.6 what may be on its way yet is cancelled, not just released',
-      'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, tenure.successor)',
-      'this.#driver.release(claim, tenure.successor)',
+      'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, lease.successor)',
+      'this.#driver.release(claim, lease.successor)',
       { specs: [core('acquisition')] },
     ],
     [
       '§4.6 an expired lease is released, as a late renewal may have armed it',
-      "tenure.loss === undefined || tenure.loss === 'expired'",
-      'tenure.loss === undefined',
+      "lease.loss === undefined || lease.loss === 'expired'",
+      'lease.loss === undefined',
       { specs: [core('acquisition')] },
     ],
     [
       '§4.6 no renewal follows a release',
-      'this.#watchdog.unwatch(tenure);\n    tenure.end();',
+      'this.#watchdog.unwatch(lease);\n    lease.end();',
       '',
       { specs: [core('watchdog'), core('close')] },
     ],
@@ -472,17 +468,17 @@ const coreMutations = [
     ],
     [
       '§4.8 what did not settle in the grace period is abandoned',
-      'for (const lease of this.#leases.items()) this.abandon(lease);',
+      'for (const hold of this.#holds.items()) this.abandon(hold);',
       '',
       { specs: [core('close')] },
     ],
     [
       '§4.8 what is abandoned is no longer renewed, and lost',
-      "this.#watchdog.lose(lease.tenure, 'shutdown');",
+      "this.#watchdog.lose(hold.lease, 'shutdown');",
       '',
       { specs: [core('close')] },
     ],
-    ['§4.8 closing waits for releases', 'this.#settlements.all()', 'Promise.resolve()', { specs: [core('close')] }],
+    ['§4.8 closing waits for releases', 'this.#releaseRetries.all()', 'Promise.resolve()', { specs: [core('close')] }],
     [
       '§4.8 closing waits for guarded code',
       'this.#atMost(grace, this.#idle())',
@@ -491,14 +487,14 @@ const coreMutations = [
     ],
     [
       '§4.2 a release after the end is a loss',
-      "if (tenure.remainingAt(now) === 0) this.#watchdog.lose(tenure, 'expired');",
+      "if (lease.remainingAt(now) === 0) this.#watchdog.lose(lease, 'expired');",
       '',
       { specs: [core('acquisition'), core('validity'), core('watchdog'), core('queue')] },
     ],
     [
       '§4.11 a shared lease ends with its last user',
-      'if (--lease.shares > 0) return;',
-      '--lease.shares;',
+      'if (--hold.shares > 0) return;',
+      '--hold.shares;',
       { specs: [core('call-chain')] },
     ],
     [
@@ -522,7 +518,7 @@ const coreMutations = [
     ],
     ['"contended" is kept for the lease that is held', 'line.occupant.waiters ||= 1', 'line.occupant.waiters ||= 0'],
     ['"contended" is kept for the lease that is on its way', 'else if (line?.first) line.first.contended = true;', ''],
-    ['a tenure vacates its own place only', 'line?.occupant !== tenure', '!line', { specs: [core('watchdog')] }],
+    ['a tenure vacates its own place only', 'line?.occupant !== lease', '!line', { specs: [core('watchdog')] }],
     ['the next in line is called when one leaves', '    this.#moved(seat.line);', '', { specs: [core('acquisition')] }],
     ['nobody here asks the store for what the instance has', 'if (line.occupant) return;', ''],
     [
@@ -541,15 +537,15 @@ const coreMutations = [
   ...inFile('lib/core/acquisition.ts', { specs: [core('acquisition'), core('queue'), core('validity')] }, [
     [
       '§4.1 a grant counts from the sending of its request',
-      'this.#tenure(answer, anchor)',
-      'this.#tenure(answer, clock.now())',
+      'this.#lease(answer, anchor)',
+      'this.#lease(answer, clock.now())',
     ],
     [
       '§4.1 a grant with little time left is confirmed',
-      'Math.min(ttl, tenure.validFor) / 4',
-      'Math.min(ttl, tenure.validFor) / 400',
+      'Math.min(ttl, lease.validFor) / 4',
+      'Math.min(ttl, lease.validFor) / 400',
     ],
-    ['§4.1 a grant that arrives expired is given back', 'if (confirming || tenure.remaining === 0)', 'if (confirming)'],
+    ['§4.1 a grant that arrives expired is given back', 'if (confirming || lease.remaining === 0)', 'if (confirming)'],
     [
       '§4.1 a push counts from the sending of the request that was queued',
       'this.#open ? anchor : undefined',
@@ -557,12 +553,12 @@ const coreMutations = [
     ],
     [
       '§4.1 a push with little time left is confirmed',
-      'return tenure && isFresh(tenure, granted.ttl) ? tenure : undefined;',
-      'return tenure || undefined;',
+      'return lease && isFresh(lease, granted.ttl) ? lease : undefined;',
+      'return lease || undefined;',
     ],
     [
       '§4.6 what is given up is cancelled',
-      'if (this.#open || this.#stray) this.#context.holdings.cancel(this.#claim);',
+      'if (this.#open || this.#stray) this.#context.heldLeases.cancel(this.#claim);',
       '',
     ],
     ['a lease that is handed to one who gave up is given back', 'if (this.#seat?.handed) void', 'if (false) void'],
@@ -579,8 +575,8 @@ const coreMutations = [
     ],
     [
       '§4.6 a holder that was cancelled is not used again',
-      'holdings.cancel(this.#claim);\n    this.#claim = this.#newClaim();',
-      'holdings.cancel(this.#claim);',
+      'heldLeases.cancel(this.#claim);\n    this.#claim = this.#newClaim();',
+      'heldLeases.cancel(this.#claim);',
     ],
     [
       '§4.10 a lost push costs a poll or a heartbeat',
@@ -612,14 +608,14 @@ const coreMutations = [
     ['an answer ends a failure', 'this.#failure = undefined;\n        this.#failures = 0;', ''],
     [
       'a claim that has a place in the store goes before those that have none',
-      'gate.turn(this.#patience, this.#open)',
-      'gate.turn(this.#patience, false)',
+      'gate.turn(this.#waitLimit, this.#open)',
+      'gate.turn(this.#waitLimit, false)',
       { specs: [core('request-gate')] },
     ],
     [
       '§3 who was refused before it stood at the gate was refused',
-      'if (error === timeUp && this.#refusals === 0) {',
-      'if (error === timeUp) {',
+      'if (error === WAIT_IS_OVER && this.#refusals === 0) {',
+      'if (error === WAIT_IS_OVER) {',
       { specs: [core('request-gate')] },
     ],
     [
@@ -694,7 +690,7 @@ const coreMutations = [
     ['§4.11 a lost lock is not shared', 'handle.ensure();', '', { specs: [core('call-chain')] }],
     [
       '§4.11 siblings have a shared lock one after the other',
-      'await patience.wait(before);',
+      'await waitLimit.wait(before);',
       '',
       { specs: [core('call-chain')] },
     ],
@@ -709,7 +705,7 @@ const coreMutations = [
       '({ insideGuardedCall }) => !insideGuardedCall',
       '() => true',
     ],
-    ['§4.8 the driver is closed after the leases', 'await this.#holdings.close(grace);', ''],
+    ['§4.8 the driver is closed after the leases', 'await this.#heldLeases.close(grace);', ''],
     ['§4.8 guarded code releases, however it ends', 'finally {\n      await handle.release();', 'finally {'],
     [
       'who waits asks again when the store is there again',
@@ -719,7 +715,7 @@ const coreMutations = [
     ],
     [
       'what is held is verified when the store is there again',
-      'this.#holdings.verify();',
+      'this.#heldLeases.verify();',
       '',
       { specs: [core('reconnection')] },
     ],
@@ -788,7 +784,7 @@ const coreMutations = [
   ]),
   ...inFile('lib/core/call-chain.ts', { specs: [core('call-chain')] }, [
     ['§4.11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
-    ['§4.11 applications do not see each other', 'frame.scope === scope && (name', '(name'],
+    ['§4.11 applications do not see each other', 'frame.scope === scope && (storeKey', '(storeKey'],
     ['§4.2 a lock is found while it is held', 'matches(frame) && frame.lock.held', 'matches(frame)'],
   ]),
   ...inFile('lib/core/detached.ts', { specs: [core('call-chain')] }, [

@@ -85,7 +85,7 @@ describe('the README', () => {
       'lock.wait': lock.wait,
       'lock.maxWaiting': waiting.inAll,
       'lock.maxWaitingPerKey': waiting.perKey,
-      'elections[0].name': election.election,
+      'elections[0].name': election.name,
       'elections[0].priority': election.priority,
       'elections[0].leaseDuration': election.leaseDuration,
       'elections[0].renewDeadline': election.renewDeadline,

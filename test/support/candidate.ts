@@ -65,8 +65,8 @@ export class Candidate<E extends AnyEngine = Engine> {
 }
 
 export const ELECTION: ElectionSettings = {
-  election: 'default',
-  name: 'test:e:default',
+  name: 'default',
+  storeKey: 'test:e:default',
   membersScope: 'test:m:default',
   leaseDuration: 15_000,
   renewDeadline: 10_000,

@@ -49,7 +49,7 @@ export class Engine {
 
 export function request(change: Partial<AcquireRequest> = {}): AcquireRequest {
   const limit: LeaseRequest['limit'] = { wait: 10_000 };
-  return { key: 'k', name: 'test:l:k', ttl: 3000, limit, ...change };
+  return { key: 'k', storeKey: 'test:l:k', ttl: 3000, limit, ...change };
 }
 
 /** What a promise has come to by now. */

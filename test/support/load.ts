@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from '../../lib/core/errors.js';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
-import type { LeaseHandle } from '../../lib/core/lock-handle.js';
+import type { LockHandle } from '../../lib/core/lock-handle.js';
 import { request } from './engine.js';
 import { FencedResource } from './fenced-resource.mjs';
 import { type Belief, checkHistory, type Violations } from './history.js';
@@ -172,7 +172,7 @@ export class Load {
     this.#beliefs.set(key, beliefs);
     while (!this.#isOver) {
       try {
-        const lock = await manager.acquire(request({ key, name: `load:l:${key}`, ttl, limit: { wait: 1000 } }));
+        const lock = await manager.acquire(request({ key, storeKey: `load:l:${key}`, ttl, limit: { wait: 1000 } }));
         await this.#turn(lock, key, manager.instance, beliefs);
       } catch (error) {
         if (error instanceof LockNotAcquiredError) continue;
@@ -183,7 +183,7 @@ export class Load {
     }
   }
 
-  async #turn(lock: LeaseHandle, key: string, id: string, beliefs: Belief[]): Promise<void> {
+  async #turn(lock: LockHandle, key: string, id: string, beliefs: Belief[]): Promise<void> {
     const believes = (): boolean => lock.held || this.#options.gullible;
     const belief = { id, token: lock.fencingToken, from: performance.now(), until: performance.now() };
     beliefs.push(belief);

@@ -210,7 +210,7 @@ export async function simulate({ seed, duration = 8000, ttl = 300 }: SimulationO
   async function work(worker: string, instance: string, process: Process, manager: LockManager): Promise<never> {
     for (;;) {
       const limit = { wait: 50 + random() * 1000 };
-      const lock = await manager.acquire({ key: 'k', name: KEY, ttl, limit }).catch(() => undefined);
+      const lock = await manager.acquire({ key: 'k', storeKey: KEY, ttl, limit }).catch(() => undefined);
       if (!lock) continue;
       checkObtained(worker, instance, lock);
       for (let step = random() * 20; step > 0 && lock.held; step--) await process.sleep(random() * 40);

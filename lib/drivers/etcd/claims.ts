@@ -15,14 +15,14 @@ import { EndedHolders } from './ended-holders.js';
 import type { HandOvers } from './hand-overs.js';
 import type { KeepAlives } from './keep-alives.js';
 import type { LeasePool } from './lease-pool.js';
-import type { Lines } from './lines.js';
-import { Place, timeoutOf } from './place.js';
+import type { Queues } from './lines.js';
+import { QueuedClaim, timeoutOf } from './place.js';
 import { Renewals } from './renewals.js';
-import { Waiting } from './waiting.js';
+import { Waiters } from './waiting.js';
 import type { Watches } from './watches.js';
 
 export interface ClaimsContext {
-  readonly lines: Lines;
+  readonly lines: Queues;
   readonly handOvers: HandOvers;
   readonly pool: LeasePool;
   readonly keepAlives: KeepAlives;
@@ -39,9 +39,9 @@ export interface ClaimsContext {
  */
 export class Claims {
   readonly #context: ClaimsContext;
-  readonly #waiting: Waiting;
+  readonly #waiting: Waiters;
   readonly #renewals: Renewals;
-  readonly #places = new Map<string, Place>();
+  readonly #places = new Map<string, QueuedClaim>();
   readonly #ended: EndedHolders;
 
   constructor(context: ClaimsContext) {
@@ -52,7 +52,7 @@ export class Claims {
       // Answered after a release, it says nothing of the lease, which may serve another claim by now.
       if (place.status === 'held') this.#drop(place);
     });
-    this.#waiting = new Waiting(lines, keepAlives, watches, clock, {
+    this.#waiting = new Waiters(lines, keepAlives, watches, clock, {
       granted: (place) => void this.#tellGranted(place).catch(() => undefined),
       lost: (place) => {
         this.#drop(place);
@@ -119,22 +119,22 @@ export class Claims {
     this.#places.clear();
   }
 
-  #held(holder: string): Place | undefined {
+  #held(holder: string): QueuedClaim | undefined {
     const place = this.#places.get(holder);
     return place?.status === 'held' ? place : undefined;
   }
 
-  async #newPlace(claim: Claim, askedAt: number): Promise<Place> {
+  async #newPlace(claim: Claim, askedAt: number): Promise<QueuedClaim> {
     const { pool } = this.#context;
     const lease = await pool.take(claim.ttl, timeoutOf(claim.ttl));
-    const place = this.#places.get(claim.holder) ?? new Place(claim, lease, askedAt);
+    const place = this.#places.get(claim.holder) ?? new QueuedClaim(claim, lease, askedAt);
     if (place.lease !== lease) pool.giveBack(claim.ttl, lease);
     else this.#places.set(claim.holder, place);
     return place;
   }
 
   /** Undefined when the place or its lease turned out to be gone: the claim may begin anew. */
-  async #ask(place: Place, claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued | undefined> {
+  async #ask(place: QueuedClaim, claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued | undefined> {
     // Given back, though etcd may not know it yet.
     if (place.status === 'over') return { status: 'refused', record: null };
     if (this.#ended.has(claim.holder)) {
@@ -151,7 +151,7 @@ export class Claims {
     return this.#answer(place);
   }
 
-  #answer(place: Place): Granted | Refused | Queued | undefined | Promise<Granted | undefined> {
+  #answer(place: QueuedClaim): Granted | Refused | Queued | undefined | Promise<Granted | undefined> {
     const { record, status, waiters } = place;
     if (status === 'held') return this.#granted(place, waiters);
     if (status === 'waiting') return { status: 'queued', record };
@@ -160,7 +160,7 @@ export class Claims {
     return { status: 'refused', record };
   }
 
-  async #enter(place: Place, mode: AcquireMode): Promise<void> {
+  async #enter(place: QueuedClaim, mode: AcquireMode): Promise<void> {
     const { lines } = this.#context;
     try {
       const outcome = await lines.enter(place, mode === 'queue', timeoutOf(place.claim.ttl));
@@ -177,7 +177,7 @@ export class Claims {
   }
 
   /** What is left of the lease counts from the request of the core, whose clock measures it. */
-  async #granted(place: Place, waiters: number): Promise<Granted | undefined> {
+  async #granted(place: QueuedClaim, waiters: number): Promise<Granted | undefined> {
     const { lease, claim, token: fencingToken } = place;
     if (lease.until - place.askedAt < claim.ttl / 2) {
       const [outcome] = await this.renew([claim]);
@@ -187,14 +187,14 @@ export class Claims {
     return { status: 'granted', fencingToken, tokens: 1, waiters, ttl };
   }
 
-  async #tellGranted(place: Place): Promise<void> {
+  async #tellGranted(place: QueuedClaim): Promise<void> {
     const { key, holder } = place.claim;
     const granted = await this.#granted(place, place.waiters);
     if (granted && place.status === 'held') this.#context.tell({ ...granted, type: 'granted', key, holder });
   }
 
   /** A place that nothing is known to have been attached to. */
-  #leaveUnused(place: Place): void {
+  #leaveUnused(place: QueuedClaim): void {
     if (place.isUncertain) return this.#drop(place);
     this.#end(place);
     this.#places.delete(place.claim.holder);
@@ -205,7 +205,7 @@ export class Claims {
    * A place that could not be given back is forgotten when its lease has ended. Those who repeat the request do so for
    * the TTL of the claim only, and the lease may last longer.
    */
-  async #orExpired<T>(place: Place, giving: Promise<T>): Promise<T> {
+  async #orExpired<T>(place: QueuedClaim, giving: Promise<T>): Promise<T> {
     try {
       return await giving;
     } catch (error) {
@@ -218,7 +218,7 @@ export class Claims {
   }
 
   /** What the holder gave to our instance goes to another claim of it that waits, if there is one. */
-  async #giveUp(place: Place): Promise<void> {
+  async #giveUp(place: QueuedClaim): Promise<void> {
     const { handOvers, pool } = this.#context;
     this.#forget(place);
     // If nobody does, it falls with the lease to whoever is next.
@@ -227,17 +227,17 @@ export class Claims {
   }
 
   /** Forgets a place, and ends its lease. */
-  #drop(place: Place): void {
+  #drop(place: QueuedClaim): void {
     this.#forget(place);
     this.#context.pool.discard(place.lease);
   }
 
-  #forget(place: Place): void {
+  #forget(place: QueuedClaim): void {
     this.#end(place);
     if (this.#places.get(place.claim.holder) === place) this.#places.delete(place.claim.holder);
   }
 
-  #end(place: Place): void {
+  #end(place: QueuedClaim): void {
     place.ending?.cancel();
     place.ending = undefined;
     place.status = 'over';

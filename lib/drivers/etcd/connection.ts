@@ -7,7 +7,7 @@ import { Members } from './members.js';
 import type { Calls, Streams } from './messages.js';
 import { supplierFailure, type Target } from './options.js';
 import { Reachability, type ReachabilityListener } from './reachability.js';
-import { Tokens } from './tokens.js';
+import { AuthTokens } from './tokens.js';
 import { within } from './within.js';
 
 export interface ConnectionListener extends ReachabilityListener {
@@ -36,7 +36,7 @@ export const CALL_TIMEOUT = 1500;
  */
 export class EtcdConnection {
   readonly #members: Members;
-  readonly #tokens: Tokens;
+  readonly #tokens: AuthTokens;
   readonly #credentials: { readonly hasAuth: boolean; readonly canChange: boolean };
   readonly #listener: ConnectionListener;
   readonly #reachability: Reachability;
@@ -45,7 +45,7 @@ export class EtcdConnection {
   constructor(options: Target, listener: ConnectionListener) {
     this.#members = new Members(options);
     this.#credentials = { hasAuth: options.auth !== undefined, canChange: options.canChange };
-    this.#tokens = new Tokens(options, (message) => listener.warning(message));
+    this.#tokens = new AuthTokens(options, (message) => listener.warning(message));
     this.#listener = listener;
     this.#reachability = new Reachability(() => this.check(), listener);
   }

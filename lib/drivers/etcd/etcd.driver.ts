@@ -24,7 +24,7 @@ import { EtcdFactStore } from './etcd-fact-store.js';
 import { HandOvers } from './hand-overs.js';
 import { KeepAlives } from './keep-alives.js';
 import { LeasePool } from './lease-pool.js';
-import { Lines } from './lines.js';
+import { Queues } from './lines.js';
 import { inboxKey } from './names.js';
 import { type EtcdDriverOptions, readOptions } from './options.js';
 import { toRecord } from './records.js';
@@ -47,7 +47,7 @@ export class EtcdDriver implements LockDriver {
   readonly #watches: Watches;
   readonly #keepAlives: KeepAlives;
   readonly #pool: LeasePool;
-  readonly #lines: Lines;
+  readonly #lines: Queues;
   readonly #claims: Claims;
   readonly #listeners = new Set<DriverListener>();
   readonly #inbox = randomUUID();
@@ -74,7 +74,7 @@ export class EtcdDriver implements LockDriver {
     this.#keepAlives = keepAlives;
     this.#watches = new Watches(this.#connection);
     this.#pool = new LeasePool(this.#connection, keepAlives, clock);
-    this.#lines = new Lines(this.#connection, this.#inbox, warn);
+    this.#lines = new Queues(this.#connection, this.#inbox, warn);
     const { lines, pool, watches } = { lines: this.#lines, pool: this.#pool, watches: this.#watches };
     const handOvers = new HandOvers(this.#connection);
     this.#claims = new Claims({ lines, handOvers, pool, keepAlives, watches, clock, tell });

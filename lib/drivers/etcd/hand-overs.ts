@@ -2,7 +2,7 @@ import { LeaseGoneError } from './call-errors.js';
 import type { EtcdConnection } from './connection.js';
 import type { Compare, KeyValue, RequestOp } from './messages.js';
 import { inOrder } from './names.js';
-import type { Place } from './place.js';
+import type { QueuedClaim } from './place.js';
 import { isLasting, readPlace } from './records.js';
 
 /**
@@ -20,12 +20,12 @@ export class HandOvers {
   }
 
   /** False when the instance does not wait, or the place was not ours any more. */
-  async give(place: Place, instance: string, timeout: number): Promise<boolean> {
+  async give(place: QueuedClaim, instance: string, timeout: number): Promise<boolean> {
     return this.#give(place, instance, await this.#lineOf(place, timeout), timeout);
   }
 
   /** Gives what was given to this waiter to another one of its instance. False when nothing was, or nobody waits. */
-  async passOn(place: Place, timeout: number): Promise<boolean> {
+  async passOn(place: QueuedClaim, timeout: number): Promise<boolean> {
     const line = await this.#lineOf(place, timeout);
     const [owner] = line;
     if (owner?.lease !== place.lease.id || owner.key === place.ownKey) return false;
@@ -34,12 +34,12 @@ export class HandOvers {
   }
 
   /** The oldest first. */
-  async #lineOf({ claim }: Place, timeout: number): Promise<readonly KeyValue[]> {
+  async #lineOf({ claim }: QueuedClaim, timeout: number): Promise<readonly KeyValue[]> {
     const { kvs } = await this.#connection.call('range', inOrder(claim.key), timeout);
     return kvs.filter((place) => !isLasting(place));
   }
 
-  async #give(place: Place, instance: string, line: readonly KeyValue[], timeout: number): Promise<boolean> {
+  async #give(place: QueuedClaim, instance: string, line: readonly KeyValue[], timeout: number): Promise<boolean> {
     const { key, isOurs } = place;
     const waiting = line
       .map((keyValue) => ({ keyValue, says: readPlace(keyValue) }))

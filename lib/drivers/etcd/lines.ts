@@ -2,7 +2,7 @@ import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
 import type { StoreLease } from './store-lease.js';
 import type { Compare, KeyValue, RequestOp, TxnRequest, TxnResponse } from './messages.js';
 import { below, inboxKey, inOrder } from './names.js';
-import type { Place } from './place.js';
+import type { QueuedClaim } from './place.js';
 import { isLasting, readPlace } from './records.js';
 import { Strangers } from './strangers.js';
 
@@ -34,7 +34,7 @@ export type Outcome =
   | { readonly status: 'lost' };
 
 /** The transactions on the lines of locks. Each is atomic and may be repeated; none needs an answer of one before. */
-export class Lines {
+export class Queues {
   readonly #connection: EtcdConnection;
   readonly #inbox: string;
   readonly #strangers: Strangers;
@@ -46,7 +46,7 @@ export class Lines {
   }
 
   /** Takes the place if the line is empty, else joins the line when asked to. Repeated, it finds what it took. */
-  async enter(place: Place, isPatient: boolean, timeout: number, attempt = 1): Promise<Outcome> {
+  async enter(place: QueuedClaim, isPatient: boolean, timeout: number, attempt = 1): Promise<Outcome> {
     const { claim, key, lease } = place;
     const put: RequestOp = { requestPut: { key, value: place.value(this.#inbox), lease: lease.id } };
     const isEmpty: Compare = { ...below(claim.key), result: 'EQUAL', target: 'CREATE', createRevision: 0 };
@@ -77,7 +77,7 @@ export class Lines {
   }
 
   /** Where a waiting place stands; takes the lock when nobody is in front any more. */
-  async look(place: Place, timeout: number, attempt = 1): Promise<Outcome> {
+  async look(place: QueuedClaim, timeout: number, attempt = 1): Promise<Outcome> {
     const { claim, key, lease, createRevision } = place;
     const success = [{ requestRange: { key, keysOnly: true } }, oldest(claim.key)];
     if (createRevision !== undefined) success.push(newest(claim.key, 1, createRevision));
@@ -104,7 +104,7 @@ export class Lines {
    * After a wait: one linearizable step checks that place and lease exist and that nobody is in front, and mints the
    * token. Written when somebody is, it changes nothing that counts.
    */
-  async confirm(place: Place, timeout: number): Promise<Outcome> {
+  async confirm(place: QueuedClaim, timeout: number): Promise<Outcome> {
     const { claim, key, lease } = place;
     const put: RequestOp = { requestPut: { key, value: place.value(this.#inbox), lease: lease.id } };
     const success = [put, oldest(claim.key, true)];
@@ -118,28 +118,28 @@ export class Lines {
   }
 
   /** A newer token for the holder. */
-  async reserve(place: Place, timeout: number): Promise<number | undefined> {
+  async reserve(place: QueuedClaim, timeout: number): Promise<number | undefined> {
     const put: RequestOp = { requestPut: { key: place.key, ignoreValue: true, ignoreLease: true } };
     const answer = await this.#run([place.lease], { compare: place.isOurs, success: [put] }, timeout);
     return answer.succeeded ? answer.header.revision : undefined;
   }
 
   /** Attaches a held place to another lease. */
-  async moveTo(lease: StoreLease, place: Place, ttl: number, timeout: number): Promise<boolean> {
+  async moveTo(lease: StoreLease, place: QueuedClaim, ttl: number, timeout: number): Promise<boolean> {
     const put: RequestOp = { requestPut: { key: place.key, value: place.value(this.#inbox, ttl), lease: lease.id } };
     const answer = await this.#run([lease], { compare: place.isOurs, success: [put] }, timeout);
     return answer.succeeded;
   }
 
   /** Whether it was still ours. */
-  async leave(place: Place, timeout: number): Promise<boolean> {
+  async leave(place: QueuedClaim, timeout: number): Promise<boolean> {
     const success = [{ requestDeleteRange: { key: place.key } }];
     return (await this.#run([], { compare: place.isOurs, success }, timeout)).succeeded;
   }
 
   /** For each place the number of those behind it, or undefined when it is not the holder's any more. */
-  async waitersOf(places: readonly Place[], timeout: number): Promise<(number | undefined)[]> {
-    const chunks: Place[][] = [];
+  async waitersOf(places: readonly QueuedClaim[], timeout: number): Promise<(number | undefined)[]> {
+    const chunks: QueuedClaim[][] = [];
     for (let from = 0; from < places.length; from += MOST_AT_ONCE) chunks.push(places.slice(from, from + MOST_AT_ONCE));
     const answers = await Promise.all(
       chunks.map(async (chunk) => {

@@ -9,7 +9,7 @@ import type { PlaceValue } from './records.js';
  * One claim of ours in the line of its lock: a key that lives as long as its lease. The oldest key of a line is the
  * holder's. Its fencing token is the revision of the write in which the holder found that it is the oldest.
  */
-export class Place {
+export class QueuedClaim {
   claim: Claim;
   lease: StoreLease;
   /** Its own, or that of a holder which gave us its place. */

@@ -3,8 +3,8 @@ import { DriverUnavailableError } from '../../core/errors.js';
 import type { LeaseRef, RenewOutcome } from '../../core/lock-driver.js';
 import type { KeepAlives } from './keep-alives.js';
 import type { LeasePool } from './lease-pool.js';
-import type { Lines } from './lines.js';
-import { type Place, timeoutOf } from './place.js';
+import type { Queues } from './lines.js';
+import { type QueuedClaim, timeoutOf } from './place.js';
 import { secondsOf } from './store-lease.js';
 
 /**
@@ -12,13 +12,19 @@ import { secondsOf } from './store-lease.js';
  * read for many, which proves the keep-alives and shows whether the places are still there and how many wait.
  */
 export class Renewals {
-  readonly #lines: Lines;
+  readonly #lines: Queues;
   readonly #pool: LeasePool;
   readonly #keepAlives: KeepAlives;
   readonly #clock: Clock;
-  readonly #gone: (place: Place) => void;
+  readonly #gone: (place: QueuedClaim) => void;
 
-  constructor(lines: Lines, pool: LeasePool, keepAlives: KeepAlives, clock: Clock, gone: (place: Place) => void) {
+  constructor(
+    lines: Queues,
+    pool: LeasePool,
+    keepAlives: KeepAlives,
+    clock: Clock,
+    gone: (place: QueuedClaim) => void,
+  ) {
     this.#lines = lines;
     this.#pool = pool;
     this.#keepAlives = keepAlives;
@@ -28,13 +34,13 @@ export class Renewals {
 
   async renew(
     leases: readonly LeaseRef[],
-    placeOf: (holder: string) => Place | undefined,
+    placeOf: (holder: string) => QueuedClaim | undefined,
   ): Promise<readonly RenewOutcome[]> {
     const places = await Promise.all(leases.map((lease) => this.#fitting(lease, placeOf(lease.holder))));
     const timeout = timeoutOf(Math.min(...leases.map(({ ttl }) => ttl)));
     const sentAt = this.#clock.now();
     const alive = await Promise.all(places.map(async (place) => place && this.#keepAlive(place, sentAt, timeout)));
-    const held = places.filter((place, index): place is Place => place !== undefined && alive[index] === true);
+    const held = places.filter((place, index): place is QueuedClaim => place !== undefined && alive[index] === true);
     const behind = await this.#lines.waitersOf(held, timeout);
     if (held.some(({ lease, claim }) => lease.until < sentAt + claim.ttl)) {
       throw new DriverUnavailableError('The leader of etcd changed during a renewal.', { sent: true });
@@ -49,7 +55,7 @@ export class Renewals {
   }
 
   /** The held place, on a lease of this TTL. */
-  async #fitting({ ttl }: LeaseRef, place: Place | undefined): Promise<Place | undefined> {
+  async #fitting({ ttl }: LeaseRef, place: QueuedClaim | undefined): Promise<QueuedClaim | undefined> {
     if (!place || secondsOf(place.claim.ttl) === secondsOf(ttl)) return place;
     const { lease: former, claim } = place;
     const lease = await this.#pool.take(ttl, timeoutOf(ttl));
@@ -68,7 +74,7 @@ export class Renewals {
     return place;
   }
 
-  async #keepAlive({ lease }: Place, sentAt: number, timeout: number): Promise<boolean> {
+  async #keepAlive({ lease }: QueuedClaim, sentAt: number, timeout: number): Promise<boolean> {
     return lease.keptAlive(sentAt, await this.#keepAlives.send(lease.id, timeout));
   }
 }

@@ -6,7 +6,7 @@ import { supplierFailure, type Target } from './options.js';
 import { within } from './within.js';
 
 /** What goes with every request: the token of the user, asked for when it is first needed, and again once it ended. */
-export class Tokens {
+export class AuthTokens {
   readonly #options: Target;
   readonly #warn: (message: string) => void;
   #metadata: Promise<Metadata> | undefined;

@@ -1,18 +1,18 @@
 import type { Clock } from '../../core/clock.js';
 import { heartbeat } from '../../core/lock-driver.js';
 import type { KeepAlives } from './keep-alives.js';
-import type { Lines, Outcome } from './lines.js';
-import { type Place, timeoutOf } from './place.js';
+import type { Queues, Outcome } from './lines.js';
+import { type QueuedClaim, timeoutOf } from './place.js';
 import { toRecord } from './records.js';
 import type { Watches } from './watches.js';
 
-export interface WaitingListener {
+export interface WaitersListener {
   /** Nobody is in front any more: the place is held. */
-  granted(place: Place): void;
+  granted(place: QueuedClaim): void;
   /** The place, or its lease, is gone. */
-  lost(place: Place): void;
+  lost(place: QueuedClaim): void;
   /** The core has not asked for it for three heartbeats. */
-  abandoned(place: Place): void;
+  abandoned(place: QueuedClaim): void;
 }
 
 /**
@@ -21,14 +21,14 @@ export interface WaitingListener {
  * deletion is missed; it is a hint, upon which the store is asked. A place whose core has stopped asking for it is given
  * up, not taken.
  */
-export class Waiting {
-  readonly #lines: Lines;
+export class Waiters {
+  readonly #lines: Queues;
   readonly #keepAlives: KeepAlives;
   readonly #watches: Watches;
   readonly #clock: Clock;
-  readonly #listener: WaitingListener;
+  readonly #listener: WaitersListener;
 
-  constructor(lines: Lines, keepAlives: KeepAlives, watches: Watches, clock: Clock, listener: WaitingListener) {
+  constructor(lines: Queues, keepAlives: KeepAlives, watches: Watches, clock: Clock, listener: WaitersListener) {
     this.#lines = lines;
     this.#keepAlives = keepAlives;
     this.#watches = watches;
@@ -37,7 +37,7 @@ export class Waiting {
   }
 
   /** What the store said of a place; nothing, when it was given up in the meantime. */
-  take(place: Place, outcome: Outcome): void {
+  take(place: QueuedClaim, outcome: Outcome): void {
     if (place.status === 'over') return;
     if ('owner' in outcome) place.record = toRecord(outcome.owner, outcome.count);
     if (outcome.status === 'held') {
@@ -56,7 +56,7 @@ export class Waiting {
   }
 
   /** A heartbeat of the core: keeps the lease alive in good time and looks where the place stands. */
-  async askAgain(place: Place): Promise<void> {
+  async askAgain(place: QueuedClaim): Promise<void> {
     const { lease, claim } = place;
     const sentAt = this.#clock.now();
     if (sentAt - lease.refreshedAt > lease.ttl / 3) {
@@ -66,7 +66,7 @@ export class Waiting {
     await this.#look(place);
   }
 
-  async #wake(place: Place): Promise<void> {
+  async #wake(place: QueuedClaim): Promise<void> {
     if (this.#clock.now() - place.askedAt > 3 * heartbeat(place.claim.ttl)) return this.#listener.abandoned(place);
     try {
       await this.#look(place);
@@ -78,7 +78,7 @@ export class Waiting {
     if (place.status === 'lost') this.#listener.lost(place);
   }
 
-  #look(place: Place): Promise<void> {
+  #look(place: QueuedClaim): Promise<void> {
     place.looking ??= this.#lines
       .look(place, timeoutOf(place.claim.ttl))
       .then((outcome) => this.take(place, outcome))
@@ -86,7 +86,7 @@ export class Waiting {
     return place.looking;
   }
 
-  #watch(place: Place, key: string, seen: number): void {
+  #watch(place: QueuedClaim, key: string, seen: number): void {
     if (place.inFront === key) return;
     place.stopWatching();
     const wake = (): void => {

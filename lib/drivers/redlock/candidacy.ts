@@ -2,13 +2,13 @@ import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
 import { count, mayBeGrantedBefore, type Result } from './ballot.js';
 import { ScriptCall } from '../redis/script-call.js';
-import { Candidate, NOBODY, Renewal, Round } from './candidate.js';
+import { ClaimState, NOBODY, Renewal, Round } from './candidate.js';
 import { release, type Votes } from './give-back.js';
 import { LaterVotes } from './later-votes.js';
 import { bucketOf, givenBackKey, leaseKey, marksKey, textOf, waitersKey } from './lease-text.js';
 import { HEDGE, patienceFor, poll } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
-import type { Servers } from './servers.js';
+import type { ServerSet } from './servers.js';
 import { agreed, lastOf, raise } from './tokens.js';
 
 /** How often one who is ahead in a split vote asks again for the votes that the others give back. */
@@ -20,14 +20,14 @@ const SPLIT = 10;
  * How a claim comes to a lease. A quorum of servers is asked at once, and the others as soon as those do not suffice;
  * when they do, the others get to know it a moment later, unless the lease was given back by then.
  */
-export class Candidacy {
-  readonly #servers: Servers;
+export class QuorumAcquire {
+  readonly #servers: ServerSet;
   /** By the objects that the core uses for a claim all the time. */
-  readonly #candidates = new WeakMap<LeaseRef, Candidate>();
+  readonly #candidates = new WeakMap<LeaseRef, ClaimState>();
   readonly #later = new LaterVotes();
   #round = 0;
 
-  constructor(servers: Servers) {
+  constructor(servers: ServerSet) {
     this.#servers = servers;
   }
 
@@ -80,7 +80,7 @@ export class Candidacy {
 
   /** Asks all servers to re-arm the TTL of leases; those that are free give them their vote, where we know the grant. */
   renew(leases: readonly LeaseRef[]): Promise<number[]>[] {
-    const candidates: Candidate[] = [];
+    const candidates: ClaimState[] = [];
     const grants = leases.map((lease) => {
       const candidate = this.#candidates.get(lease);
       if (!candidate?.won) return ['', bucketOf(lease), 0] as const;
@@ -101,13 +101,13 @@ export class Candidacy {
     if (candidate) candidate.lastToken = lastOf(block);
   }
 
-  #candidateOf(claim: Claim): Candidate {
+  #candidateOf(claim: Claim): ClaimState {
     let candidate = this.#candidates.get(claim);
-    if (!candidate) this.#candidates.set(claim, (candidate = new Candidate(claim)));
+    if (!candidate) this.#candidates.set(claim, (candidate = new ClaimState(claim)));
     return candidate;
   }
 
-  async #vote(candidate: Candidate, round: Round, sentAt: number): Promise<Result> {
+  async #vote(candidate: ClaimState, round: Round, sentAt: number): Promise<Result> {
     const { claim, letPass, won } = candidate;
     const { size } = this.#servers;
     // What it got in an earlier round of a split vote was no grant.
@@ -147,7 +147,7 @@ export class Candidacy {
     throw new DriverUnavailableError(`Redlock: "${claim.key}" was lost while its token was raised.`, { sent: true });
   }
 
-  #grant(candidate: Candidate, round: Round, block: TokenBlock): Granted {
+  #grant(candidate: ClaimState, round: Round, block: TokenBlock): Granted {
     const { fencingToken, tokens } = block;
     candidate.won = round;
     candidate.token = fencingToken;
@@ -156,7 +156,7 @@ export class Candidacy {
   }
 
   /** Gives back what this round got, or may get yet, without waiting for it: a later request comes after it anyway. */
-  #withdraw(candidate: Candidate, round: Round): void {
+  #withdraw(candidate: ClaimState, round: Round): void {
     const { claim, open, late } = candidate;
     this.#later.drop(round);
     for (const server of this.#servers.all) {

@@ -17,7 +17,7 @@ interface Request {
 }
 
 /** What is known of a claim from its requests so far. */
-export class Candidate {
+export class ClaimState {
   readonly claim: Claim;
   /** Servers that may have given it their vote. */
   open = 0;
@@ -70,11 +70,11 @@ export class Round implements Linked<Round> {
   readonly number: number;
   /** Servers that have not answered. */
   unanswered = 0;
-  readonly candidate: Candidate;
+  readonly candidate: ClaimState;
   readonly #call: ScriptCall;
   readonly #proposed: TokenBlock;
 
-  constructor(candidate: Candidate, mode: AcquireMode, number: number, proposed: TokenBlock) {
+  constructor(candidate: ClaimState, mode: AcquireMode, number: number, proposed: TokenBlock) {
     const { claim } = candidate;
     const { key, holder, ttl } = claim;
     this.number = number;
@@ -115,10 +115,10 @@ export class Round implements Linked<Round> {
 /** One renewal of many leases. A server that is free gives them its vote. */
 export class Renewal {
   unanswered = 0;
-  readonly #candidates: readonly Candidate[];
+  readonly #candidates: readonly ClaimState[];
   readonly #call: ScriptCall;
 
-  constructor(candidates: readonly Candidate[], call: ScriptCall) {
+  constructor(candidates: readonly ClaimState[], call: ScriptCall) {
     this.#candidates = candidates;
     this.#call = call;
     for (const candidate of candidates) candidate.begin(this);

@@ -4,7 +4,7 @@ import { channelOf, givenBackKey, leaseKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { Server } from './server.js';
-import type { Servers } from './servers.js';
+import type { ServerSet } from './servers.js';
 
 /** So long a holder that was given back is remembered, in milliseconds: as with RedisDriver, which says why. */
 const REMEMBERED = 60_000;
@@ -26,7 +26,7 @@ export interface Votes {
  *
  * @throws DriverUnavailableError when too few answered
  */
-export async function giveBack(servers: Servers, lease: LeaseRef, votes: Votes): Promise<boolean> {
+export async function giveBack(servers: ServerSet, lease: LeaseRef, votes: Votes): Promise<boolean> {
   const { open, unasked, late } = votes;
   const call = release(lease, false);
   const answers = open.map((server) => server.send(late & server.bit ? release(lease, true) : call));

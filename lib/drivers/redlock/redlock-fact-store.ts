@@ -6,10 +6,10 @@ import { type Claim, NO_METADATA } from '../../core/lock-driver.js';
 import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { RedisFactStore } from '../redis/redis-fact-store.js';
-import { type Candidacy, pause } from './candidacy.js';
+import { type QuorumAcquire, pause } from './candidacy.js';
 import { firstQuorum, patienceFor, poll, quorumOf, tooFew } from './quorum.js';
 import type { Server } from './server.js';
-import type { Servers } from './servers.js';
+import type { ServerSet } from './servers.js';
 
 /** How long one who moves a number may take, and others wait for it, in milliseconds. */
 const TURN = 2000;
@@ -22,17 +22,17 @@ const CHANGES = 10;
  * those who move the same one from splitting the servers between them, and nobody else from moving it.
  */
 export class RedlockFactStore implements FactStore {
-  readonly #servers: Servers;
-  readonly #candidacy: Candidacy;
+  readonly #servers: ServerSet;
+  readonly #acquiring: QuorumAcquire;
   readonly #release: (claim: Claim) => Promise<unknown>;
   readonly #stores: ReadonlyMap<Server, RedisFactStore>;
   /** What this instance wrote last, by scope and id, as long as it lasts: refreshed, a fact keeps its version. */
   readonly #written = new ExpiringMap<{ readonly value: string; readonly version: number }>(new SystemClock());
   #version = 0;
 
-  constructor(servers: Servers, candidacy: Candidacy, release: (claim: Claim) => Promise<unknown>) {
+  constructor(servers: ServerSet, acquiring: QuorumAcquire, release: (claim: Claim) => Promise<unknown>) {
     this.#servers = servers;
-    this.#candidacy = candidacy;
+    this.#acquiring = acquiring;
     this.#release = release;
     this.#stores = new Map(servers.all.map((server) => [server, new RedisFactStore(server.connection)]));
   }
@@ -126,7 +126,7 @@ export class RedlockFactStore implements FactStore {
     const claim: Claim = { key, holder: newHolder(), ttl: TURN, instance: '', metadata: NO_METADATA };
     const until = performance.now() + 3 * TURN;
     while (performance.now() < until) {
-      const answer = await this.#candidacy.run(claim, 'try');
+      const answer = await this.#acquiring.run(claim, 'try');
       if (answer.status === 'granted') return claim;
       await pause(1 + Math.random() * 9);
     }

@@ -14,7 +14,7 @@ import type {
 } from '../../core/lock-driver.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { mostNamed } from './ballot.js';
-import { Candidacy, pause } from './candidacy.js';
+import { QuorumAcquire, pause } from './candidacy.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
 import { giveBack, release } from './give-back.js';
@@ -24,7 +24,7 @@ import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockFactStore } from './redlock-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { checkOptions, type RedlockDriverOptions } from './options.js';
-import { Servers } from './servers.js';
+import { ServerSet } from './servers.js';
 import { reserve } from './tokens.js';
 
 /** Over how many milliseconds those who wait are told of a release. */
@@ -42,8 +42,8 @@ export class RedlockDriver implements LockDriver {
 
   readonly facts: RedlockFactStore;
 
-  readonly #servers: Servers;
-  readonly #candidacy: Candidacy;
+  readonly #servers: ServerSet;
+  readonly #acquiring: QuorumAcquire;
   readonly #freed: FreedCount;
   readonly #courtesy = new Courtesy();
   readonly #listeners = new Set<DriverListener>();
@@ -53,7 +53,7 @@ export class RedlockDriver implements LockDriver {
 
   /** @throws LockConfigError naming what is wrong */
   constructor(options: RedlockDriverOptions) {
-    this.#servers = new Servers(checkOptions(options), {
+    this.#servers = new ServerSet(checkOptions(options), {
       up: () => this.#tell({ type: 'up' }),
       down: (cause) => this.#tell({ type: 'down', cause }),
       usable: (server) => this.facts.mayHaveMissed(server),
@@ -63,8 +63,8 @@ export class RedlockDriver implements LockDriver {
         else this.#heard(message);
       },
     });
-    this.#candidacy = new Candidacy(this.#servers);
-    this.facts = new RedlockFactStore(this.#servers, this.#candidacy, (claim) => this.release(claim));
+    this.#acquiring = new QuorumAcquire(this.#servers);
+    this.facts = new RedlockFactStore(this.#servers, this.#acquiring, (claim) => this.release(claim));
     this.#freed = new FreedCount(this.#servers.quorum);
   }
 
@@ -80,11 +80,11 @@ export class RedlockDriver implements LockDriver {
     if (this.#channels.get(channel) !== 'subscribed') await this.#subscribe(channel);
     const leave = this.#courtesy.leaves(claim.key);
     if (leave > 0) await pause(leave);
-    return this.#candidacy.run(claim, mode);
+    return this.#acquiring.run(claim, mode);
   }
 
   async cancel(claim: Claim): Promise<void> {
-    this.#candidacy.end(claim);
+    this.#acquiring.end(claim);
     const call = release(claim, true);
     const answers = this.#servers.all.map((server) => server.send(call));
     await firstQuorum(answers, patienceFor(claim.ttl));
@@ -94,7 +94,7 @@ export class RedlockDriver implements LockDriver {
     if (leases.length === 0) return [];
     for (const { connection } of this.#servers.all) connection.lookAtClocks();
     const patience = patienceFor(Math.min(...leases.map(({ ttl }) => ttl)));
-    const replies = this.#candidacy.renew(leases);
+    const replies = this.#acquiring.renew(leases);
     const outcomes = await poll({
       first: replies,
       patience,
@@ -112,12 +112,12 @@ export class RedlockDriver implements LockDriver {
 
   release(lease: LeaseRef): Promise<boolean> {
     this.#courtesy.released(lease.key);
-    return giveBack(this.#servers, lease, this.#candidacy.end(lease));
+    return giveBack(this.#servers, lease, this.#acquiring.end(lease));
   }
 
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
     const block = await reserve(this.#servers, lease);
-    if (block) this.#candidacy.reserved(lease, block);
+    if (block) this.#acquiring.reserved(lease, block);
     return block;
   }
 

@@ -13,7 +13,7 @@ export type RedlockServer = string | RedisClient | RedisConnectionOptions;
 const STRAGGLERS = 1000;
 const CONNECT = 15_000;
 
-export interface ServersListener {
+export interface ServerSetListener {
   /** A quorum of them can be used, or no longer. */
   up(): void;
   down(cause: Error): void;
@@ -30,20 +30,20 @@ interface Order {
 }
 
 /** An odd number of independent servers. */
-export class Servers {
+export class ServerSet {
   readonly size: number;
   readonly quorum: number;
   readonly all: readonly Server[];
   readonly proposals = new Proposals();
   readonly #orders: readonly Order[];
-  readonly #listener: ServersListener;
+  readonly #listener: ServerSetListener;
   #hasQuorum = false;
   /** A quorum that is replaced by new connections, without a failure in between, is no outage. */
   #isUp = false;
   #refusal: LockConfigError | undefined;
 
   /** @throws LockConfigError with all that is wrong with any of them */
-  constructor(servers: readonly RedisConnectionOptions[], listener: ServersListener) {
+  constructor(servers: readonly RedisConnectionOptions[], listener: ServerSetListener) {
     this.size = servers.length;
     this.quorum = quorumOf(servers.length);
     this.#listener = listener;

@@ -3,7 +3,7 @@ import { bucketOf, leaseKey, marksKey } from './lease-text.js';
 import { TOKENS } from './proposals.js';
 import { patienceFor, poll, quorumOf, tooFew } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
-import type { Servers } from './servers.js';
+import type { ServerSet } from './servers.js';
 
 export const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingToken + tokens - 1;
 
@@ -34,7 +34,7 @@ export function agreed(
 const smallest = (blocks: readonly TokenBlock[]): number => Math.min(...blocks.map(({ tokens }) => tokens));
 
 /** A further block of tokens for a lease; null when it is gone. */
-export async function reserve(servers: Servers, lease: LeaseRef): Promise<TokenBlock | null> {
+export async function reserve(servers: ServerSet, lease: LeaseRef): Promise<TokenBlock | null> {
   const { quorum, size } = servers;
   const proposed = servers.proposals.next();
   const args = [lease.holder, bucketOf(lease), proposed.fencingToken, lastOf(proposed)];
@@ -55,7 +55,7 @@ export async function reserve(servers: Servers, lease: LeaseRef): Promise<TokenB
 }
 
 /** Raises the tokens of a lease to a block. False when a quorum of servers has not got the lease any more. */
-export async function raise(servers: Servers, lease: LeaseRef, block: TokenBlock): Promise<boolean> {
+export async function raise(servers: ServerSet, lease: LeaseRef, block: TokenBlock): Promise<boolean> {
   const { quorum } = servers;
   const args = [lease.holder, bucketOf(lease), block.fencingToken, lastOf(block)];
   return poll({

@@ -288,7 +288,7 @@ describe('release', () => {
 
   it('is repeated though the one by which it was seen that the store is down was given up', async () => {
     const long = await engine.manager.acquire(request({ ttl: 60_000 }));
-    const short = await engine.manager.acquire(request({ key: 'short', name: 'test:l:short', ttl: 600 }));
+    const short = await engine.manager.acquire(request({ key: 'short', storeKey: 'test:l:short', ttl: 600 }));
     const down = { reject: new Error('down') };
     engine.driver.next('release', down, down, { loseRequest: 1000 });
     void long.release();
@@ -300,7 +300,7 @@ describe('release', () => {
   it('that is refused for good is told to an operator, once until another one was taken back', async () => {
     const told = expect.stringMatching(/^The store refuses to .*until its TTL has run out\. NOPERM$/) as string;
     const release = async (key: string): Promise<void> => {
-      await (await engine.manager.acquire(request({ key, name: `test:l:${key}` }))).release();
+      await (await engine.manager.acquire(request({ key, storeKey: `test:l:${key}` }))).release();
     };
     const refused = { reject: new LockConfigError('NOPERM') };
     engine.driver.next('release', refused, refused);

@@ -16,7 +16,7 @@ describe('a nested lock', () => {
     manager = engine.manager;
   });
   const shared = (change: Partial<AcquireRequest> = {}): AcquireRequest => request({ reentrant: true, ...change });
-  const other = request({ key: 'other', name: 'test:l:other' });
+  const other = request({ key: 'other', storeKey: 'test:l:other' });
   const acquires = (): number => engine.driver.callsOf('acquire').length;
 
   it('of the same key fails at once instead of waiting for itself', async () => {
@@ -42,7 +42,7 @@ describe('a nested lock', () => {
   it('of another key, or of a key with the same name in an election, is a lock of its own', async () => {
     await manager.withLock(request(), async () => {
       await manager.withLock(other, () => expect(currentLock()!.key).toBe('other'));
-      await (await manager.acquire(request({ name: 'test:e:k' }))).release();
+      await (await manager.acquire(request({ storeKey: 'test:e:k' }))).release();
       expect(currentLock()!.key).toBe('k');
     });
     expect(acquires()).toBe(3);

@@ -8,7 +8,7 @@ describe('closing', () => {
   beforeEach(() => {
     engine = new Engine();
   });
-  const other = request({ key: 'other', name: 'test:l:other' });
+  const other = request({ key: 'other', storeKey: 'test:l:other' });
 
   it('waits for guarded code, releases what it held, and closes the driver', async () => {
     let finish!: () => void;

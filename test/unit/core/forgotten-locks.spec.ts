@@ -54,7 +54,7 @@ describe('a lock that is held for long', () => {
     const engine = new Engine(new ManualClock(), undefined, 'a', { warnAfter: 5000 });
     void engine.manager.withLock(request(), () => new Promise(() => undefined));
     await engine.clock.advance(2000);
-    await engine.manager.acquire(request({ key: 'other', name: 'test:l:other' }));
+    await engine.manager.acquire(request({ key: 'other', storeKey: 'test:l:other' }));
     await engine.clock.advance(3000);
     expect(engine.warnings).toEqual([
       expect.stringMatching(/^Lock "k" has been held for 5 s by this instance\. If it/),
@@ -88,7 +88,7 @@ describe('a handle that was collected', () => {
 
   it('is not reported when it was released, nor while somebody has it', async () => {
     const engine = new Engine();
-    const kept = await engine.manager.acquire(request({ key: 'kept', name: 'test:l:kept' }));
+    const kept = await engine.manager.acquire(request({ key: 'kept', storeKey: 'test:l:kept' }));
     await (async () => {
       await (await engine.manager.acquire(request())).release();
       await engine.manager.withLock(request(), () => 1);

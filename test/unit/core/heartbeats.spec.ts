@@ -57,7 +57,7 @@ describe('claims that wait in the queue of a store', () => {
   const claim = (): string => waiter.driver.callsOf('acquire')[0]!.holders[0]!;
   const beats = (): number => waiter.driver.callsOf('keepPlaces').length;
   const keyed = (key: string, change: Partial<AcquireRequest> = {}): AcquireRequest =>
-    request({ key, name: `test:l:${key}`, ...forever, ...change });
+    request({ key, storeKey: `test:l:${key}`, ...forever, ...change });
 
   it('keep their places together, in a few requests', async () => {
     const keys = Array.from({ length: 1000 }, (_, index) => `k${index}`);

@@ -1,7 +1,7 @@
 import type { DriverEvent, DriverListener } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { LeaseHandle } from '../../../lib/core/lock-handle.js';
+import type { LockHandle } from '../../../lib/core/lock-handle.js';
 import { heartbeat } from '../../../lib/core/lock-driver.js';
 import { believable } from '../../../lib/core/pushed-grant.js';
 import { ManualClock } from '../../../lib/testing/manual-clock.js';
@@ -30,8 +30,8 @@ describe('a grant that is forged', () => {
   let store: Overheard;
   let holder: Engine;
   let engine: Engine;
-  let held: LeaseHandle;
-  let waiting: { value?: LeaseHandle; settled: boolean };
+  let held: LockHandle;
+  let waiting: { value?: LockHandle; settled: boolean };
   /** The most that can be true. */
   let plausible: Extract<DriverEvent, { type: 'granted' }>;
   beforeEach(async () => {
@@ -102,7 +102,7 @@ describe('a grant that is forged', () => {
     const idle = holder.peer('idle');
     await idle.manager.connect();
     store.forge({ ...plausible, key: 'test:l:free' });
-    const lock = await idle.manager.acquire(request({ key: 'free', name: 'test:l:free', ttl }));
+    const lock = await idle.manager.acquire(request({ key: 'free', storeKey: 'test:l:free', ttl }));
     expect(lock.fencingToken).toBe((await store.inspect('test:l:free'))!.fencingToken);
   });
 

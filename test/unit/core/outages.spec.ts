@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LockConfigError } from 'nestjs-dist-lock';
-import type { LeaseHandle } from '../../../lib/core/lock-handle.js';
+import type { LockHandle } from '../../../lib/core/lock-handle.js';
 import { Engine, request } from '../../support/engine.js';
 
 const COUNT = 2000;
@@ -9,13 +9,13 @@ const ttl = 30_000;
 // DESIGN §4, rules 4 and 5, for a store that is down and many leases.
 describe('while the store is down', () => {
   let engine: Engine;
-  let locks: LeaseHandle[];
+  let locks: LockHandle[];
 
   beforeEach(async () => {
     engine = new Engine();
     locks = [];
     for (let index = 0; index < COUNT; index++) {
-      locks.push(await engine.manager.acquire(request({ key: `k${index}`, name: `test:l:k${index}`, ttl })));
+      locks.push(await engine.manager.acquire(request({ key: `k${index}`, storeKey: `test:l:k${index}`, ttl })));
       if (index % 20 === 0) await engine.clock.advance(10);
     }
   });
@@ -56,7 +56,7 @@ describe('while the store is down', () => {
   it('leases that fall due one after the other are not tried, and renewed in one go as soon as it is back', async () => {
     const other = new Engine();
     for (let index = 0; index < 30; index++) {
-      await other.manager.acquire(request({ key: `k${index}`, name: `test:l:k${index}`, ttl }));
+      await other.manager.acquire(request({ key: `k${index}`, storeKey: `test:l:k${index}`, ttl }));
       await other.clock.advance(300);
     }
     other.driver.unreachable = true;
@@ -187,10 +187,10 @@ describe('while the store is down', () => {
     let seed = 1;
     const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
     const other = new Engine(engine.clock, engine.store, 'b', { random });
-    const others: LeaseHandle[] = [];
+    const others: LockHandle[] = [];
     for (let index = 0; index < 300; index++)
-      others.push(await other.manager.acquire(request({ key: `o${index}`, name: `test:l:o${index}`, ttl })));
-    const [bad] = others as [LeaseHandle];
+      others.push(await other.manager.acquire(request({ key: `o${index}`, storeKey: `test:l:o${index}`, ttl })));
+    const [bad] = others as [LockHandle];
     const { renew } = engine.store;
     engine.store.renew = (leases) =>
       leases.some(({ holder }) => holder === bad.holder) ? Promise.reject(error) : renew.call(engine.store, leases);

@@ -35,7 +35,7 @@ describe('when the store is there again', () => {
 
   it('what is held is verified at once, and lost where the store does not know it any more', async () => {
     const ttl = 60_000;
-    const kept = await engine.manager.acquire(request({ key: 'kept', name: 'test:l:kept', ttl }));
+    const kept = await engine.manager.acquire(request({ key: 'kept', storeKey: 'test:l:kept', ttl }));
     const gone = await engine.manager.acquire(request({ ttl }));
     const { signal } = gone;
     await clock.advance(100);

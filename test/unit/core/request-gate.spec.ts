@@ -56,7 +56,7 @@ function engine(requests?: number): { clock: ManualClock; driver: SlowDriver; ma
 }
 
 const forKey = (key: string, change: Partial<AcquireRequest> = {}): AcquireRequest =>
-  request({ key, name: key, ...change });
+  request({ key, storeKey: key, ...change });
 
 describe('the gate before the store', () => {
   it('lets no more than so many requests go at once, and all of them in the end', async () => {
@@ -128,9 +128,9 @@ describe('the gate before the store', () => {
       const gate = new RequestGate(1);
       const controller = new AbortController();
       const callers = new WaitingCallers(new ManualClock());
-      const patience = callers.add({ key: 'k', name: 'k', wait: Infinity, signal: controller.signal }, 0);
+      const waitLimit = callers.add({ key: 'k', storeKey: 'k', wait: Infinity, signal: controller.signal }, 0);
       gate.enter();
-      const turn = outcome(gate.turn(patience, false));
+      const turn = outcome(gate.turn(waitLimit, false));
       const answer = Promise.resolve();
       void answer.then(gate.leave);
       let step = answer;

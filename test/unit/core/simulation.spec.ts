@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Place } from '../../../lib/core/heartbeats.js';
-import { LeaseHandle } from '../../../lib/core/lock-handle.js';
-import { Tenure } from '../../../lib/core/lease.js';
+import { LockHandle } from '../../../lib/core/lock-handle.js';
+import { Lease } from '../../../lib/core/lease.js';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { simulate, type SimulationResult } from '../../support/simulation.js';
 
@@ -41,15 +41,15 @@ describe('in a simulation of lost, late and reordered messages, pauses and drift
 
   describe('control:', () => {
     it('a lock that trusts a flag instead of the clock is caught', async () => {
-      vi.spyOn(LeaseHandle.prototype, 'held', 'get').mockImplementation(function (this: LeaseHandle) {
-        return this.lease.shares > 0 && this.lease.loss === undefined;
+      vi.spyOn(LockHandle.prototype, 'held', 'get').mockImplementation(function (this: LockHandle) {
+        return this.hold.shares > 0 && this.hold.loss === undefined;
       });
       expect((await total(SEEDS.slice(0, 5))).beliefs).toBeGreaterThan(0);
     });
 
     it('a validity that runs from the arrival of the answer is caught', async () => {
-      const { renewed } = Tenure.prototype;
-      vi.spyOn(Tenure.prototype, 'renewed').mockImplementation(function (this: Tenure, anchor) {
+      const { renewed } = Lease.prototype;
+      vi.spyOn(Lease.prototype, 'renewed').mockImplementation(function (this: Lease, anchor) {
         return renewed.call(this, anchor + 60);
       });
       expect((await total(SEEDS.slice(0, 60))).beliefs).toBeGreaterThan(0);

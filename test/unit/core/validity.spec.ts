@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { DriverUnavailableError, LockLostError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Tenure } from '../../../lib/core/lease.js';
+import { Lease } from '../../../lib/core/lease.js';
 import { driftMargin } from '../../../lib/core/validity.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
@@ -170,29 +170,29 @@ describe('Tenure', () => {
 
   it('takes the newest anchor, whatever the order of the answers', () => {
     const { clock } = new Engine();
-    const tenure = new Tenure(clock, { ...grant, ttl: 1000 }, clock.now());
+    const lease = new Lease(clock, { ...grant, ttl: 1000 }, clock.now());
     clock.block(500);
-    tenure.renewed(400);
-    tenure.renewed(300);
-    expect(tenure.validUntil).toBe(400 + 1000 - driftMargin(1000));
+    lease.renewed(400);
+    lease.renewed(300);
+    expect(lease.validUntil).toBe(400 + 1000 - driftMargin(1000));
   });
 
   it('is over for good once its end has passed, or it was lost', () => {
     const { clock } = new Engine();
-    const late = new Tenure(clock, { ...grant, ttl: 1000 }, clock.now());
-    const lost = new Tenure(clock, { ...grant, ttl: 5000 }, clock.now());
+    const late = new Lease(clock, { ...grant, ttl: 1000 }, clock.now());
+    const lost = new Lease(clock, { ...grant, ttl: 5000 }, clock.now());
     clock.block(1000 - driftMargin(1000));
     lost.lose('gone');
-    for (const tenure of [late, lost]) {
-      expect(tenure.remaining).toBe(0);
-      expect(tenure.renewed(clock.now())).toBe(false);
-      expect(tenure.remaining).toBe(0);
+    for (const lease of [late, lost]) {
+      expect(lease.remaining).toBe(0);
+      expect(lease.renewed(clock.now())).toBe(false);
+      expect(lease.remaining).toBe(0);
     }
   });
 
   it('is valid for the TTL that was granted, not the one asked for', () => {
     const { clock } = new Engine();
-    const tenure = new Tenure(clock, { ...grant, ttl: 400 }, clock.now());
-    expect(tenure.validUntil).toBe(400 - driftMargin(400));
+    const lease = new Lease(clock, { ...grant, ttl: 400 }, clock.now());
+    expect(lease.validUntil).toBe(400 - driftMargin(400));
   });
 });

@@ -1,7 +1,7 @@
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
 import { type Linked, LinkedList } from '../../../lib/core/linked-list.js';
-import { timeUp, WaitingCallers } from '../../../lib/core/patience.js';
+import { WAIT_IS_OVER, WaitingCallers } from '../../../lib/core/patience.js';
 
 class CountingClock extends ManualClock {
   timers = 0;
@@ -26,12 +26,12 @@ function callers() {
   const waiting = new WaitingCallers(clock);
   const ended: string[] = [];
   const add = (name: string, wait: number, signal?: AbortSignal) => {
-    const patience = waiting.add({ key: name, name, wait, signal }, clock.now());
-    const never = patience.bound(new Promise<never>(() => undefined));
+    const waitLimit = waiting.add({ key: name, storeKey: name, wait, signal }, clock.now());
+    const never = waitLimit.race(new Promise<never>(() => undefined));
     never.catch((reason: unknown) =>
-      ended.push(reason === timeUp ? `${name} ${clock.now()}` : `${name} ${String(reason)}`),
+      ended.push(reason === WAIT_IS_OVER ? `${name} ${clock.now()}` : `${name} ${String(reason)}`),
     );
-    return patience;
+    return waitLimit;
   };
   return { clock, waiting, ended, add };
 }
@@ -72,9 +72,9 @@ describe('callers that wait', () => {
   it('keep the process alive as long as one of them waits, unless nobody awaits it', () => {
     const { clock, waiting } = callers();
     const add = (isBackground: boolean) => {
-      const patience = waiting.add({ key: 'k', name: 'k', wait: 100, isBackground }, clock.now());
-      void patience.wait(new Promise<never>(() => undefined));
-      return patience;
+      const waitLimit = waiting.add({ key: 'k', storeKey: 'k', wait: 100, isBackground }, clock.now());
+      void waitLimit.wait(new Promise<never>(() => undefined));
+      return waitLimit;
     };
     const background = add(true);
     expect(clock.alive).toBe(0);
@@ -89,11 +89,11 @@ describe('callers that wait', () => {
 
   it('whose time is over wait for nothing more', async () => {
     const { clock, waiting, ended } = callers();
-    const patience = waiting.add({ key: 'k', name: 'k', wait: 100 }, clock.now());
+    const waitLimit = waiting.add({ key: 'k', storeKey: 'k', wait: 100 }, clock.now());
     await clock.advance(100);
-    void patience.bound(new Promise<never>(() => undefined)).catch((reason) => ended.push(String(reason)));
+    void waitLimit.race(new Promise<never>(() => undefined)).catch((reason) => ended.push(String(reason)));
     await clock.advance(0);
-    expect(ended).toEqual([String(timeUp)]);
+    expect(ended).toEqual([String(WAIT_IS_OVER)]);
   });
 
   it('are ended by their signal, and no longer listen to it when they have gone', async () => {

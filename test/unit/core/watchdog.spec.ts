@@ -72,7 +72,7 @@ describe('the watchdog', () => {
 
   it('renews what is left, though the lease by which it looked for the store was released meanwhile', async () => {
     const kept = await engine.manager.acquire(request());
-    const probed = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other' }));
+    const probed = await engine.manager.acquire(request({ key: 'other', storeKey: 'test:l:other' }));
     engine.driver.next('renew', { reject: new Error('down') }, { loseRequest: 100 });
     await engine.clock.advance(1100);
     expect(engine.driver.callsOf('renew').at(-1)).toMatchObject({ at: 1075, holders: [probed.holder] });
@@ -86,14 +86,14 @@ describe('the watchdog', () => {
     engine.driver.unreachable = true;
     await engine.clock.advance(5000);
     engine.driver.unreachable = false;
-    const lock = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other', ttl: 600 }));
+    const lock = await engine.manager.acquire(request({ key: 'other', storeKey: 'test:l:other', ttl: 600 }));
     engine.driver.next('renew', { reject: new Error('a blip') });
     await engine.clock.advance(2000);
     expect(lock.held).toBe(true);
   });
 
   it('sends nothing for a lease that was released by whoever was told of the loss of another', async () => {
-    const other = await engine.manager.acquire(request({ key: 'other', name: 'test:l:other', renewEvery: 100 }));
+    const other = await engine.manager.acquire(request({ key: 'other', storeKey: 'test:l:other', renewEvery: 100 }));
     const lost = await engine.manager.acquire(request({ ttl: 600 }));
     lost.signal.addEventListener('abort', () => void other.release());
     engine.clock.block(700);
@@ -103,7 +103,7 @@ describe('the watchdog', () => {
   });
 
   it('renews nothing again for which an answer came late', async () => {
-    for (const key of ['a', 'b', 'c']) await engine.manager.acquire(request({ key, name: `test:l:${key}` }));
+    for (const key of ['a', 'b', 'c']) await engine.manager.acquire(request({ key, storeKey: `test:l:${key}` }));
     engine.driver.next('renew', { answerAfter: 520 });
     await engine.clock.advance(1900);
     expect(renewals()).toEqual([1000]);
@@ -144,7 +144,7 @@ describe('the watchdog', () => {
   it('tries again soon for a lease of which the store cannot tell, and for no other', async () => {
     const [unsure, held] = [
       await engine.manager.acquire(request({ ttl: 3000 })),
-      await engine.manager.acquire(request({ key: 'other', name: 'test:l:other', ttl: 3000 })),
+      await engine.manager.acquire(request({ key: 'other', storeKey: 'test:l:other', ttl: 3000 })),
     ];
     const { renew } = engine.store;
     engine.store.renew = async (leases) => {
@@ -182,7 +182,7 @@ describe('the watchdog', () => {
 
   it('renews a thousand locks with few requests', async () => {
     for (let index = 0; index < 1000; index++) {
-      await engine.manager.acquire(request({ key: `k${index}`, name: `test:l:k${index}`, ttl: 3000 }));
+      await engine.manager.acquire(request({ key: `k${index}`, storeKey: `test:l:k${index}`, ttl: 3000 }));
       if (index % 10 === 0) await engine.clock.advance(10);
     }
     const before = engine.driver.callsOf('renew').length;

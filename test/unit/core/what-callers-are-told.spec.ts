@@ -274,7 +274,8 @@ describe('a store that is down', () => {
 describe('callers that wait', () => {
   const engineWith = (inAll: number, perKey: number): Engine =>
     new Engine(new ManualClock(), undefined, 'a', { limits: { inAll, perKey } });
-  const ask = (engine: Engine, key: string) => outcome(engine.manager.acquire(request({ key, name: `test:l:${key}` })));
+  const ask = (engine: Engine, key: string) =>
+    outcome(engine.manager.acquire(request({ key, storeKey: `test:l:${key}` })));
 
   it.each([
     ['in all', engineWith(3, 10), 'lock.maxWaiting allows', ['p', 'q', 'r', 's']],

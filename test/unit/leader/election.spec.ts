@@ -230,7 +230,7 @@ describe('an election', () => {
       ['leader work of another election', (resign) => b.leader.runAsLeader(resign)],
     ])('can be resigned from inside that work through %s', async (_where, through) => {
       pair();
-      b = new Candidate(a.engine, 'a', { election: 'other', name: 'test:e:other', membersScope: 'test:m:other' });
+      b = new Candidate(a.engine, 'a', { name: 'other', storeKey: 'test:e:other', membersScope: 'test:m:other' });
       a.leader.start();
       b.leader.start();
       await advance(10);
@@ -323,7 +323,7 @@ describe('an election', () => {
     await b.engine.manager.close(0);
     expect(b.problems).toEqual([]);
     expect(a.leader.isLeader()).toBe(true);
-    await expect(b.engine.manager.acquire({ key: 'k', name: 'n', ttl: 100, limit: { wait: 1 } })).rejects.toThrow(
+    await expect(b.engine.manager.acquire({ key: 'k', storeKey: 'n', ttl: 100, limit: { wait: 1 } })).rejects.toThrow(
       LockServiceClosedError,
     );
   });

@@ -46,7 +46,7 @@ describe('the members of an election', () => {
 
   it('are told apart by the scope of their election', async () => {
     await join('c');
-    const other = await join('a', { membersScope: 'green:m:default', name: 'green:e:default' });
+    const other = await join('a', { membersScope: 'green:m:default', storeKey: 'green:e:default' });
     expect(rolesOf(await other.leader.members())).toEqual(['a leader']);
   });
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { KeepAlives } from '../../../../lib/drivers/etcd/keep-alives.js';
 import type { LeasePool } from '../../../../lib/drivers/etcd/lease-pool.js';
-import type { Lines } from '../../../../lib/drivers/etcd/lines.js';
-import { Place } from '../../../../lib/drivers/etcd/place.js';
+import type { Queues } from '../../../../lib/drivers/etcd/lines.js';
+import { QueuedClaim } from '../../../../lib/drivers/etcd/place.js';
 import { Renewals } from '../../../../lib/drivers/etcd/renewals.js';
 import { StoreLease } from '../../../../lib/drivers/etcd/store-lease.js';
 import { ManualClock } from '../../../../lib/testing/manual-clock.js';
@@ -14,15 +14,15 @@ describe('a renewal', () => {
   /** The keep-alive is answered in term 7, and the read after it in another one, or the same. */
   function renewal(termOfRead: number) {
     const clock = new ManualClock();
-    const place = new Place(claim, new StoreLease(1, 2000, clock.now()), clock.now());
+    const place = new QueuedClaim(claim, new StoreLease(1, 2000, clock.now()), clock.now());
     clock.block(700);
     const keepAlives = { send: async () => ({ ttl: 2000, term: 7 }) } as Partial<KeepAlives> as KeepAlives;
     const lines = {
-      waitersOf: async (places: readonly Place[]) => {
+      waitersOf: async (places: readonly QueuedClaim[]) => {
         for (const { lease } of places) lease.prover()(termOfRead);
         return places.map(() => 0);
       },
-    } as Partial<Lines> as Lines;
+    } as Partial<Queues> as Queues;
     const renewals = new Renewals(lines, {} as LeasePool, keepAlives, clock, () => undefined);
     return { place, outcome: renewals.renew([claim], () => place) };
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DriverUnavailableError } from '../../../../lib/core/errors.js';
-import { Candidate, Renewal, Round } from '../../../../lib/drivers/redlock/candidate.js';
+import { ClaimState, Renewal, Round } from '../../../../lib/drivers/redlock/candidate.js';
 import type { ScriptCall } from '../../../../lib/drivers/redis/script-call.js';
 import type { Server } from '../../../../lib/drivers/redlock/server.js';
 
@@ -11,7 +11,7 @@ type Step = 'round' | 'renewal' | readonly [request: number, answer: unknown];
 
 /** What is known of a server after requests to it, and answers to them: the first request is number 0. */
 async function after(steps: readonly Step[]): Promise<{ open: boolean; late: boolean }> {
-  const candidate = new Candidate({ key: 'test:l:k', holder: 'h', ttl: 1000, instance: 'i', metadata: {} });
+  const candidate = new ClaimState({ key: 'test:l:k', holder: 'h', ttl: 1000, instance: 'i', metadata: {} });
   const answer: ((answer: unknown) => void)[] = [];
   const send = (): Promise<unknown> =>
     new Promise((resolve, reject) => {
