@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 
-export type { AcquireOptions, TryOptions } from './core/acquire-options.js';
-export { currentLock } from './core/call-chain.js';
+export type { AcquireOptions, TryOptions } from './locks/acquire-options.js';
+export { currentLock } from './locks/call-chain.js';
 export type { Duration } from './core/duration.js';
 export {
   DistLockError,
@@ -21,7 +21,7 @@ export {
 } from './core/errors.js';
 export type { FireEvent, LockEvent } from './core/events.js';
 export type { FactStore } from './core/fact-store.js';
-export { Lock } from './core/lock.js';
+export { Lock } from './locks/lock.js';
 export {
   type AcquireMode,
   type Claim,
@@ -64,11 +64,11 @@ export {
   type WithLockOptions,
 } from './decorators/with-lock.js';
 export { gateByLeader } from './leader/gate-by-leader.js';
-export type { StartedLeading } from './leader/leader-callbacks.js';
+export type { StartedLeading } from './leader/term-callbacks.js';
 export type { LeaderEvent } from './leader/leader-events.js';
 export { LeaderService } from './leader/leader.service.js';
 export type { LeadershipState, Member, Role, Term } from './leader/leadership.js';
-export type { ElectionOptions } from './nest/election-options.js';
+export type { ElectionOptions } from './leader/election-options.js';
 export {
   getLeaderElectionsToken,
   getLeaderToken,
@@ -76,9 +76,9 @@ export {
   InjectLeader,
   InjectLeaderElections,
   InjectLockService,
-} from './nest/injection.js';
-export { LeaderElection, LeaderElections } from './nest/leader-elections.js';
-export { type LockDescription, LockService } from './nest/lock.service.js';
+} from './decorators/injection.js';
+export { LeaderElection, LeaderElections } from './leader/leader-elections.js';
+export { type LockDescription, LockService } from './locks/lock.service.js';
 export {
   DistLockModule,
   type DistLockModuleAsyncExtras,

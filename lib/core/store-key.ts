@@ -9,7 +9,7 @@ export const NAMESPACE = /^[\w.-]+$/;
 export const LONGEST_KEY = 500;
 
 /** @throws LockKeyError when the key is empty, over 500 characters, or not well-formed Unicode */
-export function lockName(namespace: string, key: string): string {
+export function lockStoreKey(namespace: string, key: string): string {
   if (typeof key !== 'string' || key === '') throw new LockKeyError('A lock key must be a string that is not empty.');
   if (key.length > LONGEST_KEY) {
     throw new LockKeyError(
@@ -24,7 +24,7 @@ export function lockName(namespace: string, key: string): string {
   return `${namespace}:l:${key}`;
 }
 
-export function electionName(namespace: string, election: string): string {
+export function electionStoreKey(namespace: string, election: string): string {
   return `${namespace}:e:${election}`;
 }
 

@@ -4,8 +4,8 @@ import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { knownLeader, knowsLeader } from '../leader/known-leader.js';
 import type { LeaderService } from '../leader/leader.service.js';
-import { getLeaderToken } from '../nest/injection.js';
-import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../nest/leader.guard.js';
+import { getLeaderToken } from './injection.js';
+import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../http/leader.guard.js';
 import {
   giveJobBack,
   isBackgroundHandler,

@@ -1,6 +1,6 @@
 import type { Duration } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
-import { getFireServiceToken } from '../nest/injection.js';
+import { getFireServiceToken } from './injection.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { wrapMethod } from './wrap-method.js';
 

@@ -1,9 +1,9 @@
-import { type AcquireOptions, checkAcquireOptions, type CheckedOptions } from '../core/acquire-options.js';
+import { type AcquireOptions, checkAcquireOptions, type CheckedOptions } from '../locks/acquire-options.js';
 import { LockConfigError, LockNotAcquiredError } from '../core/errors.js';
-import type { Lock } from '../core/lock.js';
-import { getLockServiceToken } from '../nest/injection.js';
-import type { LockService } from '../nest/lock.service.js';
-import { whileClientIsThere } from './client-gone.js';
+import type { Lock } from '../locks/lock.js';
+import { getLockServiceToken } from './injection.js';
+import type { LockService } from '../locks/lock.service.js';
+import { whileClientIsThere } from '../http/client-gone.js';
 import { lockParameters } from './current-lock.js';
 import { isRoute } from './framework-metadata.js';
 import { compileTemplate, type KeyBuilder, keyFrom, type KeyFunction } from './lock-key.js';

@@ -1,10 +1,10 @@
 import { detached } from '../core/detached.js';
 import { NotLeaderError } from '../core/errors.js';
-import type { LockManager } from '../core/lock-manager.js';
+import type { LockManager } from '../locks/lock-manager.js';
 import { Pause, within } from './background.js';
 import { Campaign } from './campaign.js';
 import { type ElectionListener, type ElectionSettings, guardedListener } from './election-settings.js';
-import type { LeaderCallbacks } from './leader-callbacks.js';
+import type { LeaderCallbacks } from './term-callbacks.js';
 import { LeaderView } from './leader-view.js';
 import { Leading } from './leading.js';
 import {

@@ -1,6 +1,6 @@
 import type { Timer } from '../core/clock.js';
 import type { LockRecord } from '../core/lock-driver.js';
-import type { LockManager } from '../core/lock-manager.js';
+import type { LockManager } from '../locks/lock-manager.js';
 import { coalesced } from './background.js';
 import type { Member } from './leadership.js';
 import type { PeerRecords } from './peer-records.js';

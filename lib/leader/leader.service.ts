@@ -20,7 +20,7 @@ import {
 } from 'rxjs';
 import { OptionsCheck } from '../core/options-check.js';
 import type { Election } from './election.js';
-import type { LeaderCallbacks } from './leader-callbacks.js';
+import type { LeaderCallbacks } from './term-callbacks.js';
 import type { LeaderEvent, LeaderEventSink } from './leader-events.js';
 import { membersOf } from './members-stream.js';
 import { isSameMember, isSameState, type LeadershipState, type Member, type Term } from './leadership.js';

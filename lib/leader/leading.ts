@@ -1,14 +1,14 @@
 import { LockConfigError, type LockLostError, type NotLeaderError } from '../core/errors.js';
-import type { LockHandle } from '../core/lock-handle.js';
-import type { LockManager } from '../core/lock-manager.js';
+import type { LockHandle } from '../locks/lock-handle.js';
+import type { LockManager } from '../locks/lock-manager.js';
 import { onAbort } from '../core/shared-listener.js';
 import { ActiveTerm, type EndKind } from './active-term.js';
 import { within } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import { FlapDamping } from './flap-damping.js';
 import { assertCampaigns, preferredOf } from './hand-over.js';
-import { LeaderCallbacks } from './leader-callbacks.js';
-import { LeaderWork } from './leader-work.js';
+import { LeaderCallbacks } from './term-callbacks.js';
+import { LeaderWork } from '../locks/running-work.js';
 import type { Member, StateChange } from './leadership.js';
 import type { Membership } from './membership.js';
 

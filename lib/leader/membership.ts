@@ -1,7 +1,7 @@
 import { backoff } from '../core/backoff.js';
 import { LockConfigError } from '../core/errors.js';
-import { newHolder } from '../core/holder.js';
-import type { LockManager } from '../core/lock-manager.js';
+import { newHolder } from '../core/ids.js';
+import type { LockManager } from '../locks/lock-manager.js';
 import type { Timer } from '../core/clock.js';
 import { coalesced } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';

@@ -6,10 +6,10 @@ import { LockConfigError } from '../core/errors.js';
 import type { OncePerTickSettings, TickGate } from '../decorators/once-per-tick.js';
 import { methodsOf } from '../decorators/framework-metadata.js';
 import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
-import type { Fires, Job } from '../leader/fires.js';
+import type { Fires, Job } from '../schedule/fires.js';
 import type { LeaderService } from '../leader/leader.service.js';
-import { type CronJobs, cronSchedule } from './cron-schedule.js';
-import type { LeaderOnlyMetadata } from './leader.guard.js';
+import { type CronJobs, cronSchedule } from '../schedule/cron-schedule.js';
+import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { Registration } from './registration.js';
 
 /** How often it is looked whether jobs are scheduled, in milliseconds. */

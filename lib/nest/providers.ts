@@ -12,15 +12,15 @@ import { LockConfigError } from '../core/errors.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { FireService } from './fire.service.js';
 import {
-  DEFAULT_ELECTION,
   DEFAULT_REGISTRATION,
   getFireServiceToken,
   getLeaderElectionsToken,
   getLeaderToken,
   getLockServiceToken,
-} from './injection.js';
-import { LeaderElections } from './leader-elections.js';
-import { LockService } from './lock.service.js';
+} from '../decorators/injection.js';
+import { DEFAULT_ELECTION } from '../leader/election-options.js';
+import { LeaderElections } from '../leader/leader-elections.js';
+import { LockService } from '../locks/lock.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
 import { Registration } from './registration.js';
 import { WorkerGate } from './worker-gate.js';

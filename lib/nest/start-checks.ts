@@ -15,8 +15,8 @@ import { forRequests, isLeaderOnly, type LeaderOnlyOptions } from '../decorators
 import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
 import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
-import { DEFAULT_REGISTRATION, getFireServiceToken } from './injection.js';
-import { LEADER_ONLY, type LeaderOnlyMetadata } from './leader.guard.js';
+import { DEFAULT_REGISTRATION, getFireServiceToken } from '../decorators/injection.js';
+import { LEADER_ONLY, type LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { Registration } from './registration.js';
 
 /**

@@ -4,7 +4,7 @@ import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { isProcessorClass, methodsOf } from '../decorators/framework-metadata.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
 import type { LeaderService } from '../leader/leader.service.js';
-import type { LeaderOnlyMetadata } from './leader.guard.js';
+import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 
 const WORKER_OPTIONS = 'bullmq:worker_metadata';
 /** How often something is looked at that nobody announces, in milliseconds. */

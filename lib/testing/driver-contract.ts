@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverUnavailableError } from '../core/errors.js';
 import { type Claim, type DriverEvent, type DriverListener, type Granted, heartbeat } from '../core/lock-driver.js';
-import { believable } from '../core/pushed-grant.js';
+import { believable } from '../locks/pushed-grant.js';
 import { factStoreCases } from './fact-store-contract.js';
 import { until } from './until.js';
 import { Bench, type DriverContractOptions, type Instance } from './bench.js';

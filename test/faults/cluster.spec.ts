@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slotOf } from '../../lib/drivers/redis/slots.js';
+import { slotOf } from '../../lib/drivers/redis/connection/slots.js';
 import { Load } from '../support/load.js';
 import { RedisServer } from '../support/redis-server.js';
 import { RedisCluster } from '../support/redis-topologies.js';

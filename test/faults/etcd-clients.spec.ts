@@ -1,5 +1,5 @@
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { Queues } from '../../lib/drivers/etcd/lines.js';
+import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
 import { Election } from '../../lib/leader/election.js';
 import { LeaderService } from '../../lib/leader/leader.service.js';
 import { request } from '../support/engine.js';

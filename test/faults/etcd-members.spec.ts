@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { Queues } from '../../lib/drivers/etcd/lines.js';
+import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
 import type { EtcdMember } from '../support/etcd-server.js';
 import { request } from '../support/engine.js';
 import { type Belief, checkHistory } from '../support/history.js';

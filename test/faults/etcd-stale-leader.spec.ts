@@ -1,7 +1,7 @@
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { KeepAlives } from '../../lib/drivers/etcd/keep-alives.js';
-import { StoreLease } from '../../lib/drivers/etcd/store-lease.js';
+import { KeepAlives } from '../../lib/drivers/etcd/client/keep-alives.js';
+import { StoreLease } from '../../lib/drivers/etcd/queue/store-lease.js';
 import { useEtcd } from '../support/use-etcd.js';
 
 const claim = { key: 'test:l:k', holder: 'h', instance: 'i', ttl: 10_000, metadata: {} };

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
-import { LockManager } from '../../lib/core/lock-manager.js';
+import { LockManager } from '../../lib/locks/lock-manager.js';
 import { request } from '../support/engine.js';
 import { type Belief, checkHistory } from '../support/history.js';
 import { RedisServer } from '../support/redis-server.js';

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DriverEvent } from 'nestjs-dist-lock';
 import { EtcdDriver, type EtcdDriverOptions } from 'nestjs-dist-lock/etcd';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
+import { EtcdConnection } from '../../lib/drivers/etcd/client/connection.js';
 import { EtcdCluster, type EtcdMember } from '../support/etcd-server.js';
 import { findEtcdServer } from '../support/find-servers.mjs';
 import { TcpProxy } from '../support/tcp-proxy.js';

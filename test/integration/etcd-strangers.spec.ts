@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Claim, DriverEvent } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { EtcdConnection } from '../../lib/drivers/etcd/connection.js';
+import { EtcdConnection } from '../../lib/drivers/etcd/client/connection.js';
 import { factKey, numberKey, placeKey } from '../../lib/drivers/etcd/names.js';
-import { Strangers } from '../../lib/drivers/etcd/strangers.js';
+import { Strangers } from '../../lib/drivers/etcd/queue/strangers.js';
 import { request } from '../support/engine.js';
 import { useEtcd } from '../support/use-etcd.js';
 

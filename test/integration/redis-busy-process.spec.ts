@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ScriptCall } from '../../lib/drivers/redis/script-call.js';
-import { AnswerTimeout } from '../../lib/drivers/redis/script-command.js';
-import { ScriptSender } from '../../lib/drivers/redis/script-sender.js';
-import { readBeforeTimeout } from '../../lib/drivers/redis/socket-timeout.js';
+import { ScriptCall } from '../../lib/drivers/redis/commands/script-call.js';
+import { AnswerTimeout } from '../../lib/drivers/redis/commands/script-command.js';
+import { ScriptSender } from '../../lib/drivers/redis/commands/script-sender.js';
+import { readBeforeTimeout } from '../../lib/drivers/redis/connection/socket-timeout.js';
 import { RedisServer } from '../support/redis-server.js';
 
 describe('a process that is busy for longer than an answer may take', () => {

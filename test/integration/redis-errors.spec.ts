@@ -4,7 +4,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { classify } from '../../lib/drivers/redis/reply-errors.js';
+import { classify } from '../../lib/drivers/redis/commands/reply-errors.js';
 import { until } from '../../lib/testing/until.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';

@@ -1,7 +1,7 @@
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
-import { LockManager } from '../../lib/core/lock-manager.js';
+import { LockManager } from '../../lib/locks/lock-manager.js';
 import { request } from '../support/engine.js';
 import { useRedis } from '../support/use-redis.js';
 

@@ -7,7 +7,7 @@ import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
-import { LockManager } from '../../lib/core/lock-manager.js';
+import { LockManager } from '../../lib/locks/lock-manager.js';
 import { StoreReports } from '../../lib/nest/store-reports.js';
 import { request } from '../support/engine.js';
 import { RecordingLogger } from '../support/nest-log.js';

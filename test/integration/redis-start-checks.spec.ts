@@ -4,7 +4,7 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { NestFactory } from '@nestjs/core';
 import { Module } from '@nestjs/common';
 import { describe, expect, it, vi } from 'vitest';
-import { StartChecks } from '../../lib/drivers/redis/start-checks.js';
+import { StartChecks } from '../../lib/drivers/redis/checks/start-checks.js';
 import { readmeUser } from '../package/readme.js';
 import { request } from '../support/engine.js';
 import { RecordingLogger } from '../support/nest-log.js';

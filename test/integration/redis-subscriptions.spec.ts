@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { type Claim, type DriverEvent, DriverUnavailableError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { ClusterServers } from '../../lib/drivers/redis/cluster-servers.js';
+import { ClusterServers } from '../../lib/drivers/redis/connection/cluster-servers.js';
 import { membersScope } from '../../lib/core/store-key.js';
 import { RedisEndpoint } from '../support/redis-endpoint.js';
 import { RedisServer } from '../support/redis-server.js';

@@ -3,7 +3,7 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { TokenBlock } from '../../lib/core/lock-driver.js';
 import { SlotMarks } from '../../lib/drivers/redis/marks.js';
-import { slotOf } from '../../lib/drivers/redis/slots.js';
+import { slotOf } from '../../lib/drivers/redis/connection/slots.js';
 import { ClockShim } from '../support/clock-shim.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';

@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import type { Claim, Granted } from 'nestjs-dist-lock';
 import { RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
-import { newHolder } from '../../lib/core/holder.js';
+import { newHolder } from '../../lib/core/ids.js';
 import { release } from '../../lib/drivers/redlock/give-back.js';
 import { givenBackKey, leaseKey, marksKey, waitersKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';

@@ -4,6 +4,8 @@
 
 const unit = (name) => `test/unit/${name}.spec.ts`;
 const core = (name) => unit(`core/${name}`);
+const locks = (name) => unit(`locks/${name}`);
+const schedule = (name) => unit(`schedule/${name}`);
 const leader = (name) => unit(`leader/${name}`);
 const integration = (name) => `test/integration/${name}.spec.ts`;
 const faults = (name) => `test/faults/${name}.spec.ts`;
@@ -24,8 +26,8 @@ const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers 
 const etcd = { specs: [CONTRACT], grep: '^EtcdDriver, members: 1' };
 
 const coreMutations = [
-  ...inFile('lib/core/tenure.ts', { specs: [core('validity')] }, []),
-  ...inFile('lib/core/lease.ts', { specs: [core('validity')] }, [
+  ...inFile('lib/core/tenure.ts', { specs: [locks('validity')] }, []),
+  ...inFile('lib/locks/lease.ts', { specs: [locks('validity')] }, [
     ['§4.1 a lease is valid for less than its TTL, by a margin', 'ttl - driftMargin(ttl)', 'ttl'],
     [
       '§4.1 validity runs from the sending of the request',
@@ -58,25 +60,25 @@ const coreMutations = [
       '§4.4 a lease is renewed every third of its TTL',
       'grant.claim.ttl / 3',
       'grant.claim.ttl / 1.5',
-      { specs: [core('watchdog')] },
+      { specs: [locks('watchdog')] },
     ],
     [
       '§6 a lease that was armed for less is renewed early',
       'grant.ttl < grant.claim.ttl ? grant.ttl / 4 : this.renewEvery',
       'this.renewEvery',
-      { specs: [core('queue')] },
+      { specs: [locks('queue')] },
     ],
     [
       '§4.7 no token beyond the block that was reserved',
       'grant.fencingToken + grant.tokens - 1',
       'grant.fencingToken + grant.tokens',
-      { specs: [core('queue')] },
+      { specs: [locks('queue')] },
     ],
   ]),
-  ...inFile('lib/core/validity.ts', { specs: [core('validity')] }, [
+  ...inFile('lib/core/validity.ts', { specs: [locks('validity')] }, [
     ['§4.1 the margin is more than one percent', 'Math.ceil(0.01 * ttl) + 2', 'Math.ceil(0.01 * ttl)'],
   ]),
-  ...inFile('lib/core/lease.ts', { specs: [core('validity'), core('watchdog'), core('acquisition')] }, [
+  ...inFile('lib/locks/lease.ts', { specs: [locks('validity'), locks('watchdog'), locks('acquisition')] }, [
     ['§4.5 a loss aborts the signal', 'this.#controller?.abort(this.#loss);', ''],
     [
       '§4.5 a signal that is asked for after the loss is aborted',
@@ -84,13 +86,13 @@ const coreMutations = [
       '',
     ],
   ]),
-  ...inFile('lib/core/lock-handle.ts', { specs: [core('validity'), core('watchdog'), core('acquisition')] }, [
+  ...inFile('lib/locks/lock-handle.ts', { specs: [locks('validity'), locks('watchdog'), locks('acquisition')] }, [
     ['§4.6 a release is idempotent', 'this.#released ??= ', 'this.#released = '],
     [
       '§4.2 a released handle is not held',
       'this.#released ? 0 : this.#hold.remaining',
       'this.#hold.remaining',
-      { specs: [core('call-chain')] },
+      { specs: [locks('call-chain')] },
     ],
     ['§4.2 ensure() demands the time that it is asked for', "remaining >= toMilliseconds(time, 'ensure()')", 'true'],
   ]),
@@ -106,17 +108,17 @@ const coreMutations = [
       '§4.3 a suspend that is found sets the timers again',
       'if (suspends.slept !== this.#slept) {',
       'if (false) {',
-      { specs: [core('suspend')] },
+      { specs: [locks('suspend')] },
     ],
   ]),
-  ...inFile('lib/core/suspends.ts', { specs: [core('suspend')] }, [
+  ...inFile('lib/core/suspends.ts', { specs: [locks('suspend')] }, [
     [
       '§4.3 all copies of the package count the same suspends',
       '(shared[SUSPENDS] ??= { slept: 0, lead })',
       '{ slept: 0, lead }',
     ],
   ]),
-  ...inFile('lib/core/clock.ts', { specs: [core('suspend'), core('clock')] }, [
+  ...inFile('lib/core/clock.ts', { specs: [locks('suspend'), core('clock')] }, [
     ['§4.3 timers count the time of a suspend', 'for (const timer of this.#pending.items()) timer.arm(now);', ''],
     ['§4.3 somebody looks for a suspend while a timer is pending', '      this.#look();', ''],
     ['§4.3 a suspend is looked for all the time', 'if (this.#pending.first) this.#lookLater();', ''],
@@ -139,7 +141,7 @@ const coreMutations = [
       'setTimeout(look, LOOK_EVERY));',
     ],
   ]),
-  ...inFile('lib/core/deadlines.ts', { specs: [core('deadlines'), core('waiting-callers')] }, [
+  ...inFile('lib/core/deadlines.ts', { specs: [core('deadlines'), locks('waiting-callers')] }, [
     ['nothing is over before its deadline', ' && first.deadline <= now', ''],
     [
       'an earlier deadline moves the timer',
@@ -152,7 +154,7 @@ const coreMutations = [
       '',
     ],
   ]),
-  ...inFile('lib/core/watchdog.ts', { specs: [core('watchdog'), core('validity')] }, [
+  ...inFile('lib/locks/watchdog.ts', { specs: [locks('watchdog'), locks('validity')] }, [
     ['§4.5 an expired lease is lost', "this.lose(first.lease, 'expired', first.cause);", 'this.unwatch(first.lease);'],
     ['§4.5 nothing is sent for what is no longer renewed', 'due.filter((watch) => watch.isOpen)', 'due'],
     [
@@ -176,61 +178,61 @@ const coreMutations = [
       '§6 the waiters in a renewal are those who wait',
       'lease.waiters = outcome.waiters;',
       '',
-      { specs: [core('queue')] },
+      { specs: [locks('queue')] },
     ],
     [
       'a lost lease leaves its key to the next caller here',
       'this.#onLoss(lease);',
       '',
-      { specs: [core('queue'), core('watchdog')] },
+      { specs: [locks('queue'), locks('watchdog')] },
     ],
     ['a renewal is bounded in size', 'const CHUNK = 250', 'const CHUNK = 1e9'],
     [
       'nodes of a cluster are renewed apart',
       'this.#driver.renewalGroup?.(watch.lease.claim.key) ?? 0',
       '0',
-      { specs: [core('outages')], grep: 'in part' },
+      { specs: [locks('outages')], grep: 'in part' },
     ],
     [
       '§4.5 what is verified is verified now',
       'if (watch.sentAt === undefined) this.#plan(watch, now);',
       '{}',
-      { specs: [core('reconnection')] },
+      { specs: [locks('reconnection')] },
     ],
     [
       'a part that is down is not asked for each lease',
       'if (this.#outages.isDown(part)) this.#suspend(watch, this.#outages.causeOf(part));\n      else if',
       'if',
-      { specs: [core('outages')] },
+      { specs: [locks('outages')] },
     ],
     [
       'leases are renewed as soon as the store answers',
       'this.#outages.answered(part!);',
       '',
-      { specs: [core('outages')] },
+      { specs: [locks('outages')] },
     ],
     [
       'what waited for the store is renewed',
       'this.#send(watches.filter((watch) => watch.isOpen && watch.tries <= 1));',
       '',
-      { specs: [core('outages')] },
+      { specs: [locks('outages')] },
     ],
     [
       'what fails by itself is tried again by itself',
       'if (watch.tries > 1) this.#retry(watch, watch.cause);',
       '{}',
-      { specs: [core('outages')] },
+      { specs: [locks('outages')] },
     ],
     ['what was answered late is not sent again', 'watch.isSuspended && ', ''],
-    ['a verification does not wait for a probe', 'this.#outages.end();', '', { specs: [core('outages')] }],
+    ['a verification does not wait for a probe', 'this.#outages.end();', '', { specs: [locks('outages')] }],
     [
       'leases that end first are renewed first',
       'one.lease.validUntil - other.lease.validUntil',
       '0',
-      { specs: [core('outages')] },
+      { specs: [locks('outages')] },
     ],
   ]),
-  ...inFile('lib/core/watch.ts', { specs: [core('watchdog'), core('validity'), core('outages')] }, [
+  ...inFile('lib/locks/watch.ts', { specs: [locks('watchdog'), locks('validity'), locks('outages')] }, [
     [
       '§4.5 the loss is told when the lease ends, whenever the next renewal is due',
       'Math.min(due, this.lease.validUntil)',
@@ -238,7 +240,7 @@ const coreMutations = [
     ],
     ['§4.4 retries begin at a twelfth of a short TTL', 'Math.min(100, this.lease.claim.ttl / 12)', '100'],
   ]),
-  ...inFile('lib/core/outages.ts', { specs: [core('outages'), core('watchdog')] }, [
+  ...inFile('lib/locks/outages.ts', { specs: [locks('outages'), locks('watchdog')] }, [
     ['a part that is down is probed', 'this.#user.probe(item);', ''],
     ['what is probed is sent once when the part is there again', '      items.pop();\n', ''],
     ['no more than a few parts are probed at a time', 'const PROBES = 8;', 'const PROBES = 800;'],
@@ -247,13 +249,13 @@ const coreMutations = [
       'others are probed when a probe came to nothing',
       'if (this.#outages.size > 0) this.#probeLater();',
       '',
-      { specs: [core('watchdog')] },
+      { specs: [locks('watchdog')] },
     ],
     [
       'an outage that has ended by itself leaves nothing behind',
       '    this.#endIfOver();\n  }\n}',
       '  }\n}',
-      { specs: [core('watchdog')] },
+      { specs: [locks('watchdog')] },
     ],
     ['a part that answers has others probed', 'this.#probeSome(FURTHER);', ''],
     [
@@ -262,7 +264,7 @@ const coreMutations = [
       '',
     ],
   ]),
-  ...inFile('lib/core/heartbeats.ts', { specs: [core('heartbeats'), core('queue')] }, [
+  ...inFile('lib/locks/heartbeats.ts', { specs: [locks('heartbeats'), locks('queue')] }, [
     ['§4.1 the anchor of a push does not go back', 'if (sentAt <= this.queuedAt) return;', ''],
     ['§4.1 a heartbeat counts from its sending', 'this.queuedAt = sentAt;', 'this.queuedAt = now;'],
     [
@@ -286,7 +288,7 @@ const coreMutations = [
       'one who has to ask is told',
       'place.listener.ask();',
       '',
-      { specs: [core('heartbeats'), core('queue'), core('request-gate')] },
+      { specs: [locks('heartbeats'), locks('queue'), locks('request-gate')] },
     ],
     [
       '§4.10 a heartbeat tells who is in front',
@@ -297,7 +299,7 @@ const coreMutations = [
       'one who waits is told that the store does not answer',
       'place.listener.failed(cause);',
       '',
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
     ['all places are looked at when the store is there again', 'place.sentAt = undefined;\n      place.due = now;', ''],
     [
@@ -308,7 +310,7 @@ const coreMutations = [
     ['places of different parts are kept apart', 'this.#driver.renewalGroup?.(place.claim.key) ?? 0', '0'],
     ['a heartbeat is bounded in size', 'const CHUNK = 250', 'const CHUNK = 1e9'],
   ]),
-  ...inFile('lib/core/next-look.ts', { specs: [core('heartbeats'), core('queue'), core('acquisition')] }, [
+  ...inFile('lib/locks/next-look.ts', { specs: [locks('heartbeats'), locks('queue'), locks('acquisition')] }, [
     [
       'somebody looks when the lease in front runs out',
       'remaining !== undefined && remaining >= 0 ? remaining + 1 : Infinity',
@@ -317,7 +319,7 @@ const coreMutations = [
     ['a store that talks nonsense is not asked all the time', 'Math.max(end, SHORTEST * 2 ** this.#early)', 'end'],
     ['looks that find the lease still there come ever later', 'this.#early++;', ''],
   ]),
-  ...inFile('lib/core/pushed-grant.ts', { specs: [core('lying-driver'), core('queue'), core('heartbeats')] }, [
+  ...inFile('lib/locks/pushed-grant.ts', { specs: [locks('lying-driver'), locks('queue'), locks('heartbeats')] }, [
     ['§4.10 an old push grants nothing', '    fencingToken > last &&\n', ''],
     ['§4.10 a push with a token that is far ahead grants nothing', '    fencingToken - last < FARTHEST &&\n', ''],
     ['§4.10 a push of something else grants nothing', "    status === 'granted' &&\n", ''],
@@ -328,7 +330,7 @@ const coreMutations = [
     ],
     ['§4.10 a push gives no more tokens than a grant can', 'Math.min(tokens, MOST_TOKENS)', 'tokens'],
   ]),
-  ...inFile('lib/core/request-gate.ts', { specs: [core('request-gate')] }, [
+  ...inFile('lib/locks/request-gate.ts', { specs: [locks('request-gate')] }, [
     ['no more requests than the limit are under way', 'if (this.#underWay >= this.limit) return false;', ''],
     [
       'what gives something back goes first',
@@ -345,10 +347,10 @@ const coreMutations = [
     ['what gives something back leaves its place', '} finally {\n      this.leave();\n    }', '} finally {\n    }'],
     ['what gives something back waits for its turn', 'if (!this.enter()) await this.#stand(true).called;', ''],
   ]),
-  ...inFile('lib/core/patience.ts', { specs: [core('request-gate')] }, [
+  ...inFile('lib/locks/wait-limit.ts', { specs: [locks('request-gate')] }, [
     ['a request that fails leaves its place', '(reason: unknown) => {\n          settled();', '(reason: unknown) => {'],
   ]),
-  ...inFile('lib/core/store-status.ts', { specs: [core('what-callers-are-told')] }, [
+  ...inFile('lib/locks/store-status.ts', { specs: [locks('what-callers-are-told')] }, [
     ['a store that is there again is not down', 'this.#downSince = undefined;', ''],
     ['an outage counts from its start', 'this.#downSince ??= ', 'this.#downSince = '],
     [
@@ -362,7 +364,7 @@ const coreMutations = [
       'this.#clock.after(100 * milliseconds, over)',
     ],
   ]),
-  ...inFile('lib/core/checked-driver.ts', { specs: [core('driver-answers'), core('lying-driver')] }, [
+  ...inFile('lib/locks/checked-driver.ts', { specs: [locks('driver-answers'), locks('lying-driver')] }, [
     [
       'what a driver answers to an acquire is checked',
       'this.#told(() => checkedAnswer(this.#driver, claim, answer))',
@@ -383,7 +385,7 @@ const coreMutations = [
     ['what a driver says by itself is checked', 'if (this.#isEvent(event)) listener(event);', 'listener(event);'],
     ['an operator is told once of a call that answers wrongly', ' && !this.#warned.has(error.call)', ''],
   ]),
-  ...inFile('lib/core/driver-answers.ts', { specs: [core('driver-answers'), core('lying-driver')] }, [
+  ...inFile('lib/locks/driver-answers.ts', { specs: [locks('driver-answers'), locks('lying-driver')] }, [
     ['a grant is not for longer than was asked for', ' || ttl > longest', ''],
     [
       'a fencing token is not 0',
@@ -398,7 +400,7 @@ const coreMutations = [
       "return typeof value === 'number';",
     ],
   ]),
-  ...inFile('lib/core/forgotten-locks.ts', { specs: [core('forgotten-locks')] }, [
+  ...inFile('lib/locks/forgotten-locks.ts', { specs: [locks('forgotten-locks')] }, [
     ['a lock that is held for long is reported', 'if (this.#dueAt(hold) <= now) this.#isHeldLong(hold, now);', ''],
     ['a lock that is held for long is reported once', 'this.#reported.add(hold);', ''],
     ['a leader is no forgotten lock', 'if (hold.isBackground) continue;', ''],
@@ -407,7 +409,7 @@ const coreMutations = [
   ]),
   ...inFile(
     'lib/core/shared-listener.ts',
-    { specs: [core('waiting-callers'), core('acquisition'), core('listeners')] },
+    { specs: [locks('waiting-callers'), locks('acquisition'), core('shared-listener')] },
     [
       ['a signal that was aborted before ends the wait', 'if (signal.aborted) {', 'if (false) {'],
       [
@@ -422,7 +424,7 @@ const coreMutations = [
       ],
     ],
   ),
-  ...inFile('lib/core/holdings.ts', { specs: [core('queue')] }, [
+  ...inFile('lib/locks/held-leases.ts', { specs: [locks('queue')] }, [
     [
       'a lease that is almost over is not handed on here',
       'lease.remainingAt(now) < 2 * heartbeat(lease.claim.ttl)',
@@ -441,25 +443,25 @@ const coreMutations = [
       'a closing instance keeps nothing for its own callers',
       'if (!seat || this.#closing ||',
       'if (!seat ||',
-      { specs: [core('close')] },
+      { specs: [locks('close')] },
     ],
     [
       '§4.6 what may be on its way yet is cancelled, not just released',
       'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, lease.successor)',
       'this.#driver.release(claim, lease.successor)',
-      { specs: [core('acquisition')] },
+      { specs: [locks('acquisition')] },
     ],
     [
       '§4.6 an expired lease is released, as a late renewal may have armed it',
       "lease.loss === undefined || lease.loss === 'expired'",
       'lease.loss === undefined',
-      { specs: [core('acquisition')] },
+      { specs: [locks('acquisition')] },
     ],
     [
       '§4.6 no renewal follows a release',
       'this.#watchdog.unwatch(lease);\n    lease.end();',
       '',
-      { specs: [core('watchdog'), core('close')] },
+      { specs: [locks('watchdog'), locks('close')] },
     ],
     [
       'the release is sent before the next caller here is called',
@@ -470,41 +472,41 @@ const coreMutations = [
       '§4.8 what did not settle in the grace period is abandoned',
       'for (const hold of this.#holds.items()) this.abandon(hold);',
       '',
-      { specs: [core('close')] },
+      { specs: [locks('close')] },
     ],
     [
       '§4.8 what is abandoned is no longer renewed, and lost',
       "this.#watchdog.lose(hold.lease, 'shutdown');",
       '',
-      { specs: [core('close')] },
+      { specs: [locks('close')] },
     ],
-    ['§4.8 closing waits for releases', 'this.#releaseRetries.all()', 'Promise.resolve()', { specs: [core('close')] }],
+    ['§4.8 closing waits for releases', 'this.#releaseRetries.all()', 'Promise.resolve()', { specs: [locks('close')] }],
     [
       '§4.8 closing waits for guarded code',
       'this.#atMost(grace, this.#idle())',
       'Promise.resolve()',
-      { specs: [core('close')] },
+      { specs: [locks('close')] },
     ],
     [
       '§4.2 a release after the end is a loss',
       "if (lease.remainingAt(now) === 0) this.#watchdog.lose(lease, 'expired');",
       '',
-      { specs: [core('acquisition'), core('validity'), core('watchdog'), core('queue')] },
+      { specs: [locks('acquisition'), locks('validity'), locks('watchdog'), locks('queue')] },
     ],
     [
       '§4.11 a shared lease ends with its last user',
       'if (--hold.shares > 0) return;',
       '--hold.shares;',
-      { specs: [core('call-chain')] },
+      { specs: [locks('call-chain')] },
     ],
     [
       'without a push the next caller here is told of a release',
       'if (!this.#driver.capabilities.push) this.#room.nudge(claim.key);',
       '',
-      { specs: [core('plain-driver')] },
+      { specs: [locks('plain-driver')] },
     ],
   ]),
-  ...inFile('lib/core/waiting-room.ts', { specs: [core('queue')] }, [
+  ...inFile('lib/locks/waiting-room.ts', { specs: [locks('queue')] }, [
     ['a caller that asks the store is handed no local lease', 'if (this.#called) return false;', ''],
     ['a lease is handed on for the same TTL only', 'ttl === claim.ttl && ', ''],
     ['a lease is handed on for the same metadata only', 'metadata === claim.metadata && ', ''],
@@ -514,27 +516,32 @@ const coreMutations = [
       'a nudge before the rest counts',
       '    if (this.#nudged) return;',
       '',
-      { specs: [core('queue'), core('acquisition')] },
+      { specs: [locks('queue'), locks('acquisition')] },
     ],
     ['"contended" is kept for the lease that is held', 'line.occupant.waiters ||= 1', 'line.occupant.waiters ||= 0'],
     ['"contended" is kept for the lease that is on its way', 'else if (line?.first) line.first.contended = true;', ''],
-    ['a tenure vacates its own place only', 'line?.occupant !== lease', '!line', { specs: [core('watchdog')] }],
-    ['the next in line is called when one leaves', '    this.#moved(seat.line);', '', { specs: [core('acquisition')] }],
+    ['a tenure vacates its own place only', 'line?.occupant !== lease', '!line', { specs: [locks('watchdog')] }],
+    [
+      'the next in line is called when one leaves',
+      '    this.#moved(seat.line);',
+      '',
+      { specs: [locks('acquisition')] },
+    ],
     ['nobody here asks the store for what the instance has', 'if (line.occupant) return;', ''],
     [
       'who waits is woken when the store is there again',
       'if (first && !first.keepsPlace) first.nudge();',
       '{}',
-      { specs: [core('reconnection'), core('what-callers-are-told'), core('plain-driver')] },
+      { specs: [locks('reconnection'), locks('what-callers-are-told'), locks('plain-driver')] },
     ],
     [
       'one whose place is kept is not woken when the store is there again',
       'first && !first.keepsPlace',
       'first',
-      { specs: [core('heartbeats')] },
+      { specs: [locks('heartbeats')] },
     ],
   ]),
-  ...inFile('lib/core/acquisition.ts', { specs: [core('acquisition'), core('queue'), core('validity')] }, [
+  ...inFile('lib/locks/acquisition.ts', { specs: [locks('acquisition'), locks('queue'), locks('validity')] }, [
     [
       '§4.1 a grant counts from the sending of its request',
       'this.#lease(answer, anchor)',
@@ -582,13 +589,13 @@ const coreMutations = [
       '§4.10 a lost push costs a poll or a heartbeat',
       'Math.min(queued, poll)',
       'Infinity',
-      { specs: [core('heartbeats')] },
+      { specs: [locks('heartbeats')] },
     ],
     [
       'one who waits in a queue says so in time',
       'heartbeat(this.#claim.ttl) * (0.75',
       '60_000 * (0.75',
-      { specs: [core('heartbeats')] },
+      { specs: [locks('heartbeats')] },
     ],
     [
       '"contended" on the way to a grant is a waiter',
@@ -610,89 +617,89 @@ const coreMutations = [
       'a claim that has a place in the store goes before those that have none',
       'gate.turn(this.#waitLimit, this.#open)',
       'gate.turn(this.#waitLimit, false)',
-      { specs: [core('request-gate')] },
+      { specs: [locks('request-gate')] },
     ],
     [
       '§3 who was refused before it stood at the gate was refused',
       'if (error === WAIT_IS_OVER && this.#refusals === 0) {',
       'if (error === WAIT_IS_OVER) {',
-      { specs: [core('request-gate')] },
+      { specs: [locks('request-gate')] },
     ],
     [
       '§4.6 what was answered wrongly may have been granted',
       'if (error instanceof DriverAnswerError) return false;',
       '',
-      { specs: [core('driver-answers')] },
+      { specs: [locks('driver-answers')] },
     ],
     [
       '§4.1 a push counts from the latest heartbeat that was answered',
       'this.#queuedAt = this.#place.queuedAt;',
       '',
-      { specs: [core('heartbeats')] },
+      { specs: [locks('heartbeats')] },
     ],
     [
       '§4.10 a push is newer than what a heartbeat saw in front',
       'this.#record = this.#place.record;',
       '',
-      { specs: [core('heartbeats')] },
+      { specs: [locks('heartbeats')] },
     ],
     [
       'one who has gone keeps no place',
       'this.#context.heartbeats.leave(this.#place);',
       '',
-      { specs: [core('heartbeats')] },
+      { specs: [locks('heartbeats')] },
     ],
     [
       'a heartbeat that is answered ends a failure',
       'this.#failure = undefined;\n        this.#request.onRefused?.(record);',
       'this.#request.onRefused?.(record);',
-      { specs: [core('heartbeats'), core('what-callers-are-told'), leader('transitions')] },
+      { specs: [locks('heartbeats'), locks('what-callers-are-told'), leader('transitions')] },
     ],
     [
       'one who does not wait for the store is told in the middle of its wait',
       'if (this.#isHopeless(false)) seat.nudge();',
       '',
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
     [
       'one who does not wait for the store is told at once that it is down',
       "unavailable === 'reject' && (downBefore >= 0 || downFor >= BLIP)",
       'false',
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
     [
       'a blip ends no wait',
       "unavailable === 'reject' && (downBefore >= 0 || downFor >= BLIP)",
       "unavailable === 'reject' && downFor >= 0",
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
     [
       'nobody waits for a store that was down for longer than that',
       "'wait' in limit && downBefore > limit.wait",
       'false',
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
     [
       '§4.6 a single try of unknown outcome is not repeated',
       ' || failure.sent) return true;',
       ') return true;',
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
-    ['a single try is repeated once', 'this.#isRepeated = true;', '', { specs: [core('what-callers-are-told')] }],
+    ['a single try is repeated once', 'this.#isRepeated = true;', '', { specs: [locks('what-callers-are-told')] }],
   ]),
-  ...inFile('lib/core/lock-manager.ts', { specs: [core('close')] }, [
+  ...inFile('lib/locks/lock-manager.ts', { specs: [locks('close')] }, [
     [
       '§4.11 a nested acquire fails at once',
       'if (frame && !request.reentrant) throw',
       'if (false) throw',
-      { specs: [core('call-chain')] },
+      { specs: [locks('call-chain')] },
     ],
-    ['§4.11 a lost lock is not shared', 'handle.ensure();', '', { specs: [core('call-chain')] }],
+    ['§4.11 a lost lock is not shared', 'handle.ensure();', '', { specs: [locks('call-chain')] }],
     [
       '§4.11 siblings have a shared lock one after the other',
       'await waitLimit.wait(before);',
       '',
-      { specs: [core('call-chain')] },
+      { specs: [locks('call-chain')] },
     ],
     [
       '§4.8 guarded code may take further locks while the service closes',
@@ -711,40 +718,40 @@ const coreMutations = [
       'who waits asks again when the store is there again',
       'this.#room.nudgeAll();',
       '',
-      { specs: [core('reconnection')] },
+      { specs: [locks('reconnection')] },
     ],
     [
       'what is held is verified when the store is there again',
       'this.#heldLeases.verify();',
       '',
-      { specs: [core('reconnection')] },
+      { specs: [locks('reconnection')] },
     ],
     [
       'a pushed grant reaches who waits for it',
       "if (event.type === 'granted') this.#room.nudge(event.key, event);",
       '',
-      { specs: [core('queue')] },
+      { specs: [locks('queue')] },
     ],
     [
       'a free key is asked for',
       "if (event.type === 'freed') this.#room.nudge(event.key);",
       '',
-      { specs: [core('plain-driver')] },
+      { specs: [locks('plain-driver')] },
     ],
     [
       'places are looked at when the store is there again',
       'this.#heartbeats.verify();',
       '',
-      { specs: [core('heartbeats')] },
+      { specs: [locks('heartbeats')] },
     ],
     [
       'what the driver says of the store is noted',
       'this.#store.heard(event);',
       '',
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
   ]),
-  ...inFile('lib/core/patience.ts', { specs: [core('waiting-callers'), core('acquisition')] }, [
+  ...inFile('lib/locks/wait-limit.ts', { specs: [locks('waiting-callers'), locks('acquisition')] }, [
     ['patience that has ended bounds what comes after', 'if (this.#ended) reject(this.#ended.reason);', ''],
     ['a signal ends a wait', 'this.#interrupt?.(this.#ended.reason);', ''],
     [
@@ -761,62 +768,62 @@ const coreMutations = [
       'nobody awaits a campaign',
       'if (!this.#isWaiting && !this.caller.isBackground) {',
       'if (!this.#isWaiting) {',
-      { specs: [core('waiting-callers'), core('what-callers-are-told')] },
+      { specs: [locks('waiting-callers'), locks('what-callers-are-told')] },
     ],
     [
       'callers that wait are bounded in number',
       'if (this.#waiting >= inAll)',
       'if (false)',
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
     [
       'callers that wait for one key are bounded in number',
       'if (ofKey >= perKey)',
       'if (false)',
-      { specs: [core('what-callers-are-told')] },
+      { specs: [locks('what-callers-are-told')] },
     ],
     [
       'callers that have gone make room',
       'if (this.#isWaiting) this.#callers.endWaiting(this.caller);',
       '',
-      { specs: [core('what-callers-are-told'), core('waiting-callers')] },
+      { specs: [locks('what-callers-are-told'), locks('waiting-callers')] },
     ],
   ]),
-  ...inFile('lib/core/call-chain.ts', { specs: [core('call-chain')] }, [
+  ...inFile('lib/locks/call-chain.ts', { specs: [locks('call-chain')] }, [
     ['§4.11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
     ['§4.11 applications do not see each other', 'frame.scope === scope && (storeKey', '(storeKey'],
     ['§4.2 a lock is found while it is held', 'matches(frame) && frame.lock.held', 'matches(frame)'],
   ]),
-  ...inFile('lib/core/detached.ts', { specs: [core('call-chain')] }, [
+  ...inFile('lib/core/detached.ts', { specs: [locks('call-chain')] }, [
     ['timers keep no frames', 'callChains.run(undefined, task)', 'task()'],
   ]),
-  ...inFile('lib/core/settlements.ts', { specs: [core('acquisition')] }, [
+  ...inFile('lib/locks/release-retries.ts', { specs: [locks('acquisition')] }, [
     ['§4.6 a release is repeated until it is answered', 'this.#clock.now() < deadline', 'false'],
     ['§4.6 a release is repeated for its TTL only', 'this.#clock.now() < deadline', 'true'],
     [
       'what the store refuses for good is not repeated',
       'if (!(error instanceof LockConfigError)) return this.#failed(settlement, error);',
       'return this.#failed(settlement, error);',
-      { specs: [core('acquisition')] },
+      { specs: [locks('acquisition')] },
     ],
     [
       'a store that is down is not asked for each release',
       'if (!isProbe && this.#outages.isDown(part)) throw this.#outages.causeOf(part);',
       '',
-      { specs: [core('outages')] },
+      { specs: [locks('outages')] },
     ],
     ['others are tried when one that was tried is given up', 'else this.#outages.failed();', ''],
     [
       'releases are executed as soon as the store answers',
       'this.#outages.answered(part);',
       '',
-      { specs: [core('outages')] },
+      { specs: [locks('outages')] },
     ],
     [
       'releases are executed when the driver says that the store is there again',
       'this.#outages.end();',
       '',
-      { specs: [core('outages')] },
+      { specs: [locks('outages')] },
     ],
     ['an operator is told of refused releases', 'this.#refused(error);', ''],
     ['an operator is told of refused releases once', 'if (message === this.#refusal) return;', ''],
@@ -862,7 +869,7 @@ const storeMutations = [
       'memory §4.7 a block of tokens is reserved',
       'this.#lastToken = fencingToken + tokens - 1;',
       'this.#lastToken = fencingToken;',
-      { specs: [CONTRACT, core('queue')], grep: '^MemoryDriver|larger token|falls short' },
+      { specs: [CONTRACT, locks('queue')], grep: '^MemoryDriver|larger token|falls short' },
     ],
     [
       'memory §4.6 only the holder releases',
@@ -1108,7 +1115,7 @@ const storeMutations = [
     ],
   ),
   ...inFile(
-    'lib/drivers/redis/split-slot.ts',
+    'lib/drivers/redis/commands/split-slot.ts',
     { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease|was cancelled meanwhile' },
     [
       [
@@ -1159,11 +1166,13 @@ const storeMutations = [
       { specs: [integration('redis-failover-options'), faults('replica-acks')], grep: 'acknowledgements|replicas.ack' },
     ],
   ]),
-  ...inFile('lib/drivers/redis/replica-acks.ts', { specs: [faults('replica-acks')], grep: 'that do not come' }, [
-    ['redis: a grant without acknowledgements fails', 'if (acked >= needed) return;', 'return;'],
-  ]),
   ...inFile(
-    'lib/drivers/redis/failover-quarantine.ts',
+    'lib/drivers/redis/failover/replica-acks.ts',
+    { specs: [faults('replica-acks')], grep: 'that do not come' },
+    [['redis: a grant without acknowledgements fails', 'if (acked >= needed) return;', 'return;']],
+  ),
+  ...inFile(
+    'lib/drivers/redis/failover/failover-quarantine.ts',
     { specs: [integration('redis-failover-options')], grep: 'failoverQuarantine' },
     [
       ['redis: a new master grants nothing in its quarantine', 'if (left <= 0) return;', 'return;'],
@@ -1174,11 +1183,11 @@ const storeMutations = [
       ],
     ],
   ),
-  ...inFile('lib/drivers/redis/script-sender.ts', { specs: [integration('redis-queue')] }, [
+  ...inFile('lib/drivers/redis/commands/script-sender.ts', { specs: [integration('redis-queue')] }, [
     ['redis: a server that does not know a script is sent it', "startsWith('NOSCRIPT')", "startsWith('never')"],
   ]),
   ...inFile(
-    'lib/drivers/redis/connection.ts',
+    'lib/drivers/redis/connection/connection.ts',
     { specs: [integration('redis-connection')], grep: 'of the subscription that breaks alone' },
     [
       [
@@ -1189,19 +1198,23 @@ const storeMutations = [
     ],
   ),
   ...inFile(
-    'lib/drivers/redis/subscriber.ts',
+    'lib/drivers/redis/connection/subscriber.ts',
     { specs: [integration('redis-connection')], grep: 'of the subscription that breaks alone' },
     [['redis: channels are subscribed to again on a new connection', 'void this.#resubscribe();', '']],
   ),
-  ...inFile('lib/drivers/redis/subscriber.ts', { specs: [faults('endpoint-failover')], grep: '^a subscription' }, [
-    ['redis: a subscription that the commands cannot see is given up', 'if (isInPlace) {', 'if (true) {'],
+  ...inFile(
+    'lib/drivers/redis/connection/subscriber.ts',
+    { specs: [faults('endpoint-failover')], grep: '^a subscription' },
     [
-      'redis: an operator is told of an address that leads to several servers',
-      'if (++this.#strays === TOO_OFTEN) this.#options.strayed();',
-      '',
+      ['redis: a subscription that the commands cannot see is given up', 'if (isInPlace) {', 'if (true) {'],
+      [
+        'redis: an operator is told of an address that leads to several servers',
+        'if (++this.#strays === TOO_OFTEN) this.#options.strayed();',
+        '',
+      ],
     ],
-  ]),
-  ...inFile('lib/drivers/redis/reconnector.ts', { specs: [integration('redis-outages')] }, [
+  ),
+  ...inFile('lib/drivers/redis/connection/reconnector.ts', { specs: [integration('redis-outages')] }, [
     [
       'redis: a connection that ends is no outage',
       'if (wasOpen) {',
@@ -1230,7 +1243,7 @@ const storeMutations = [
       'redis: connections that do not last are opened ever more rarely',
       'this.#attemptIn(lasted ? 0 : retryDelay(this.#failures));',
       'this.#attemptIn(0);',
-      { specs: [unit('drivers/redis/reconnector')] },
+      { specs: [unit('drivers/redis/connection/reconnector')] },
     ],
   ]),
   ...inFile('lib/drivers/redlock/quorum.ts', { specs: [unit('drivers/redlock/quorum')] }, [
@@ -1290,7 +1303,7 @@ const storeMutations = [
       { grep: 'one and the same' },
     ],
   ]),
-  ...inFile('lib/drivers/redlock/candidacy.ts', redlock, [
+  ...inFile('lib/drivers/redlock/quorum-acquire.ts', redlock, [
     [
       'redlock: a minority is given back',
       "      this.#withdraw(candidate, round);\n      if (result.status === 'lost')",
@@ -1357,7 +1370,7 @@ const storeMutations = [
       { specs: [integration('redlock'), integration('redlock-late-requests')] },
     ],
   ]),
-  ...inFile('lib/drivers/redlock/candidate.ts', { specs: [unit('drivers/redlock/candidate')] }, [
+  ...inFile('lib/drivers/redlock/rounds.ts', { specs: [unit('drivers/redlock/rounds')] }, [
     ['redlock: a failed request may be executed yet', 'this.#strays |= bit;', ''],
     [
       'redlock: a request that is unanswered may be executed yet',
@@ -1452,7 +1465,7 @@ const storeMutations = [
       ],
     ],
   ),
-  ...inFile('lib/drivers/etcd/lines.ts', etcd, [
+  ...inFile('lib/drivers/etcd/queue/queues.ts', etcd, [
     [
       'etcd: a line is entered as its holder where it is empty',
       '{ compare: [isEmpty], success: [put], failure }',
@@ -1472,14 +1485,14 @@ const storeMutations = [
       { specs: [integration('etcd-locks')] },
     ],
   ]),
-  ...inFile('lib/drivers/etcd/place.ts', { specs: [integration('etcd-locks')] }, [
+  ...inFile('lib/drivers/etcd/queue/queued-claim.ts', { specs: [integration('etcd-locks')] }, [
     [
       'etcd: a place is ours on our lease only',
       "[{ key, result: 'EQUAL', target: 'CREATE', createRevision }, attached]",
       "[{ key, result: 'EQUAL', target: 'CREATE', createRevision }]",
     ],
   ]),
-  ...inFile('lib/drivers/etcd/claims.ts', { specs: [integration('etcd-locks')] }, [
+  ...inFile('lib/drivers/etcd/queue/claims.ts', { specs: [integration('etcd-locks')] }, [
     ['etcd: a lease of unknown outcome is not used again', ' && !place.isUncertain;', ';'],
     [
       'etcd: a lease of an unknown request is not left to the next',
@@ -1507,25 +1520,25 @@ const storeMutations = [
       '',
     ],
   ]),
-  ...inFile('lib/drivers/etcd/ended-holders.ts', { specs: [unit('drivers/etcd/ended-holders')] }, [
+  ...inFile('lib/drivers/etcd/queue/ended-holders.ts', { specs: [unit('drivers/etcd/queue/ended-holders')] }, [
     ['etcd §4.6 a cancelled holder is remembered for a minute', 'now + REMEMBERED_FOR', 'now + 1000'],
     ['etcd §4.6 a cancelled holder gets nothing', 'return this.#until.has(holder);', 'return false;', etcd],
   ]),
-  ...inFile('lib/drivers/etcd/store-lease.ts', { specs: [unit('drivers/etcd/store-lease')] }, [
+  ...inFile('lib/drivers/etcd/queue/store-lease.ts', { specs: [unit('drivers/etcd/queue/store-lease')] }, [
     ['etcd §4.1 a keep-alive of another term proves nothing', 'if (claim.term !== term) return false;', ''],
     ['etcd §4.1 the newest keep-alive counts', 'Math.max(this.#anchor, claim.anchor)', 'claim.anchor'],
     ['etcd §4.4 a lease that is gone is not kept alive', 'if (ttl === 0) return false;', ''],
   ]),
-  ...inFile('lib/drivers/etcd/renewals.ts', { specs: [unit('drivers/etcd/renewals')] }, [
+  ...inFile('lib/drivers/etcd/queue/renewals.ts', { specs: [unit('drivers/etcd/queue/renewals')] }, [
     ['etcd §4.1 a renewal that is not proven fails', 'lease.until < sentAt + claim.ttl', 'false'],
   ]),
-  ...inFile('lib/drivers/etcd/strangers.ts', { specs: [integration('etcd-strangers')] }, [
+  ...inFile('lib/drivers/etcd/queue/strangers.ts', { specs: [integration('etcd-strangers')] }, [
     ['etcd: what was changed meanwhile is not removed', '{ compare, success }', '{ success }'],
     ['etcd: what has a lease is not removed', 'kvs.filter(isLasting).slice', 'kvs.slice'],
     ['etcd: strangers that come again keep no request for ever', 'if (attempt > ATTEMPTS) return false;', ''],
     ['etcd: an operator is told once of a stranger', 'this.#known.has(key) || ', ''],
   ]),
-  ...inFile('lib/drivers/etcd/records.ts', { specs: [integration('etcd-strangers')] }, [
+  ...inFile('lib/drivers/etcd/queue/records.ts', { specs: [integration('etcd-strangers')] }, [
     ['etcd: what has no lease holds nothing', 'return lease === 0;', 'return false;'],
     ['etcd §4.7 no token is later than the write that says so', ' && Number(token) <= modRevision', ''],
     ['etcd: a holder is a text', '!isName(holder) || ', ''],
@@ -1536,7 +1549,7 @@ const storeMutations = [
     ['etcd: no lock is in the line of another', ".replaceAll('/', '%2F')", ''],
     ['etcd: no two names are one', ".replaceAll('%', '%25')", ''],
   ]),
-  ...inFile('lib/drivers/etcd/waiting.ts', etcd, [
+  ...inFile('lib/drivers/etcd/queue/waiters.ts', etcd, [
     [
       'etcd: a waiter that is not heard of is skipped',
       'if (this.#clock.now() - place.askedAt > 3 * heartbeat(place.claim.ttl)) return',
@@ -1627,7 +1640,7 @@ const applicationMutations = [
     ],
     ['nothing is emitted after the end of a term', 'takeWhile(lasts),', ''],
   ]),
-  ...inFile('lib/leader/leader-work.ts', { specs: [leader('election')] }, [
+  ...inFile('lib/locks/running-work.ts', { specs: [leader('election')] }, [
     ['§4.9 leader work is counted', 'this.#running++;', ''],
     ['leader work that resigns does not wait for itself', 'return isInside(this);', 'return false;'],
   ]),
@@ -1637,7 +1650,7 @@ const applicationMutations = [
   ...inFile('lib/leader/hand-over.ts', { specs: [leader('hand-over')] }, [
     ['only one who campaigns can be named', 'if (!ids.includes(to)) throw', 'if (false) throw'],
   ]),
-  ...inFile('lib/nest/election-options.ts', { specs: [unit('nest/options'), unit('nest/elections')] }, [
+  ...inFile('lib/leader/election-options.ts', { specs: [unit('nest/options'), unit('nest/elections')] }, [
     ['§4.9 the renew deadline ends before the lease can', 'if (renewDeadline > longestDeadline) {', 'if (false) {'],
     [
       '§4.9 a renewal can be tried again before the deadline',
@@ -1645,7 +1658,7 @@ const applicationMutations = [
       'if (false) {',
     ],
   ]),
-  ...inFile('lib/leader/fires.ts', { specs: [leader('fires')] }, [
+  ...inFile('lib/schedule/fires.ts', { specs: [schedule('fires')] }, [
     [
       'a fire is claimed for one tick only',
       'const attempt = `${instance} ${newHolder()}`;',
@@ -1656,7 +1669,7 @@ const applicationMutations = [
     ['a fire that is done is not abandoned', "if (run === 'done' || newest?.done) return;", ''],
     ['closing waits for runs', 'return this.#running.drained(grace);', 'return true;'],
   ]),
-  ...inFile('lib/leader/fire-records.ts', { specs: [leader('fires')] }, [
+  ...inFile('lib/schedule/fire-records.ts', { specs: [schedule('fires')] }, [
     [
       'a fire that another claimed is not ours',
       "this.#scope, job, instant, attempt, ttl)) === 'mine'",
@@ -1699,7 +1712,7 @@ const applicationMutations = [
   ...inFile('lib/decorators/lock-key.ts', { specs: [unit('decorators/lock-key')] }, [
     ['a value cannot leave its place in a key', 'value.replace(/[%:{}\\s]/gu, encodeURIComponent)', 'value'],
   ]),
-  ...inFile('lib/nest/leader.guard.ts', { specs: [integration('nest/leader-only')] }, [
+  ...inFile('lib/http/leader.guard.ts', { specs: [integration('nest/leader-only')] }, [
     ['a guard that cannot tell refuses', '{ strict: false }).assertLeader();', '{ strict: false });'],
   ]),
 ];

@@ -192,7 +192,7 @@ describe('the messages of the code', () => {
   });
 
   it('leave out only what is in the code', () => {
-    const code = readFileSync(join(ROOT, 'lib/drivers/redis/connectors.ts'), 'utf8');
+    const code = readFileSync(join(ROOT, 'lib/drivers/redis/connection/connectors.ts'), 'utf8');
     expect([...INTERNAL].filter((text) => !code.includes(text))).toEqual([]);
   });
 });

@@ -39,49 +39,103 @@ function oxlint(folder: string, ...paths: string[]): Promise<Verdict> {
   });
 }
 
-/** One rule of the configuration: what files of a folder must not import, and what the finding says. */
-const RULES = [
+/** A file of each room of lib. */
+const ROOMS = {
+  core: 'core/clock.js',
+  locks: 'locks/lease.js',
+  leader: 'leader/election.js',
+  schedule: 'schedule/fires.js',
+  http: 'http/leader.guard.js',
+  decorators: 'decorators/with-lock.js',
+  nest: 'nest/module.js',
+  drivers: 'drivers/memory/memory.driver.js',
+  testing: 'testing/manual-clock.js',
+  index: 'index.js',
+} as const;
+
+type Room = keyof typeof ROOMS;
+
+/** The rooms that one room may import, itself apart, and the finding for any other. `lib/nest` wires all of them. */
+const ARROWS: readonly { readonly room: Room; readonly to: readonly Room[]; readonly message: string }[] = [
+  { room: 'core', to: [], message: 'lib/core imports nothing of the other folders.' },
+  { room: 'locks', to: ['core'], message: 'lib/locks imports lib/core only.' },
+  { room: 'leader', to: ['core', 'locks'], message: 'lib/leader imports lib/locks and lib/core only.' },
+  { room: 'schedule', to: ['core', 'locks'], message: 'lib/schedule imports lib/locks and lib/core only.' },
+  { room: 'http', to: ['core', 'leader'], message: 'lib/http imports lib/leader and lib/core only.' },
   {
-    file: 'lib/core/lease.ts',
-    refuses: [
-      '../drivers/memory/memory.driver.js',
-      '../leader/election.js',
-      '../decorators/with-lock.js',
-      '../nest/module.js',
-      '../testing/manual-clock.js',
-      '../index.js',
-    ],
-    message: 'lib/core imports nothing of the other folders.',
+    room: 'decorators',
+    to: ['core', 'locks', 'leader', 'http'],
+    message: 'lib/decorators imports lib/locks, lib/leader, lib/http and lib/core only.',
   },
   {
-    file: 'lib/core/lease.ts',
-    refuses: ['@nestjs/common', 'rxjs', 'rxjs/operators', 'ioredis', '@grpc/grpc-js', 'reflect-metadata'],
+    room: 'nest',
+    to: ['core', 'locks', 'leader', 'schedule', 'http', 'decorators', 'drivers'],
+    message: 'lib/nest imports the concrete files, and nothing of lib/testing.',
+  },
+  { room: 'testing', to: ['core', 'locks'], message: 'lib/testing imports lib/locks and lib/core only.' },
+];
+
+const CLIENTS = ['ioredis', 'ioredis/built/Redis.js', '@grpc/grpc-js'];
+const NEST = ['@nestjs/common', '@nestjs/core'];
+const RXJS = ['rxjs', 'rxjs/operators'];
+
+/** What files of a folder must not import beside that, and what the finding says. */
+const RULES = [
+  ...ARROWS.map(({ room, to, message }) => ({
+    file: `lib/${ROOMS[room].replace(/\.js$/, '.ts')}`,
+    refuses: roomsBut(room, to).map((other) => `../${ROOMS[other]}`),
+    message,
+  })),
+  {
+    file: 'lib/core/clock.ts',
+    refuses: [...NEST, ...RXJS, ...CLIENTS, 'reflect-metadata'],
     message: 'lib/core knows no framework and no client library.',
   },
   {
-    file: 'lib/drivers/redis/redis.driver.ts',
-    refuses: [
-      '../../leader/election.js',
-      '../../decorators/with-lock.js',
-      '../../nest/module.js',
-      '../../testing/manual-clock.js',
-      '../../index.js',
-    ],
-    message: 'Drivers import lib/core only.',
+    file: 'lib/locks/lease.ts',
+    refuses: [...NEST, ...CLIENTS],
+    message: 'lib/locks knows RxJS, but not Nest and no client library.',
+  },
+  {
+    file: 'lib/leader/election.ts',
+    refuses: [...NEST, ...CLIENTS],
+    message: 'lib/leader knows RxJS, but not Nest and no client library.',
+  },
+  {
+    file: 'lib/schedule/fires.ts',
+    refuses: [...NEST, ...RXJS, ...CLIENTS],
+    message: 'lib/schedule knows no framework and no client library.',
+  },
+  { file: 'lib/http/leader.guard.ts', refuses: CLIENTS, message: 'lib/http knows no client library.' },
+  { file: 'lib/decorators/with-lock.ts', refuses: CLIENTS, message: 'lib/decorators knows no client library.' },
+  {
+    file: 'lib/testing/bench.ts',
+    refuses: [...NEST, ...RXJS, ...CLIENTS],
+    message: 'lib/testing knows no framework and no client library.',
   },
   {
     file: 'lib/drivers/redis/redis.driver.ts',
-    refuses: ['../memory/memory.driver.js', '../redlock/quorum.js', '../etcd/session.js', '../../drivers/memory/x.js'],
+    refuses: roomsBut('drivers', ['core']).map((other) => `../../${ROOMS[other]}`),
+    message: 'Drivers import lib/core and lib/drivers/common only.',
+  },
+  {
+    file: 'lib/drivers/redis/redis.driver.ts',
+    refuses: ['../memory/memory.driver.js', '../redlock/quorum.js', '../etcd/names.js', '../../drivers/memory/x.js'],
+    message: 'Drivers never import each other.',
+  },
+  {
+    file: 'lib/drivers/common/watchers.ts',
+    refuses: ['../memory/memory.driver.js', '../redis/redis.driver.js', '../redlock/quorum.js', '../etcd/names.js'],
     message: 'Drivers never import each other.',
   },
   {
     file: 'lib/drivers/memory/deeper/file.ts',
-    refuses: ['../../redis/connection.js'],
+    refuses: ['../../redis/connection/connection.js'],
     message: 'Drivers never import each other.',
   },
   {
     file: 'lib/drivers/redlock/redlock.driver.ts',
-    refuses: ['../redis/redis.driver.js', '../memory/memory.driver.js', '../etcd/session.js'],
+    refuses: ['../redis/redis.driver.js', '../memory/memory.driver.js', '../etcd/names.js'],
     message:
       'Drivers never import each other; Redlock has a connection and a fact store of lib/drivers/redis for each server.',
   },
@@ -92,51 +146,17 @@ const RULES = [
   },
   {
     file: 'lib/drivers/memory/memory.driver.ts',
-    refuses: ['@nestjs/common', 'rxjs', 'rxjs/operators'],
+    refuses: [...NEST, ...RXJS],
     message: 'Drivers know no framework.',
   },
   {
-    file: 'lib/leader/election.ts',
-    refuses: [
-      '../drivers/memory/memory.driver.js',
-      '../decorators/leader-only.js',
-      '../nest/module.js',
-      '../testing/manual-clock.js',
-      '../index.js',
-    ],
-    message: 'lib/leader imports lib/core only.',
-  },
-  {
-    file: 'lib/leader/election.ts',
-    refuses: ['@nestjs/common', '@nestjs/core', 'ioredis'],
-    message: 'lib/leader knows RxJS, but not Nest and no client library.',
-  },
-  {
-    file: 'lib/decorators/with-lock.ts',
-    refuses: [
-      '../drivers/memory/memory.driver.js',
-      '../testing/manual-clock.js',
-      '../index.js',
-      '../nest/module.js',
-      '../nest/options.js',
-      '../nest/registration.js',
-      '../nest/start-checks.js',
-    ],
-    message: 'lib/decorators imports core, leader, and of nest the injection names, the guard and the service types.',
-  },
-  {
-    file: 'lib/decorators/with-lock.ts',
-    refuses: ['ioredis', '@grpc/grpc-js'],
-    message: 'lib/decorators knows no client library.',
-  },
-  {
     file: 'lib/nest/module.ts',
-    refuses: ['../testing/manual-clock.js', '../index.js', './index.js'],
-    message: 'lib/nest imports the concrete files, and nothing of lib/testing.',
-  },
-  {
-    file: 'lib/nest/module.ts',
-    refuses: ['../drivers/redis/redis.driver.js', '../drivers/etcd/session.js', 'ioredis', 'ioredis/built/Redis.js'],
+    refuses: [
+      '../drivers/redis/redis.driver.js',
+      '../drivers/etcd/names.js',
+      '../drivers/common/watchers.js',
+      ...CLIENTS,
+    ],
     message: 'The main entry loads no client library: of the drivers lib/nest imports lib/drivers/memory only.',
   },
   {
@@ -147,36 +167,24 @@ const RULES = [
 ];
 
 const WELL_BEHAVED = [
-  { file: 'lib/core/lease.ts', imports: ['./clock.js', 'node:crypto'] },
-  { file: 'lib/drivers/redis/redis.driver.ts', imports: ['../../core/errors.js', './connection.js', 'ioredis'] },
-  { file: 'lib/drivers/redis/deeper/file.ts', imports: ['../../../core/errors.js', '../connection.js'] },
-  { file: 'lib/drivers/memory/memory.driver.ts', imports: ['../../core/clock.js'] },
-  { file: 'lib/leader/election.ts', imports: ['../core/lease.js', './leadership.js', 'rxjs'] },
-  {
-    file: 'lib/decorators/with-lock.ts',
-    imports: [
-      '../core/errors.js',
-      '../leader/leader.service.js',
-      '../nest/injection.js',
-      '../nest/leader.guard.js',
-      '../nest/lock.service.js',
-      '@nestjs/common',
-    ],
-  },
-  {
-    file: 'lib/nest/module.ts',
-    imports: [
-      '../core/clock.js',
-      '../decorators/wrap-method.js',
-      '../drivers/memory/memory.driver.js',
-      '../leader/election.js',
-      '@nestjs/common',
-      '@nestjs/core',
-      'rxjs',
-    ],
-  },
-  { file: 'lib/index.ts', imports: ['./core/lock.js', './nest/module.js', 'reflect-metadata'] },
+  ...ARROWS.map(({ room, to }) => ({
+    file: `lib/${room}/file.ts`,
+    imports: ['./other.js', 'node:crypto', ...to.map((other) => `../${ROOMS[other]}`)],
+  })),
+  { file: 'lib/locks/lock.service.ts', imports: RXJS },
+  { file: 'lib/leader/leader.service.ts', imports: RXJS },
+  { file: 'lib/http/leader.guard.ts', imports: NEST },
+  { file: 'lib/decorators/current-lock.ts', imports: NEST },
+  { file: 'lib/nest/module.ts', imports: [...NEST, ...RXJS] },
+  { file: 'lib/drivers/redis/redis.driver.ts', imports: ['../../core/errors.js', '../common/listeners.js', 'ioredis'] },
+  { file: 'lib/drivers/redis/failover/file.ts', imports: ['../../../core/errors.js', '../commands/script-call.js'] },
+  { file: 'lib/drivers/redlock/server.ts', imports: ['../redis/connection/connection.js', '../common/majority.js'] },
+  { file: 'lib/index.ts', imports: ['./locks/lock.js', './nest/module.js', 'reflect-metadata'] },
 ];
+
+function roomsBut(room: Room, others: readonly Room[]): Room[] {
+  return (Object.keys(ROOMS) as Room[]).filter((other) => other !== room && !others.includes(other));
+}
 
 /** A module that uses each import, one on each line. */
 const using = (...specifiers: string[]): string =>
@@ -229,6 +237,18 @@ describe('the direction of imports', () => {
   it('lets well-behaved files pass', async () => {
     await Promise.all(WELL_BEHAVED.map(({ file, imports }) => write(file, using(...imports))));
     expect(await oxlint(folder, 'lib')).toMatchObject({ failed: false, diagnostics: [] });
+  });
+
+  it.each([
+    ['values', (other: string) => `import { value } from './${other}.js';\nexport const own = () => value;\n`],
+    ['types', (other: string) => `import type { Value } from './${other}.js';\nexport type Own = Value;\n`],
+  ])('is no circle, of %s', async (_kind, importing) => {
+    await write('lib/core/one.ts', importing('other'));
+    await write('lib/core/other.ts', importing('third'));
+    await write('lib/core/third.ts', importing('one'));
+    const { failed, diagnostics } = await oxlint(folder, 'lib');
+    expect(failed).toBe(true);
+    expect(diagnostics.map(({ code }) => code)).toContain('import(no-cycle)');
   });
 
   it('holds in lib', async () => {

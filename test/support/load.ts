@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from '../../lib/core/errors.js';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
-import type { LockHandle } from '../../lib/core/lock-handle.js';
+import type { LockHandle } from '../../lib/locks/lock-handle.js';
 import { request } from './engine.js';
 import { FencedResource } from './fenced-resource.mjs';
 import { type Belief, checkHistory, type Violations } from './history.js';

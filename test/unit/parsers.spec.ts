@@ -3,20 +3,20 @@ import { describe, expect, it } from 'vitest';
 import { toMilliseconds } from '../../lib/core/duration.js';
 import { OptionsCheck } from '../../lib/core/options-check.js';
 import { printable } from '../../lib/core/printable.js';
-import { lockName } from '../../lib/core/store-key.js';
+import { lockStoreKey } from '../../lib/core/store-key.js';
 import { lockKey } from '../../lib/decorators/lock-key.js';
-import { classify as classifyEtcd } from '../../lib/drivers/etcd/call-errors.js';
+import { classify as classifyEtcd } from '../../lib/drivers/etcd/client/call-errors.js';
 import { readOptions } from '../../lib/drivers/etcd/options.js';
 import { recordOf, toEvent } from '../../lib/drivers/redis/lease-format.js';
-import { checkUrl } from '../../lib/drivers/redis/redis-url.js';
-import { classify } from '../../lib/drivers/redis/reply-errors.js';
-import { parseInfo } from '../../lib/drivers/redis/server-info.js';
-import { redirectOf } from '../../lib/drivers/redis/slots.js';
+import { checkUrl } from '../../lib/drivers/redis/connection/redis-url.js';
+import { classify } from '../../lib/drivers/redis/commands/reply-errors.js';
+import { parseInfo } from '../../lib/drivers/redis/checks/server-info.js';
+import { redirectOf } from '../../lib/drivers/redis/connection/slots.js';
 import { acceptedUrls, originPattern } from '../../lib/leader/accepted-urls.js';
 import { PeerRecords } from '../../lib/leader/peer-records.js';
-import { endToEnd } from '../../lib/nest/end-to-end-headers.js';
-import { forwardedBody } from '../../lib/nest/forwarded-body.js';
-import { leaderTarget } from '../../lib/nest/leader-url.js';
+import { endToEnd } from '../../lib/http/end-to-end-headers.js';
+import { forwardedBody } from '../../lib/http/forwarded-body.js';
+import { leaderTarget } from '../../lib/http/leader-url.js';
 
 const peers = new PeerRecords({ id: 'a', url: 'http://a', metadata: {} }, () => undefined);
 const accepts = acceptedUrls('http://a', [originPattern('http://*.b:*')!]);
@@ -46,7 +46,7 @@ const PARSERS: Record<string, (text: string) => unknown> = {
     [text, `${text}Resolution note: `].map((details) => classifyEtcd(new Error(details), 'a')),
   'a host of etcd': (text) => readOptions({ hosts: [text] }),
   'a duration': (text) => [text, `1${text}`].map((value) => toMilliseconds(value, 'ttl')),
-  'a key': (text) => lockName('a', text),
+  'a key': (text) => lockStoreKey('a', text),
   'a part of a key': (text) => lockKey`a:${text}`,
   'a line of a log': (text) => printable(text),
 };

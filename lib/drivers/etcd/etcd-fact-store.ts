@@ -1,14 +1,14 @@
 import type { Clock } from '../../core/clock.js';
 import type { FactStore } from '../../core/fact-store.js';
-import { LeaseGoneError } from './call-errors.js';
-import { CALL_TIMEOUT, type EtcdConnection } from './connection.js';
-import type { KeepAlives } from './keep-alives.js';
-import type { LeasePool } from './lease-pool.js';
-import { secondsOf, type StoreLease } from './store-lease.js';
-import type { Compare, RequestOp } from './messages.js';
+import { LeaseGoneError } from './client/call-errors.js';
+import { CALL_TIMEOUT, type EtcdConnection } from './client/connection.js';
+import type { KeepAlives } from './client/keep-alives.js';
+import type { LeasePool } from './queue/lease-pool.js';
+import { secondsOf, type StoreLease } from './queue/store-lease.js';
+import type { Compare, RequestOp } from './client/messages.js';
 import { below, factKey, numberKey } from './names.js';
-import { isFact, isLasting, type Mark, readMark } from './records.js';
-import type { Watches } from './watches.js';
+import { isFact, isLasting, type Mark, readMark } from './queue/records.js';
+import type { Watches } from './client/watches.js';
 
 interface Fact {
   readonly value: string;

@@ -18,17 +18,17 @@ import type {
 } from '../../core/lock-driver.js';
 import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
-import { Claims } from './claims.js';
-import { CALL_TIMEOUT, EtcdConnection } from './connection.js';
+import { Claims } from './queue/claims.js';
+import { CALL_TIMEOUT, EtcdConnection } from './client/connection.js';
 import { EtcdFactStore } from './etcd-fact-store.js';
-import { HandOvers } from './hand-overs.js';
-import { KeepAlives } from './keep-alives.js';
-import { LeasePool } from './lease-pool.js';
-import { Queues } from './lines.js';
+import { HandOvers } from './queue/hand-overs.js';
+import { KeepAlives } from './client/keep-alives.js';
+import { LeasePool } from './queue/lease-pool.js';
+import { Queues } from './queue/queues.js';
 import { inboxKey } from './names.js';
 import { type EtcdDriverOptions, readOptions } from './options.js';
-import { toRecord } from './records.js';
-import { Watches } from './watches.js';
+import { toRecord } from './queue/records.js';
+import { Watches } from './client/watches.js';
 
 /**
  * Leases in an etcd cluster, 3.4 or later. Exclusive for as long as a lease is valid, whichever members fail, because

@@ -1,5 +1,5 @@
 import { namespaceOf } from '../../core/store-key.js';
-import type { KeyRange } from './messages.js';
+import type { KeyRange } from './client/messages.js';
 
 /**
  * The layout of the keys, all of which begin with `namespace:`, so that one role with that prefix suffices:

@@ -1,7 +1,7 @@
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
 import { LockConfigError } from '../../core/errors.js';
 import { OptionsCheck } from '../../core/options-check.js';
-import type { Host } from './addresses.js';
+import type { Host } from './client/addresses.js';
 
 export interface EtcdTls {
   /** PEM of the authorities that the servers' certificates must come from. Default: those that Node.js trusts. */

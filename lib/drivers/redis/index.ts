@@ -1,6 +1,6 @@
-export type { RedisClient, RedisConnectionOptions } from './clients.js';
-export type { FailoverOptions } from './connection-options.js';
+export type { RedisClient, RedisConnectionOptions } from './connection/clients.js';
+export type { FailoverOptions } from './connection/connection-options.js';
 export { RedisDriver, type RedisDriverOptions } from './redis.driver.js';
 export type { RedlockDriverOptions } from '../redlock/options.js';
 export { RedlockDriver } from '../redlock/redlock.driver.js';
-export type { RedlockServer } from '../redlock/servers.js';
+export type { RedlockServer } from '../redlock/server-set.js';

@@ -1,5 +1,5 @@
 import { namespaceOf } from '../../core/store-key.js';
-import { slotOf } from './slots.js';
+import { slotOf } from './connection/slots.js';
 
 /**
  * Names the mark of a namespace: the key of the next free fencing token. It is kept for ever, so that tokens increase

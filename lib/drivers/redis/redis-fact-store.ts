@@ -1,6 +1,6 @@
 import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
-import type { RedisConnection } from './connection.js';
+import type { RedisConnection } from './connection/connection.js';
 
 /**
  * The facts of a scope are one hash, which lives as long as the fact that lives longest; a number that is moved forward

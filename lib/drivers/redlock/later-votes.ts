@@ -1,6 +1,6 @@
 import { detached } from '../../core/detached.js';
 import { LinkedList } from '../../core/linked-list.js';
-import type { Round } from './candidate.js';
+import type { Round } from './rounds.js';
 
 /** Milliseconds: most locks are held for longer, and those that are not cost the other servers nothing. */
 const LATER = 5;

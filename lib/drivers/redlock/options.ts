@@ -1,6 +1,6 @@
 import { OptionsCheck } from '../../core/options-check.js';
-import type { RedisConnectionOptions } from '../redis/clients.js';
-import type { RedlockServer } from './servers.js';
+import type { RedisConnectionOptions } from '../redis/connection/clients.js';
+import type { RedlockServer } from './server-set.js';
 
 /** Sets of servers are the bits of a number. */
 const MOST = 31;

@@ -14,7 +14,7 @@ import type {
 } from '../../core/lock-driver.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { mostNamed } from './ballot.js';
-import { QuorumAcquire, pause } from './candidacy.js';
+import { QuorumAcquire, pause } from './quorum-acquire.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
 import { giveBack, release } from './give-back.js';
@@ -24,7 +24,7 @@ import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockFactStore } from './redlock-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { checkOptions, type RedlockDriverOptions } from './options.js';
-import { ServerSet } from './servers.js';
+import { ServerSet } from './server-set.js';
 import { reserve } from './tokens.js';
 
 /** Over how many milliseconds those who wait are told of a release. */

@@ -3,7 +3,7 @@ import { bucketOf, leaseKey, marksKey } from './lease-text.js';
 import { TOKENS } from './proposals.js';
 import { patienceFor, poll, quorumOf, tooFew } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
-import type { ServerSet } from './servers.js';
+import type { ServerSet } from './server-set.js';
 
 export const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingToken + tokens - 1;
 

@@ -12,8 +12,8 @@ import {
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom, ReplaySubject, Subject, take, toArray } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { cronSchedule } from '../../../lib/nest/cron-schedule.js';
-import { newestInstant } from '../../../lib/core/schedule.js';
+import { cronSchedule } from '../../../lib/schedule/cron-schedule.js';
+import { newestInstant } from '../../../lib/schedule/schedule.js';
 import { compile, knownLeader, leading, start, startError } from '../../support/nest-app.js';
 import { Step } from '../../support/nest-step.js';
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Place } from '../../../lib/core/heartbeats.js';
-import { LockHandle } from '../../../lib/core/lock-handle.js';
-import { Lease } from '../../../lib/core/lease.js';
+import { Place } from '../../../lib/locks/heartbeats.js';
+import { LockHandle } from '../../../lib/locks/lock-handle.js';
+import { Lease } from '../../../lib/locks/lease.js';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { simulate, type SimulationResult } from '../../support/simulation.js';
 

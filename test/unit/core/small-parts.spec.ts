@@ -1,10 +1,10 @@
 import { LockConfigError, LockKeyError } from 'nestjs-dist-lock';
 import { describe, expect, it } from 'vitest';
-import { checkAcquireOptions } from '../../../lib/core/acquire-options.js';
+import { checkAcquireOptions } from '../../../lib/locks/acquire-options.js';
 import { backoff } from '../../../lib/core/backoff.js';
 import { toMilliseconds } from '../../../lib/core/duration.js';
 import { promiseTry } from '../../../lib/core/promise-try.js';
-import { electionName, lockName, namespaceOf } from '../../../lib/core/store-key.js';
+import { electionStoreKey, lockStoreKey, namespaceOf } from '../../../lib/core/store-key.js';
 
 describe('durations', () => {
   it.each([
@@ -51,10 +51,10 @@ describe('promiseTry', () => {
 
 describe('names in the store', () => {
   it('keep locks, elections and namespaces apart', () => {
-    expect(lockName('billing', 'order:1')).toBe('billing:l:order:1');
-    expect(electionName('billing', 'default')).toBe('billing:e:default');
+    expect(lockStoreKey('billing', 'order:1')).toBe('billing:l:order:1');
+    expect(electionStoreKey('billing', 'default')).toBe('billing:e:default');
     expect(namespaceOf('billing.eu:l:a:b')).toBe('billing.eu');
-    expect(lockName('billing', 'x')).not.toBe(electionName('billing', 'x'));
+    expect(lockStoreKey('billing', 'x')).not.toBe(electionStoreKey('billing', 'x'));
   });
 
   it.each([
@@ -63,12 +63,12 @@ describe('names in the store', () => {
     ['a\ud800', /half a surrogate pair/],
     [undefined, /must be a string/],
   ])('refuse a wrong key', (key, message) => {
-    expect(() => lockName('n', key as string)).toThrow(LockKeyError);
-    expect(() => lockName('n', key as string)).toThrow(message);
+    expect(() => lockStoreKey('n', key as string)).toThrow(LockKeyError);
+    expect(() => lockStoreKey('n', key as string)).toThrow(message);
   });
 
   it('accept a key of 500 characters', () => {
-    expect(lockName('n', 'x'.repeat(500))).toHaveLength(504);
+    expect(lockStoreKey('n', 'x'.repeat(500))).toHaveLength(504);
   });
 });
 

@@ -1,0 +1,31 @@
+import type { LeaseRef, RenewOutcome } from '../../../core/lock-driver.js';
+import type { RedisConnection } from '../connection/connection.js';
+import { cancelledKey, leaseKey } from '../lease-format.js';
+import { SplitSlotError } from '../connection/slots.js';
+
+/** For a script that is sent with `hasDetour`. */
+export async function orWhenSplit<Reply>(reply: Promise<Reply>, detour: () => Promise<Reply>): Promise<Reply> {
+  try {
+    return await reply;
+  } catch (error) {
+    if (error instanceof SplitSlotError) return detour();
+    throw error;
+  }
+}
+
+export async function rearm(connection: RedisConnection, { key, holder, ttl }: LeaseRef): Promise<RenewOutcome> {
+  return (await connection.run('rearm', [leaseKey(key)], [holder, ttl], REARM)) === 1 ? 'held' : 'gone';
+}
+
+/** Whether this holder had the lease. */
+export async function drop(connection: RedisConnection, { key, holder }: LeaseRef): Promise<boolean> {
+  return (await connection.run('drop', [leaseKey(key)], [holder])) === 1;
+}
+
+/** Leaves the holder in the queue, where it counts as dead after a few heartbeats. */
+export async function bar(connection: RedisConnection, claim: LeaseRef, milliseconds: number): Promise<void> {
+  await connection.run('bar', [cancelledKey(claim)], [milliseconds]);
+  await drop(connection, claim);
+}
+
+const REARM = { needsReplicas: (isHeld: unknown): boolean => isHeld === 1 };

@@ -1,0 +1,154 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { type DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
+import { isReadOnly } from './clients.js';
+import type { ConnectionPlan } from './connection-options.js';
+import { Diagnosis } from './diagnosis.js';
+import { FailoverQuarantine } from '../failover/failover-quarantine.js';
+import { LastError } from './last-error.js';
+import { Reconnector } from './reconnector.js';
+import { ReplicaAcks } from '../failover/replica-acks.js';
+import { NOT_WRITTEN } from '../commands/reply-errors.js';
+import type { ScriptCall } from '../commands/script-call.js';
+import { AnswerTimeout } from '../commands/script-command.js';
+import { ScriptSender } from '../commands/script-sender.js';
+import { parseInfo } from '../checks/server-info.js';
+import type { Servers, ServersListener } from './servers.js';
+
+/** One Redis server, or the master that Sentinel names. */
+export class SingleServer implements Servers {
+  readonly name: string;
+  readonly #client: Redis;
+  readonly #plan: ConnectionPlan;
+  readonly #sender: ScriptSender;
+  readonly #quarantine: FailoverQuarantine | undefined;
+  readonly #lastError: LastError;
+  readonly #diagnosis: Diagnosis;
+  readonly #reconnector: Reconnector;
+  /** The connection that was given up last. */
+  #left: Redis['stream'] | undefined;
+
+  readonly #fail = (error: unknown): never => {
+    if (error instanceof Error && isReadOnly(error)) {
+      this.#lastError.note(error);
+      this.#reconnector.refused();
+      this.#hangUp();
+    }
+    throw this.#lastError.classify(error);
+  };
+
+  constructor(client: Redis, plan: ConnectionPlan, listener: ServersListener) {
+    this.#client = client;
+    this.#plan = plan;
+    this.name = nameOf(client);
+    this.#lastError = new LastError(this.name, plan.sockets.access.rotates);
+    this.#diagnosis = new Diagnosis(plan, this.#lastError);
+    this.#reconnector = new Reconnector({
+      attempt: () => void client.connect().catch(() => undefined),
+      diagnose: () => this.#diagnosis.look(),
+      up: (isNew) => (isNew ? listener.changed() : listener.replaced()),
+      down: () => listener.changed(),
+    });
+    const acks = plan.acks && new ReplicaAcks(client, this.name, plan.acks);
+    this.#sender = new ScriptSender(client, new AnswerTimeout(plan.commandTimeout), acks);
+    this.#quarantine =
+      plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
+    listener.opened(client, this.name, true);
+    this.#quarantine?.watch(client, this.name);
+    client.on('error', (error: Error) => this.#lastError.note(error));
+    plan.sockets.hear((error) => this.#lastError.note(error));
+    client.on('ready', () => {
+      this.#lastError.forget();
+      this.#reconnector.opened();
+    });
+    client.on('close', () => listener.lost());
+    client.on('end', () => this.#reconnector.ended());
+  }
+
+  get isUp(): boolean {
+    return !this.#reconnector.isDown;
+  }
+
+  async connect(limit: number): Promise<void> {
+    const { probeTime } = this.#diagnosis;
+    if (await this.#reconnector.start(limit - probeTime)) return;
+    await this.#diagnosis.look();
+    throw this.unreachable();
+  }
+
+  unreachable(): DriverUnavailableError | LockConfigError {
+    return this.#lastError.unreachable();
+  }
+
+  run(call: ScriptCall): Promise<unknown> {
+    if (this.#client.status !== 'ready') return this.#runSoon(call);
+    return this.#send(call).catch((error: unknown) => {
+      const wasWritten = !(error instanceof Error && NOT_WRITTEN.test(error.message));
+      return wasWritten ? this.#fail(error) : this.#runSoon(call);
+    });
+  }
+
+  /** The connection has just broken, or is down for longer. */
+  async #runSoon(call: ScriptCall): Promise<unknown> {
+    // Its end is told a moment later.
+    await nextTurn();
+    if (!(await this.#reconnector.isBackSoon()) || this.#client.status !== 'ready') {
+      this.#reconnector.refused();
+      throw this.unreachable();
+    }
+    return this.#send(call).catch(this.#fail);
+  }
+
+  #send(call: ScriptCall): Promise<unknown> {
+    return this.#quarantine?.covers(call)
+      ? this.#quarantine.grant(call, this.#sender, this.name)
+      : this.#sender.run(call);
+  }
+
+  /** A master that became a replica: the same name may lead to its successor. Once, however many replies say so. */
+  #hangUp(): void {
+    const { stream } = this.#client;
+    if (stream === this.#left) return;
+    this.#left = stream;
+    this.#client.disconnect(true);
+  }
+
+  async identity(): Promise<string> {
+    try {
+      const id = parseInfo(await this.#client.info('server')).get('run_id');
+      if (id) return id;
+    } catch (error) {
+      throw this.#lastError.classify(error);
+    }
+    throw new LockConfigError(
+      `Redis at ${this.name} does not report run_id in INFO, by which RedlockDriver knows its servers. Use Redis or Valkey.`,
+    );
+  }
+
+  openSubscriber(): Redis {
+    const client = this.#plan.open(false) as Redis;
+    client.on('error', (error: Error) => this.#lastError.note(error));
+    return client;
+  }
+
+  async hasSubscriber(_: Redis, channel: string): Promise<boolean> {
+    try {
+      const [, subscribers] = await this.#client.pubsub('NUMSUB', channel);
+      return subscribers !== 0;
+    } catch {
+      return true;
+    }
+  }
+
+  close(): void {
+    this.#reconnector.close();
+    this.#client.disconnect();
+  }
+}
+
+function nameOf({ options }: Redis): string {
+  const { sentinels, name, path, host, port } = options;
+  if (!sentinels?.length) return path ?? `${host ?? 'localhost'}:${port ?? 6379}`;
+  const addresses = sentinels.map((sentinel) => `${sentinel.host ?? 'localhost'}:${sentinel.port ?? 26379}`);
+  return `${name} (sentinels ${addresses.join(', ')})`;
+}

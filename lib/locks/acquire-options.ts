@@ -1,0 +1,85 @@
+import type { WhenUnavailable } from './acquisition.js';
+import type { AcquireRequest } from './lock-manager.js';
+import type { Duration } from '../core/duration.js';
+import type { TtlRange } from '../core/lock-driver.js';
+import { OptionsCheck } from '../core/options-check.js';
+
+export interface TryOptions {
+  /**
+   * For how long the store keeps the lock without a renewal, which is how long others wait if this process dies.
+   * Renewed every third of it. Default: the module's `lock.ttl`, 30 s.
+   */
+  ttl?: Duration;
+  /** Kept in the store beside the lock, for people who look at it. */
+  metadata?: Record<string, string>;
+  /** Shares the lock if this call chain already holds it, instead of failing. Default: false. */
+  reentrant?: boolean;
+}
+
+export interface AcquireOptions extends TryOptions {
+  /** How long to wait for the lock. Default: the module's `lock.wait`, 10 s. */
+  wait?: Duration | 'forever';
+  /** Ends the wait; `acquire` then rejects with the signal's reason. Does not end the lock. */
+  signal?: AbortSignal;
+  /** Tries so many times, without queueing, instead of waiting. */
+  attempts?: number;
+  /** Time between two attempts. Default: 200 ms. */
+  retryDelay?: Duration;
+  /**
+   * What to do while the store is known to be down: `wait` for it as long as for the lock, or `reject` with a
+   * DriverUnavailableError at the first request that fails. A store that was down for longer than `wait` before the
+   * call is not waited for in either case. Default: `wait`.
+   */
+  unavailable?: WhenUnavailable;
+}
+
+/** Options with every duration in milliseconds, checked once. */
+export type CheckedOptions = Pick<AcquireRequest, 'metadata' | 'signal' | 'reentrant' | 'unavailable'> & {
+  readonly ttl: number | undefined;
+  readonly limit: AcquireRequest['limit'] | undefined;
+};
+
+const KNOWN = ['ttl', 'metadata', 'reentrant', 'wait', 'signal', 'attempts', 'retryDelay', 'unavailable'] as const;
+const RETRY_DELAY = 200;
+const ANY_TTL: TtlRange = { minTtl: 0 };
+
+/** @throws LockConfigError that names every wrong option and its repair */
+export function checkAcquireOptions(options: AcquireOptions, where: string, range: TtlRange = ANY_TTL): CheckedOptions {
+  const check = new OptionsCheck(where);
+  const { ttl, metadata, reentrant, signal, unavailable, ...rest } = check.object(options, '', KNOWN);
+  check.metadata(metadata, 'metadata');
+  check.ofType(reentrant, 'reentrant', 'boolean');
+  if (signal !== undefined && !(signal instanceof AbortSignal)) check.problem('signal: expected an AbortSignal.');
+  if (unavailable !== undefined && unavailable !== 'wait' && unavailable !== 'reject') {
+    check.problem("unavailable: expected 'wait' or 'reject'.");
+  }
+  const checked = {
+    ttl: ttl === undefined ? undefined : check.ttl(ttl, 'ttl', range.minTtl, range),
+    metadata,
+    reentrant,
+    signal,
+    unavailable,
+    limit: checkLimit(check, rest),
+  };
+  check.done();
+  return checked;
+}
+
+function checkLimit(
+  check: OptionsCheck,
+  { wait, attempts, retryDelay }: Pick<AcquireOptions, 'wait' | 'attempts' | 'retryDelay'>,
+): CheckedOptions['limit'] {
+  if (attempts === undefined) {
+    if (retryDelay !== undefined) check.problem('retryDelay: has no effect without attempts.');
+    return wait === undefined ? undefined : { wait: checkWait(check, wait, 'wait') };
+  }
+  if (wait !== undefined) check.problem('wait and attempts: give one of them, not both.');
+  if (!Number.isSafeInteger(attempts) || attempts < 1) check.problem('attempts: expected a whole number above 0.');
+  return { attempts, retryDelay: check.duration(retryDelay, 'retryDelay', RETRY_DELAY) };
+}
+
+export function checkWait(check: OptionsCheck, wait: Duration | 'forever', path: string): number {
+  if (wait === 'forever') return Infinity;
+  if (wait === 0) check.problem(`${path}: 0 is no time to wait; use tryAcquire() or { attempts: 1 } for a single try.`);
+  return wait === 0 ? 0 : check.duration(wait, path, 0);
+}

@@ -1,0 +1,139 @@
+import {
+  checkedAnswer,
+  checkedBlock,
+  checkedOutcomes,
+  checkedPlaces,
+  checkedRecord,
+  checkEvent,
+  DriverAnswerError,
+} from './driver-answers.js';
+import type {
+  AcquireMode,
+  Claim,
+  DriverCapabilities,
+  DriverEvent,
+  DriverListener,
+  Granted,
+  LeaseRef,
+  LockDriver,
+  LockRecord,
+  PlaceOutcome,
+  PlaceRef,
+  Queued,
+  Refused,
+  RenewOutcome,
+  TokenBlock,
+} from '../core/lock-driver.js';
+import { promiseTry } from '../core/promise-try.js';
+import type { FactStore } from '../core/fact-store.js';
+
+/**
+ * A driver whose answers fit the port: one that does not is a rejection that names the driver, and an operator is told
+ * once. What it throws is a rejection, too.
+ */
+export class CheckedDriver implements LockDriver {
+  readonly name: string;
+  readonly reserve?: NonNullable<LockDriver['reserve']>;
+  readonly keepPlaces?: NonNullable<LockDriver['keepPlaces']>;
+  readonly renewalGroup?: NonNullable<LockDriver['renewalGroup']>;
+  readonly #driver: LockDriver;
+  readonly #warn: (message: string) => void;
+  readonly #warned = new Set<string>();
+  readonly #listeners = new Map<DriverListener, DriverListener>();
+
+  constructor(driver: LockDriver, warn: (message: string) => void = () => undefined) {
+    this.name = driver.name;
+    this.#driver = driver;
+    this.#warn = warn;
+    if (driver.reserve) this.reserve = (lease, tokens) => this.#reserve(driver, lease, tokens);
+    if (driver.keepPlaces) this.keepPlaces = (places) => this.#keepPlaces(driver, places);
+    if (driver.renewalGroup) this.renewalGroup = (key) => this.#group(driver, key);
+  }
+
+  get capabilities(): DriverCapabilities {
+    return this.#driver.capabilities;
+  }
+
+  get facts(): FactStore | undefined {
+    return this.#driver.facts;
+  }
+
+  async connect(listener: DriverListener): Promise<void> {
+    const hearing: DriverListener = (event) => {
+      if (this.#isEvent(event)) listener(event);
+    };
+    this.#listeners.set(listener, hearing);
+    await this.#driver.connect(hearing);
+  }
+
+  // No async functions on the way of every lock: each costs a promise more.
+  acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued> {
+    return promiseTry(() => this.#driver.acquire(claim, mode, tokens)).then((answer) =>
+      this.#told(() => checkedAnswer(this.#driver, claim, answer)),
+    );
+  }
+
+  cancel(claim: Claim): Promise<void> {
+    return promiseTry(() => this.#driver.cancel(claim));
+  }
+
+  async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
+    const outcomes = await this.#driver.renew(leases);
+    return this.#told(() => checkedOutcomes(this.#driver, leases, outcomes));
+  }
+
+  release(lease: LeaseRef, to?: string): Promise<boolean> {
+    return promiseTry(() => this.#driver.release(lease, to));
+  }
+
+  async inspect(key: string): Promise<LockRecord | null> {
+    const record = await this.#driver.inspect(key);
+    return this.#told(() => checkedRecord(this.#driver, record));
+  }
+
+  async close(listener: DriverListener): Promise<void> {
+    const hearing = this.#listeners.get(listener);
+    this.#listeners.delete(listener);
+    if (hearing) await this.#driver.close(hearing);
+  }
+
+  async #reserve(driver: LockDriver, lease: LeaseRef, tokens?: number): Promise<TokenBlock | null> {
+    const block = await driver.reserve!(lease, tokens);
+    return this.#told(() => checkedBlock(driver, block));
+  }
+
+  async #keepPlaces(driver: LockDriver, places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
+    const outcomes = await driver.keepPlaces!(places);
+    return this.#told(() => checkedPlaces(driver, places, outcomes));
+  }
+
+  /** Leases that nobody can sort are renewed together. */
+  #group(driver: LockDriver, key: string): number {
+    try {
+      return driver.renewalGroup!(key);
+    } catch {
+      return 0;
+    }
+  }
+
+  #isEvent(event: DriverEvent): boolean {
+    try {
+      this.#told(() => checkEvent(this.#driver, event));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #told<T>(check: () => T): T {
+    try {
+      return check();
+    } catch (error) {
+      if (error instanceof DriverAnswerError && !this.#warned.has(error.call)) {
+        this.#warned.add(error.call);
+        this.#warn(error.message);
+      }
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,182 @@
+import type { Random } from '../core/backoff.js';
+import type { Clock } from '../core/clock.js';
+import type { LockEventSink } from '../core/events.js';
+import { Hold } from './lease.js';
+import { LockHandle } from './lock-handle.js';
+import { type HoldOwner } from './lock-handle.js';
+import { LinkedList } from '../core/linked-list.js';
+import { type Claim, heartbeat, type LockDriver, type TokenBlock } from '../core/lock-driver.js';
+import type { RequestGate } from './request-gate.js';
+import { ReleaseRetries, type Warn } from './release-retries.js';
+import type { Lease } from './lease.js';
+import type { WaitingRoom } from './waiting-room.js';
+import { Watchdog } from './watchdog.js';
+
+/** How often, and for how many milliseconds, an instance passes a lease on within itself while others wait. */
+const BATCH = 16;
+const BATCH_TIME = 100;
+const YIELD_EVERY = 64;
+
+/**
+ * What this instance has from the store, from the grant to the return: renewed while it is used, passed on to the next
+ * caller here where that is fair to the others, and given back otherwise.
+ */
+export class HeldLeases implements HoldOwner {
+  readonly #driver: LockDriver;
+  readonly #clock: Clock;
+  readonly #emit: LockEventSink;
+  readonly #room: WaitingRoom;
+  readonly #gate: RequestGate;
+  readonly #watchdog: Watchdog;
+  readonly #releaseRetries: ReleaseRetries;
+  readonly #holds = new LinkedList<Hold>();
+  #closing = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor(
+    driver: LockDriver,
+    clock: Clock,
+    random: Random,
+    emit: LockEventSink,
+    room: WaitingRoom,
+    gate: RequestGate,
+    warn: Warn,
+  ) {
+    this.#driver = driver;
+    this.#clock = clock;
+    this.#emit = emit;
+    this.#room = room;
+    this.#gate = gate;
+    this.#watchdog = new Watchdog(driver, clock, random, emit, (lease) => room.vacate(lease));
+    this.#releaseRetries = new ReleaseRetries({ clock, random, gate, warn });
+  }
+
+  begin(lease: Lease): void {
+    this.#room.occupy(lease);
+    this.#watchdog.watch(lease);
+  }
+
+  /** A handle for a user of the lease; once the last one was released the lease moves on. */
+  share(hold: Hold, owner: HoldOwner = this): LockHandle {
+    if (!this.#holds.has(hold)) this.#holds.append(hold);
+    return new LockHandle(hold, owner);
+  }
+
+  /** What is in use. */
+  get held(): Hold[] {
+    return this.#holds.items();
+  }
+
+  /** The store may have lost what it granted. */
+  verify(): void {
+    this.#watchdog.verify();
+    this.#releaseRetries.retry();
+  }
+
+  /** Makes sure, in the background, that a claim holds nothing and waits for nothing. */
+  cancel(claim: Claim): void {
+    void this.#settle(claim, () => this.#driver.cancel(claim));
+  }
+
+  /** Stops renewing a lease without releasing it: the code that it protects still runs, so it ends with its TTL. */
+  abandon(hold: Hold): void {
+    this.#watchdog.lose(hold.lease, 'shutdown');
+    this.#forget(hold);
+  }
+
+  /** Waits until all leases were released, abandons those that were not in time, and lets what is under way settle. */
+  async close(grace: number): Promise<void> {
+    this.#closing = true;
+    const deadline = this.#clock.now() + grace;
+    await this.#atMost(grace, this.#idle());
+    for (const hold of this.#holds.items()) this.abandon(hold);
+    await this.#atMost(deadline - this.#clock.now(), this.#releaseRetries.all());
+  }
+
+  async letGo(hold: Hold): Promise<void> {
+    if (--hold.shares > 0) return;
+    const { key, fencingToken, election, acquiredAt, lease } = hold;
+    const now = this.#clock.now();
+    if (lease.remainingAt(now) === 0) this.#watchdog.lose(lease, 'expired');
+    hold.end();
+    const passedOn = !hold.loss && this.#mayPassOn(lease, now) && (await this.#passOn(lease));
+    if (!passedOn) await this.#giveBack(lease);
+    if (!hold.loss) this.#emit({ type: 'released', key, fencingToken, election, held: now - acquiredAt });
+    this.#forget(hold);
+  }
+
+  /** Lets the next caller of this instance use the tenure, without the store, with the next token. */
+  async #passOn(lease: Lease): Promise<boolean> {
+    lease.passed++;
+    // Callers that do nothing but pass a lease on must not starve timers, renewals among them.
+    if (lease.passed % YIELD_EVERY === 0) await new Promise((resolve) => setImmediate(resolve));
+    const token = lease.takeToken() ?? (await this.#reserveToken(lease));
+    const seat = this.#room.first(lease.claim.key);
+    const now = this.#clock.now();
+    if (token === undefined || !seat || !this.#mayPassOn(lease, now)) return false;
+    const next = new Hold(seat.wish.key, lease, token, now);
+    this.#holds.append(next);
+    seat.hand(next);
+    return true;
+  }
+
+  /**
+   * While nobody else is known to wait, the instance keeps the key as long as it has callers for it; else it passes it
+   * on a few times only. A tenure that is not renewed in time is given back, whoever waits here.
+   */
+  #mayPassOn(lease: Lease, now: number): boolean {
+    const seat = this.#room.first(lease.claim.key);
+    if (!seat || this.#closing || lease.remainingAt(now) < 2 * heartbeat(lease.claim.ttl)) return false;
+    const batchIsOver = lease.passed >= BATCH - 1 || now - lease.since > BATCH_TIME;
+    return seat.fits(lease) && !(lease.waiters > 0 && batchIsOver);
+  }
+
+  async #reserveToken(lease: Lease): Promise<number | undefined> {
+    const { claim } = lease;
+    const tokens = this.#room.tokensFor(claim.key);
+    const reserve = (): Promise<TokenBlock | null> => this.#driver.reserve!(claim, tokens);
+    const block = this.#driver.reserve && (await this.#gate.sendUrgent(reserve).catch(() => null));
+    if (block) lease.addTokens(block);
+    return lease.takeToken();
+  }
+
+  async #giveBack(lease: Lease): Promise<void> {
+    const { claim, stray } = lease;
+    // After an expiry the store may still have the lease, re-armed by a renewal whose answer came late.
+    const isInStore = lease.loss === undefined || lease.loss === 'expired';
+    this.#watchdog.unwatch(lease);
+    lease.end();
+    const request = (): Promise<unknown> =>
+      stray ? this.#driver.cancel(claim) : this.#driver.release(claim, lease.successor);
+    const released = isInStore ? this.#settle(claim, request) : undefined;
+    // Once the release is on its way: the next caller here gets in line behind those who wait in the store.
+    this.#room.vacate(lease);
+    await released;
+    if (!this.#driver.capabilities.push) this.#room.nudge(claim.key);
+  }
+
+  #settle({ key, ttl }: Claim, request: () => Promise<unknown>): Promise<void> {
+    return this.#releaseRetries.settle(request, ttl, this.#driver.renewalGroup?.(key));
+  }
+
+  #forget(hold: Hold): void {
+    this.#holds.remove(hold);
+    if (!this.#holds.first) this.#onIdle?.();
+  }
+
+  #idle(): Promise<void> {
+    if (!this.#holds.first) return Promise.resolve();
+    return new Promise((resolve) => (this.#onIdle = resolve));
+  }
+
+  #atMost(milliseconds: number, work: Promise<unknown>): Promise<void> {
+    return new Promise((resolve) => {
+      // Whoever closes the service awaits it.
+      const timer = this.#clock.after(milliseconds, resolve, true);
+      void work.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+}

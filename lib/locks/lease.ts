@@ -1,0 +1,216 @@
+import { setMaxListeners } from 'node:events';
+import type { Linked } from '../core/linked-list.js';
+import { type HoldFacts, LockLostError, type LossReason } from '../core/errors.js';
+import type { CallSite } from './call-site.js';
+import { electionOf, subjectOf } from '../core/store-key.js';
+import type { TokenBlock, Claim } from '../core/lock-driver.js';
+import type { Clock } from '../core/clock.js';
+import { driftMargin } from '../core/validity.js';
+import type { Watch } from './watch.js';
+
+/** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */
+export class Hold implements Linked<Hold> {
+  before: Hold | undefined;
+  after: Hold | undefined;
+  /** As the caller named it. */
+  readonly key: string;
+  readonly lease: Lease;
+  readonly fencingToken: number;
+  readonly acquiredAt: number;
+  /** Handles that use this lease; the last one to let go ends it. */
+  shares = 0;
+  /** Where it was acquired, where that was noted. */
+  callSite: CallSite | undefined;
+  /** A call of ours releases it, where nobody can forget to. */
+  isGuarded = false;
+  /** No caller's: a leader's. */
+  isBackground = false;
+
+  #ended = false;
+  #loss: LockLostError | undefined;
+  #controller: AbortController | undefined;
+
+  constructor(key: string, lease: Lease, fencingToken: number, acquiredAt: number) {
+    this.key = key;
+    this.lease = lease;
+    this.fencingToken = fencingToken;
+    this.acquiredAt = acquiredAt;
+    lease.hold = this;
+  }
+
+  /** The name of the election whose leader has it; undefined for a lock. */
+  get election(): string | undefined {
+    return electionOf(this.lease.claim.key);
+  }
+
+  get remaining(): number {
+    return this.#ended ? 0 : this.lease.remaining;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      // As many listeners as the protected code has parts: no leak.
+      setMaxListeners(0, this.#controller.signal);
+      if (this.#loss) this.#controller.abort(this.#loss);
+    }
+    return this.#controller.signal;
+  }
+
+  get loss(): LockLostError | undefined {
+    return this.#loss;
+  }
+
+  lose(reason: LossReason, cause?: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#loss = this.lossError(reason, cause);
+    this.#controller?.abort(this.#loss);
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  lossError(reason: LossReason, cause?: unknown): LockLostError {
+    const { subject, since, remaining } = this.facts();
+    return new LockLostError(this.key, this.fencingToken, reason, {
+      subject,
+      since,
+      remaining: reason === 'ending' ? remaining : 0,
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+
+  /** For messages about it. */
+  facts(): HoldFacts {
+    const { claim } = this.lease;
+    return {
+      subject: subjectOf(claim.key, this.key),
+      since: this.lease.wallAt(this.acquiredAt),
+      remaining: this.remaining,
+      heldHere: true,
+      acquiredAt: this.callSite?.text,
+    };
+  }
+}
+
+export interface LeaseGrant extends TokenBlock {
+  readonly claim: Claim;
+  /** An earlier request for this claim may still reach the store: it has to be cancelled, not just released. */
+  readonly stray: boolean;
+  /** Local time just before the sending of the request from whose execution the TTL runs. */
+  readonly anchor: number;
+  /** Milliseconds for which the store armed the lease. */
+  readonly ttl: number;
+  /** Others that wait in the store. */
+  readonly waiters: number;
+  /** The longest that one renewal keeps the lease valid; default: the TTL less the drift margin. */
+  readonly validFor?: number | undefined;
+  /** Milliseconds between renewals; default: a third of the TTL. */
+  readonly renewEvery?: number | undefined;
+}
+
+/**
+ * What this instance has from the store: one key for one holder. Valid until `anchor + TTL - margin`, where every
+ * renewal that was answered in time moves the anchor. Once the clock has passed that moment nothing makes it valid
+ * again, however late the news arrives.
+ *
+ * One caller after another may use it, each with a token of the reserved block.
+ */
+export class Lease {
+  /** The watchdog's notes on it, as long as it is renewed. */
+  watch: Watch<Lease> | undefined;
+  readonly claim: Claim;
+  readonly stray: boolean;
+  readonly renewEvery: number;
+  readonly since: number;
+  /** When the first renewal is due: soon, where the store armed less than the whole TTL. */
+  readonly firstRenewal: number;
+  /** Who uses it now. */
+  hold: Hold | undefined;
+  /** Others that wait in the store, as far as we were told. */
+  waiters: number;
+  /** Id of a waiting instance that is to have the key next. */
+  successor: string | undefined;
+  /** How often it was passed on within this instance. */
+  passed = 0;
+
+  readonly validFor: number;
+  readonly #clock: Clock;
+  #validUntil: number;
+  #ended = false;
+  #loss: LossReason | undefined;
+  #nextToken: number;
+  #lastToken: number;
+
+  constructor(clock: Clock, grant: LeaseGrant, now: number) {
+    this.#clock = clock;
+    this.claim = grant.claim;
+    this.stray = grant.stray;
+    this.waiters = grant.waiters;
+    this.since = now;
+    this.renewEvery = grant.renewEvery ?? grant.claim.ttl / 3;
+    this.firstRenewal = grant.anchor + (grant.ttl < grant.claim.ttl ? grant.ttl / 4 : this.renewEvery);
+    this.validFor = grant.validFor ?? Infinity;
+    this.#validUntil = this.#validity(grant.anchor, grant.ttl);
+    this.#nextToken = grant.fencingToken;
+    this.#lastToken = grant.fencingToken + grant.tokens - 1;
+  }
+
+  get validUntil(): number {
+    return this.#validUntil;
+  }
+
+  get remaining(): number {
+    return this.remainingAt(this.#clock.now());
+  }
+
+  /** Milliseconds since 1970 of a time of the monotonic clock: for people. */
+  wallAt(time: number): number {
+    return Math.round(this.#clock.wall() - (this.#clock.now() - time));
+  }
+
+  /** For callers that have just read the clock. */
+  remainingAt(now: number): number {
+    return this.#ended ? 0 : Math.max(0, this.#validUntil - now);
+  }
+
+  get loss(): LossReason | undefined {
+    return this.#loss;
+  }
+
+  /** The next number of the reserved block, or undefined when it is used up. */
+  takeToken(): number | undefined {
+    return this.#nextToken <= this.#lastToken ? this.#nextToken++ : undefined;
+  }
+
+  addTokens({ fencingToken, tokens }: TokenBlock): void {
+    this.#nextToken = fencingToken;
+    this.#lastToken = fencingToken + tokens - 1;
+  }
+
+  /** Takes a renewal into account that was sent at `anchor`. False when it came too late. */
+  renewed(anchor: number): boolean {
+    if (this.remaining === 0) return false;
+    this.#validUntil = Math.max(this.#validUntil, this.#validity(anchor, this.claim.ttl));
+    return true;
+  }
+
+  /** False when it was over already. */
+  lose(reason: LossReason, cause?: unknown): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    this.#loss = reason;
+    this.hold?.lose(reason, cause);
+    return true;
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  #validity(anchor: number, ttl: number): number {
+    return anchor + Math.min(ttl - driftMargin(ttl), this.validFor);
+  }
+}

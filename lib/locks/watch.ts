@@ -1,0 +1,61 @@
+import type { Timed } from '../core/heap.js';
+
+/** A lease, as far as a watch knows it. */
+interface Watched {
+  readonly claim: { readonly ttl: number };
+  readonly validUntil: number;
+  watch: unknown;
+}
+
+/** The watchdog's notes on one tenure, for as long as it is renewed. */
+export class Watch<Tenure extends Watched = Watched> implements Timed {
+  readonly lease: Tenure;
+  place: number | undefined;
+  /** When somebody has to look at it: it is due, or over. */
+  deadline = Infinity;
+  /** When to renew, or, while a renewal is under way, when to stop waiting for its answer and try again. */
+  due = Infinity;
+  /** How much earlier than due it may be renewed together with others. */
+  slack = 0;
+  /** When the renewal that is under way was sent. */
+  sentAt: number | undefined;
+  /** Of the store, as far as it can be down by itself; known once it was renewed. */
+  part: number | undefined;
+  /** Renewals since the last one that succeeded, without those by which it was found out that the store is down. */
+  tries = 0;
+  isAtRisk = false;
+  cause: unknown;
+
+  constructor(lease: Tenure) {
+    this.lease = lease;
+  }
+
+  /** Whether the tenure is still renewed. */
+  get isOpen(): boolean {
+    return this.lease.watch === this;
+  }
+
+  /** Whether it waits until its part of the store answers a probe. */
+  get isSuspended(): boolean {
+    return this.isOpen && this.isAtRisk && this.due === Infinity;
+  }
+
+  /** Milliseconds before a renewal that failed is repeated for the first time. */
+  get firstDelay(): number {
+    return Math.min(100, this.lease.claim.ttl / 12);
+  }
+
+  /** Not while a heap has it. */
+  plan(due: number, slack: number): void {
+    this.due = due;
+    this.slack = slack;
+    this.deadline = Math.min(due, this.lease.validUntil);
+  }
+
+  succeeded(): void {
+    this.sentAt = undefined;
+    this.tries = 0;
+    this.isAtRisk = false;
+    this.cause = undefined;
+  }
+}

@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import type { KeepAlives } from '../../../../../lib/drivers/etcd/client/keep-alives.js';
+import type { LeasePool } from '../../../../../lib/drivers/etcd/queue/lease-pool.js';
+import type { Queues } from '../../../../../lib/drivers/etcd/queue/queues.js';
+import { QueuedClaim } from '../../../../../lib/drivers/etcd/queue/queued-claim.js';
+import { Renewals } from '../../../../../lib/drivers/etcd/queue/renewals.js';
+import { StoreLease } from '../../../../../lib/drivers/etcd/queue/store-lease.js';
+import { ManualClock } from '../../../../../lib/testing/manual-clock.js';
+
+const claim = { key: 'test:l:k', holder: 'h', ttl: 2000, instance: 'a', metadata: {} };
+
+// Whether a leader that was replaced answers is up to chance on real servers: faults/etcd-stale-leader.spec.ts.
+describe('a renewal', () => {
+  /** The keep-alive is answered in term 7, and the read after it in another one, or the same. */
+  function renewal(termOfRead: number) {
+    const clock = new ManualClock();
+    const place = new QueuedClaim(claim, new StoreLease(1, 2000, clock.now()), clock.now());
+    clock.block(700);
+    const keepAlives = { send: async () => ({ ttl: 2000, term: 7 }) } as Partial<KeepAlives> as KeepAlives;
+    const lines = {
+      waitersOf: async (places: readonly QueuedClaim[]) => {
+        for (const { lease } of places) lease.prover()(termOfRead);
+        return places.map(() => 0);
+      },
+    } as Partial<Queues> as Queues;
+    const renewals = new Renewals(lines, {} as LeasePool, keepAlives, clock, () => undefined);
+    return { place, outcome: renewals.renew([claim], () => place) };
+  }
+
+  it('counts where the leader that answered the keep-alive still had a quorum', async () => {
+    const { place, outcome } = renewal(7);
+    expect(await outcome).toEqual([{ waiters: 0 }]);
+    expect(place.lease.until).toBe(700 + 2000);
+  });
+
+  it('has an unknown outcome where the leader changed after the keep-alive', async () => {
+    const { place, outcome } = renewal(8);
+    await expect(outcome).rejects.toMatchObject({ code: 'DRIVER_UNAVAILABLE', sent: true });
+    expect(place.lease.until).toBe(2000);
+  });
+});
