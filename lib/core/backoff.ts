@@ -1,5 +1,4 @@
-/** Random numbers in [0, 1), injected so that a simulation can replay them. */
-export type Random = () => number;
+import type { Random } from './clock.js';
 
 /** Exponential backoff with jitter: between half and all of `base * 2^attempt`, never over `cap`. */
 export function backoff(attempt: number, base: number, cap: number, random: Random): number {

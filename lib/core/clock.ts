@@ -21,6 +21,11 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Random numbers in [0, 1), injected so that a simulation can replay them. */
+export type Random = () => number;
+
+export const systemRandom: Random = () => Math.random();
+
 /** The largest lead of the wall clock over the monotonic one that still counts as an adjustment, not as a suspend. */
 const ADJUSTMENT = 1000;
 

@@ -1,6 +1,6 @@
 import type { LeaderService } from '../leader/leader.service.js';
-import { getFireServiceToken, getLeaderToken, getLockServiceToken } from './injection.js';
 import type { LockService } from '../locks/lock.service.js';
+import { getFireServiceToken, getLeaderToken, getLockServiceToken } from './injection.js';
 import type { TickGate } from './once-per-tick.js';
 import { bindSlots } from './wrap-method.js';
 

@@ -1,7 +1,7 @@
 import { OptionsCheck } from '../core/options-check.js';
+import { DEFAULT_ELECTION } from '../leader/election-options.js';
 import type { CallbackArguments, CallbackKind } from '../leader/term-callbacks.js';
 import { DEFAULT_REGISTRATION, getLeaderToken } from './injection.js';
-import { DEFAULT_ELECTION } from '../leader/election-options.js';
 import { decoratedMethod, ensureSlot } from './wrap-method.js';
 
 export interface LeaderCallbackOptions {

@@ -2,10 +2,9 @@ import { SetMetadata, UseGuards } from '@nestjs/common';
 import type { Duration } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
+import { LEADER_ONLY, LeaderGuard, type LeaderOnlyMetadata } from '../http/leader.guard.js';
 import { knownLeader, knowsLeader } from '../leader/known-leader.js';
 import type { LeaderService } from '../leader/leader.service.js';
-import { getLeaderToken } from './injection.js';
-import { LEADER_ONLY, type LeaderOnlyMetadata, LeaderGuard } from '../http/leader.guard.js';
 import {
   giveJobBack,
   isBackgroundHandler,
@@ -17,9 +16,10 @@ import {
   isTimeout,
   methodsOf,
 } from './framework-metadata.js';
+import { getLeaderToken } from './injection.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { OncePerTick } from './once-per-tick.js';
-import { decoratedMethod, ensureSlot, type WrappedCall, wrapMethod, wrappingsOf } from './wrap-method.js';
+import { decoratedMethod, ensureSlot, wrapMethod, type WrappedCall, wrappingsOf } from './wrap-method.js';
 
 /** What a call does on an instance that does not lead. `redirect` and `forward` are for HTTP routes. */
 export type LeaderOtherwise = 'skip' | 'reject' | 'redirect' | 'forward';

@@ -1,14 +1,14 @@
-import { type AcquireOptions, checkAcquireOptions, type CheckedOptions } from '../locks/acquire-options.js';
 import { LockConfigError, LockNotAcquiredError } from '../core/errors.js';
-import type { Lock } from '../locks/lock.js';
-import { getLockServiceToken } from './injection.js';
-import type { LockService } from '../locks/lock.service.js';
 import { whileClientIsThere } from '../http/client-gone.js';
+import { type AcquireOptions, checkAcquireOptions, type CheckedOptions } from '../locks/acquire-options.js';
+import type { Lock } from '../locks/lock.js';
+import type { LockService } from '../locks/lock.service.js';
 import { lockParameters } from './current-lock.js';
 import { isRoute } from './framework-metadata.js';
+import { getLockServiceToken } from './injection.js';
 import { compileTemplate, type KeyBuilder, keyFrom, type KeyFunction } from './lock-key.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
-import { decoratedMethod, type WrappedCall, wrapMethod } from './wrap-method.js';
+import { decoratedMethod, wrapMethod, type WrappedCall } from './wrap-method.js';
 
 /** `wait` for the lock, `skip` the call and return undefined, or `reject` with a LockNotAcquiredError at once. */
 export type LockOtherwise = 'wait' | 'skip' | 'reject';

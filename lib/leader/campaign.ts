@@ -1,7 +1,7 @@
 import { backoff } from '../core/backoff.js';
 import { DriverUnavailableError } from '../core/errors.js';
-import type { LockHandle } from '../locks/lock-handle.js';
 import type { LockRecord } from '../core/lock-driver.js';
+import type { LockHandle } from '../locks/lock-handle.js';
 import type { LockManager } from '../locks/lock-manager.js';
 import { Pause } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';

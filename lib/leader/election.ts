@@ -4,9 +4,7 @@ import type { LockManager } from '../locks/lock-manager.js';
 import { Pause, within } from './background.js';
 import { Campaign } from './campaign.js';
 import { type ElectionListener, type ElectionSettings, guardedListener } from './election-settings.js';
-import type { LeaderCallbacks } from './term-callbacks.js';
 import { LeaderView } from './leader-view.js';
-import { Leading } from './leading.js';
 import {
   type InstanceInfo,
   isSameMember,
@@ -16,8 +14,10 @@ import {
   type StateChange,
   toMember,
 } from './leadership.js';
+import { Leading } from './leading.js';
 import { Membership } from './membership.js';
 import { PeerRecords } from './peer-records.js';
+import type { LeaderCallbacks } from './term-callbacks.js';
 
 /** How long leaving waits until the store has forgotten the member, in milliseconds. */
 const FORGOTTEN_WITHIN = 1000;

@@ -1,4 +1,5 @@
-import { backoff, type Random } from '../core/backoff.js';
+import { backoff } from '../core/backoff.js';
+import type { Random } from '../core/clock.js';
 
 /** A term that lasts this many lease durations shows that the instance can lead. */
 export const STABLE_AFTER = 4;

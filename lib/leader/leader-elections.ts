@@ -1,8 +1,8 @@
 import { LockConfigError, LockServiceClosedError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
+import { type ElectionDefaults, type ElectionOptions, resolveElection } from './election-options.js';
 import type { ElectionSettings } from './election-settings.js';
 import { LeaderService, type LeaderServiceSource } from './leader.service.js';
-import { type ElectionDefaults, type ElectionOptions, resolveElection } from './election-options.js';
 
 /** An election that was created at run time. */
 export class LeaderElection extends LeaderService {

@@ -20,10 +20,10 @@ import {
 } from 'rxjs';
 import { OptionsCheck } from '../core/options-check.js';
 import type { Election } from './election.js';
-import type { LeaderCallbacks } from './term-callbacks.js';
 import type { LeaderEvent, LeaderEventSink } from './leader-events.js';
-import { membersOf } from './members-stream.js';
 import { isSameMember, isSameState, type LeadershipState, type Member, type Term } from './leadership.js';
+import { membersOf } from './members-stream.js';
+import type { LeaderCallbacks } from './term-callbacks.js';
 
 /** Makes the election behind a service, whose news go to `publish` and `report`. */
 export type LeaderServiceSource = (publish: (state: LeadershipState) => void, report: LeaderEventSink) => Election;

@@ -1,16 +1,16 @@
 import { LockConfigError, type LockLostError, type NotLeaderError } from '../core/errors.js';
+import { onAbort } from '../core/shared-listener.js';
 import type { LockHandle } from '../locks/lock-handle.js';
 import type { LockManager } from '../locks/lock-manager.js';
-import { onAbort } from '../core/shared-listener.js';
+import { LeaderWork } from '../locks/running-work.js';
 import { ActiveTerm, type EndKind } from './active-term.js';
 import { within } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import { FlapDamping } from './flap-damping.js';
 import { assertCampaigns, preferredOf } from './hand-over.js';
-import { LeaderCallbacks } from './term-callbacks.js';
-import { LeaderWork } from '../locks/running-work.js';
 import type { Member, StateChange } from './leadership.js';
 import type { Membership } from './membership.js';
+import { LeaderCallbacks } from './term-callbacks.js';
 
 /** How long a hand-over waits for what the store knows of the members, in milliseconds. */
 const MEMBERS_WITHIN = 500;

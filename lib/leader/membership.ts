@@ -1,8 +1,8 @@
 import { backoff } from '../core/backoff.js';
+import type { Timer } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
 import { newHolder } from '../core/ids.js';
 import type { LockManager } from '../locks/lock-manager.js';
-import type { Timer } from '../core/clock.js';
 import { coalesced } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import type { Member } from './leadership.js';

@@ -1,8 +1,8 @@
-import type { WhenUnavailable } from './acquisition.js';
-import type { AcquireRequest } from './lock-manager.js';
 import type { Duration } from '../core/duration.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
+import type { WhenUnavailable } from './acquisition.js';
+import type { AcquireRequest } from './lock-manager.js';
 
 export interface TryOptions {
   /**

@@ -1,12 +1,8 @@
-import { backoff, type Random } from '../core/backoff.js';
-import type { Clock } from '../core/clock.js';
-import { DriverAnswerError } from './driver-answers.js';
+import { backoff } from '../core/backoff.js';
+import type { Clock, Random } from '../core/clock.js';
 import { DriverUnavailableError, type HoldFacts, LockConfigError, LockNotAcquiredError } from '../core/errors.js';
 import type { LockEventSink } from '../core/events.js';
-import { type Heartbeats, Place } from './heartbeats.js';
 import { newHolder } from '../core/ids.js';
-import type { HeldLeases } from './held-leases.js';
-import { Hold } from './lease.js';
 import {
   type Claim,
   type Granted,
@@ -15,14 +11,18 @@ import {
   type LockRecord,
   NO_METADATA,
 } from '../core/lock-driver.js';
-import { NextLook } from './next-look.js';
-import { type WaitLimit, WAIT_IS_OVER } from './wait-limit.js';
+import { pause } from '../core/pause.js';
+import { electionOf, subjectOf } from '../core/store-key.js';
 import type { CallSites } from './call-site.js';
+import { DriverAnswerError } from './driver-answers.js';
+import { type Heartbeats, Place } from './heartbeats.js';
+import type { HeldLeases } from './held-leases.js';
+import { Hold, Lease } from './lease.js';
+import { NextLook } from './next-look.js';
 import { believable } from './pushed-grant.js';
 import type { RequestGate } from './request-gate.js';
 import { BLIP, type StoreStatus } from './store-status.js';
-import { electionOf, subjectOf } from '../core/store-key.js';
-import { Lease } from './lease.js';
+import { WAIT_IS_OVER, type WaitLimit } from './wait-limit.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
 export interface LeaseRequest {
@@ -314,7 +314,7 @@ export class Acquisition {
     }
     const milliseconds = this.#delay();
     if (this.#seat) return this.#seat.rest(milliseconds);
-    return new Promise((resolve) => void this.#context.clock.after(milliseconds, resolve));
+    return pause(this.#context.clock, milliseconds);
   }
 
   /** Until the store passes the lease on to this claim, or a heartbeat tells that it has to ask. */

@@ -1,12 +1,4 @@
-import {
-  checkedAnswer,
-  checkedBlock,
-  checkedOutcomes,
-  checkedPlaces,
-  checkedRecord,
-  checkEvent,
-  DriverAnswerError,
-} from './driver-answers.js';
+import type { FactStore } from '../core/fact-store.js';
 import type {
   AcquireMode,
   Claim,
@@ -25,7 +17,15 @@ import type {
   TokenBlock,
 } from '../core/lock-driver.js';
 import { promiseTry } from '../core/promise-try.js';
-import type { FactStore } from '../core/fact-store.js';
+import {
+  checkedAnswer,
+  checkedBlock,
+  checkedOutcomes,
+  checkedPlaces,
+  checkedRecord,
+  checkEvent,
+  DriverAnswerError,
+} from './driver-answers.js';
 
 /**
  * A driver whose answers fit the port: one that does not is a rejection that names the driver, and an operator is told

@@ -1,9 +1,8 @@
 import type { Clock, Timer } from '../core/clock.js';
-import type { Hold } from './lease.js';
-import type { LockHandle } from './lock-handle.js';
-import type { HoldOwner } from './lock-handle.js';
-import type { CallSites } from './call-site.js';
 import { subjectOf } from '../core/store-key.js';
+import type { CallSites } from './call-site.js';
+import type { Hold } from './lease.js';
+import type { HoldOwner, LockHandle } from './lock-handle.js';
 
 /** A lock that its caller has to release is reported once it was held for so many TTLs. */
 const TTLS = 10;

@@ -1,5 +1,5 @@
-import { backoff, type Random } from '../core/backoff.js';
-import type { Clock, Timer } from '../core/clock.js';
+import { backoff } from '../core/backoff.js';
+import type { Clock, Random, Timer } from '../core/clock.js';
 import { type Linked, LinkedList } from '../core/linked-list.js';
 import { type Claim, heartbeat, type LockDriver, type LockRecord, type PlaceOutcome } from '../core/lock-driver.js';
 import { NextLook } from './next-look.js';

@@ -1,14 +1,11 @@
-import type { Random } from '../core/backoff.js';
-import type { Clock } from '../core/clock.js';
+import type { Clock, Random } from '../core/clock.js';
 import type { LockEventSink } from '../core/events.js';
-import { Hold } from './lease.js';
-import { LockHandle } from './lock-handle.js';
-import { type HoldOwner } from './lock-handle.js';
 import { LinkedList } from '../core/linked-list.js';
 import { type Claim, heartbeat, type LockDriver, type TokenBlock } from '../core/lock-driver.js';
-import type { RequestGate } from './request-gate.js';
+import { Hold, type Lease } from './lease.js';
+import { type HoldOwner, LockHandle } from './lock-handle.js';
 import { ReleaseRetries, type Warn } from './release-retries.js';
-import type { Lease } from './lease.js';
+import type { RequestGate } from './request-gate.js';
 import type { WaitingRoom } from './waiting-room.js';
 import { Watchdog } from './watchdog.js';
 

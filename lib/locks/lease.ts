@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
-import type { Linked } from '../core/linked-list.js';
-import { type HoldFacts, LockLostError, type LossReason } from '../core/errors.js';
-import type { CallSite } from './call-site.js';
-import { electionOf, subjectOf } from '../core/store-key.js';
-import type { TokenBlock, Claim } from '../core/lock-driver.js';
 import type { Clock } from '../core/clock.js';
+import { type HoldFacts, LockLostError, type LossReason } from '../core/errors.js';
+import type { Linked } from '../core/linked-list.js';
+import type { Claim, TokenBlock } from '../core/lock-driver.js';
+import { electionOf, subjectOf } from '../core/store-key.js';
 import { driftMargin } from '../core/validity.js';
+import type { CallSite } from './call-site.js';
 import type { Watch } from './watch.js';
 
 /** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */

@@ -1,23 +1,22 @@
-import { Acquisition, type AcquisitionContext, type LeaseRequest } from './acquisition.js';
-import type { Random } from '../core/backoff.js';
-import { findFrame, type Frame, runInside } from './call-chain.js';
-import { CheckedDriver } from './checked-driver.js';
-import type { Clock } from '../core/clock.js';
+import type { Clock, Random } from '../core/clock.js';
 import { LockServiceClosedError, NestedLockError } from '../core/errors.js';
 import type { LockEventSink } from '../core/events.js';
-import { ForgottenLocks } from './forgotten-locks.js';
+import type { FactStore } from '../core/fact-store.js';
 import { guarded } from '../core/guarded.js';
+import type { DriverEvent, DriverListener, LockDriver, LockRecord } from '../core/lock-driver.js';
+import { Acquisition, type AcquisitionContext, type LeaseRequest } from './acquisition.js';
+import { findFrame, type Frame, runInside } from './call-chain.js';
+import { type CallSite, CallSites } from './call-site.js';
+import { CheckedDriver } from './checked-driver.js';
+import { ForgottenLocks } from './forgotten-locks.js';
 import { Heartbeats } from './heartbeats.js';
 import { HeldLeases } from './held-leases.js';
 import type { Hold } from './lease.js';
 import type { LockHandle } from './lock-handle.js';
-import type { DriverEvent, DriverListener, LockDriver, LockRecord } from '../core/lock-driver.js';
 import type { Lock } from './lock.js';
-import { type WaitLimit, WAIT_IS_OVER, WaitingCallers, type WaitingLimits } from './wait-limit.js';
-import { type CallSite, CallSites } from './call-site.js';
-import type { FactStore } from '../core/fact-store.js';
 import { RequestGate } from './request-gate.js';
 import { StoreStatus } from './store-status.js';
+import { WAIT_IS_OVER, WaitingCallers, type WaitingLimits, type WaitLimit } from './wait-limit.js';
 import { WaitingRoom } from './waiting-room.js';
 
 /** Measured: fewer leave a Redis idle, more only wait in buffers. */

@@ -1,13 +1,13 @@
 import type { Observable } from 'rxjs';
-import { type AcquireOptions, checkAcquireOptions, type CheckedOptions, type TryOptions } from './acquire-options.js';
 import { LockConfigError } from '../core/errors.js';
 import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
-import type { AcquireRequest, LockManager } from './lock-manager.js';
-import type { Lock } from './lock.js';
-import type { CallSite } from './call-site.js';
 import { promiseTry } from '../core/promise-try.js';
 import { lockStoreKey } from '../core/store-key.js';
+import { type AcquireOptions, checkAcquireOptions, type CheckedOptions, type TryOptions } from './acquire-options.js';
+import type { CallSite } from './call-site.js';
+import type { AcquireRequest, LockManager } from './lock-manager.js';
+import type { Lock } from './lock.js';
 
 /** What the store knows of a held lock. */
 export interface LockDescription {

@@ -1,5 +1,5 @@
-import { backoff, type Random } from '../core/backoff.js';
-import type { Clock, Timer } from '../core/clock.js';
+import { backoff } from '../core/backoff.js';
+import type { Clock, Random, Timer } from '../core/clock.js';
 
 /** Parts of the store that are probed at a time: all of them, unless it is a cluster. */
 const PROBES = 8;

@@ -1,5 +1,5 @@
-import { backoff, type Random } from '../core/backoff.js';
-import type { Clock } from '../core/clock.js';
+import { backoff } from '../core/backoff.js';
+import type { Clock, Random } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
 import { Outages } from './outages.js';
 import type { RequestGate } from './request-gate.js';

@@ -1,6 +1,6 @@
-import { isInside, runInside } from './call-chain.js';
 import type { Clock } from '../core/clock.js';
 import { onAbort } from '../core/shared-listener.js';
+import { isInside, runInside } from './call-chain.js';
 
 /** The leader-only code of one instance that is running, whatever term it was started in. */
 export class LeaderWork {

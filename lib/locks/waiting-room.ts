@@ -1,8 +1,7 @@
 import type { Clock, Timer } from '../core/clock.js';
-import type { Hold } from './lease.js';
 import { type Linked, LinkedList } from '../core/linked-list.js';
 import { type DriverEvent, NO_METADATA } from '../core/lock-driver.js';
-import type { Lease } from './lease.js';
+import type { Hold, Lease } from './lease.js';
 
 /** What one request reserves at most, so that tokens stay in step with the clock. */
 const MOST_TOKENS = 64;

@@ -1,11 +1,11 @@
-import { backoff, type Random } from '../core/backoff.js';
-import type { Clock, Timer } from '../core/clock.js';
+import { backoff } from '../core/backoff.js';
+import type { Clock, Random, Timer } from '../core/clock.js';
 import type { LossReason } from '../core/errors.js';
 import type { LockEventSink } from '../core/events.js';
 import { Heap } from '../core/heap.js';
 import type { LockDriver, RenewOutcome } from '../core/lock-driver.js';
-import { Outages } from './outages.js';
 import type { Lease } from './lease.js';
+import { Outages } from './outages.js';
 import { Watch } from './watch.js';
 
 type LeaseWatch = Watch<Lease>;

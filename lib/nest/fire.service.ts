@@ -3,13 +3,13 @@ import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { filter } from 'rxjs';
 import { LockConfigError } from '../core/errors.js';
-import type { OncePerTickSettings, TickGate } from '../decorators/once-per-tick.js';
 import { methodsOf } from '../decorators/framework-metadata.js';
+import type { OncePerTickSettings, TickGate } from '../decorators/once-per-tick.js';
 import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
-import type { Fires, Job } from '../schedule/fires.js';
+import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import { type CronJobs, cronSchedule } from '../schedule/cron-schedule.js';
-import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
+import type { Fires, Job } from '../schedule/fires.js';
 import type { Registration } from './registration.js';
 
 /** How often it is looked whether jobs are scheduled, in milliseconds. */

@@ -14,15 +14,14 @@ import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '
 import { SystemClock, type Timer } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
-import { bindSlots } from '../decorators/wrap-method.js';
-import type { ElectionOptions } from '../leader/election-options.js';
 import {
   DEFAULT_REGISTRATION,
   getFireServiceToken,
   getLeaderToken,
   getLockServiceToken,
 } from '../decorators/injection.js';
-import { DEFAULT_ELECTION } from '../leader/election-options.js';
+import { bindSlots } from '../decorators/wrap-method.js';
+import { DEFAULT_ELECTION, type ElectionOptions } from '../leader/election-options.js';
 import { registerLeaderCallbacks } from './callback-finder.js';
 import type { DistLockModuleOptions } from './options.js';
 import { provideServices, REGISTRATION } from './providers.js';

@@ -1,18 +1,18 @@
-import { checkWait } from '../locks/acquire-options.js';
-import { driverProblems } from '../locks/driver-answers.js';
 import type { Duration } from '../core/duration.js';
 import { newInstanceId } from '../core/ids.js';
 import type { LockDriver } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
-import type { WaitingLimits } from '../locks/wait-limit.js';
 import { NAMESPACE } from '../core/store-key.js';
 import { MemoryDriver } from '../drivers/memory/memory.driver.js';
-import type { ElectionSettings } from '../leader/election-settings.js';
 import { acceptedUrls, type Origin, originPattern } from '../leader/accepted-urls.js';
+import { type ElectionOptions, resolveElections } from '../leader/election-options.js';
+import type { ElectionSettings } from '../leader/election-settings.js';
 import type { InstanceInfo } from '../leader/leadership.js';
 import { VISIBLE } from '../leader/peer-records.js';
-import { type ElectionOptions, resolveElections } from '../leader/election-options.js';
+import { checkWait } from '../locks/acquire-options.js';
+import { driverProblems } from '../locks/driver-answers.js';
 import type { LockSettings } from '../locks/lock.service.js';
+import type { WaitingLimits } from '../locks/wait-limit.js';
 
 export interface DistLockModuleOptions {
   /** Where locks are kept. Default: the memory of this process, which is refused in production. */

@@ -9,8 +9,6 @@ import {
 } from '@nestjs/common';
 import { DiscoveryService, INQUIRER, ModuleRef } from '@nestjs/core';
 import { LockConfigError } from '../core/errors.js';
-import { LeaderService } from '../leader/leader.service.js';
-import { FireService } from './fire.service.js';
 import {
   DEFAULT_REGISTRATION,
   getFireServiceToken,
@@ -20,7 +18,9 @@ import {
 } from '../decorators/injection.js';
 import { DEFAULT_ELECTION } from '../leader/election-options.js';
 import { LeaderElections } from '../leader/leader-elections.js';
+import { LeaderService } from '../leader/leader.service.js';
 import { LockService } from '../locks/lock.service.js';
+import { FireService } from './fire.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
 import { Registration } from './registration.js';
 import { WorkerGate } from './worker-gate.js';

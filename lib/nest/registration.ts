@@ -1,16 +1,16 @@
 import type { Logger } from '@nestjs/common';
 import { Subject } from 'rxjs';
-import { SystemClock } from '../core/clock.js';
+import { SystemClock, systemRandom } from '../core/clock.js';
 import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
-import { LockManager } from '../locks/lock-manager.js';
 import { firesScope } from '../core/store-key.js';
-import { Election } from '../leader/election.js';
-import { Fires } from '../schedule/fires.js';
-import { LeaderService } from '../leader/leader.service.js';
 import { DEFAULT_REGISTRATION } from '../decorators/injection.js';
+import { Election } from '../leader/election.js';
 import { ElectionSet, LeaderElections } from '../leader/leader-elections.js';
+import { LeaderService } from '../leader/leader.service.js';
+import { LockManager } from '../locks/lock-manager.js';
 import { LockService } from '../locks/lock.service.js';
+import { Fires } from '../schedule/fires.js';
 import type { ResolvedOptions } from './options.js';
 import { SafeLogger } from './safe-logger.js';
 import { StoreReports } from './store-reports.js';
@@ -48,7 +48,7 @@ export class Registration {
       driver: options.driver,
       instance: options.instance.id,
       clock: this.#clock,
-      random: Math.random,
+      random: systemRandom,
       limits: options.waiting,
       warnAfter: options.warnAfter,
       emit: (event) => this.#emit(event),
@@ -64,7 +64,7 @@ export class Registration {
         instance: options.instance.id,
         aliveFor: options.lock.ttl,
         clock: this.#clock,
-        random: Math.random,
+        random: systemRandom,
         emit: (event) => this.#emit(event),
       });
     this.elections = new ElectionSet((settings) => (changed, report) => {

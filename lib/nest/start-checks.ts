@@ -11,11 +11,11 @@ import {
   isScheduled,
   methodsOf,
 } from '../decorators/framework-metadata.js';
+import { DEFAULT_REGISTRATION, getFireServiceToken } from '../decorators/injection.js';
 import { forRequests, isLeaderOnly, type LeaderOnlyOptions } from '../decorators/leader-only.js';
 import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
 import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
-import { DEFAULT_REGISTRATION, getFireServiceToken } from '../decorators/injection.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { Registration } from './registration.js';
 

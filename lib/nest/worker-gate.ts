@@ -3,8 +3,8 @@ import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy }
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { isProcessorClass, methodsOf } from '../decorators/framework-metadata.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
-import type { LeaderService } from '../leader/leader.service.js';
 import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
+import type { LeaderService } from '../leader/leader.service.js';
 
 const WORKER_OPTIONS = 'bullmq:worker_metadata';
 /** How often something is looked at that nobody announces, in milliseconds. */

@@ -1,13 +1,13 @@
-import { backoff, type Random } from '../core/backoff.js';
-import type { Clock, Timer } from '../core/clock.js';
+import { backoff } from '../core/backoff.js';
+import type { Clock, Random, Timer } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
-import { guarded } from '../core/guarded.js';
 import type { LockEvent } from '../core/events.js';
-import { newHolder } from '../core/ids.js';
 import type { FactStore } from '../core/fact-store.js';
-import { fireAt, newestInstant, type NextInstant } from './schedule.js';
-import { FireRecords } from './fire-records.js';
+import { guarded } from '../core/guarded.js';
+import { newHolder } from '../core/ids.js';
 import { LeaderWork } from '../locks/running-work.js';
+import { FireRecords } from './fire-records.js';
+import { fireAt, newestInstant, type NextInstant } from './schedule.js';
 
 /** A job that several instances fire. */
 export interface Job {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import type { Claim, DriverEvent, DriverListener, Granted, LockDriver } from '../core/lock-driver.js';
 import { CheckedDriver } from '../locks/checked-driver.js';
 import { driverProblems } from '../locks/driver-answers.js';
-import type { Claim, DriverEvent, DriverListener, Granted, LockDriver } from '../core/lock-driver.js';
 import { until } from './until.js';
 
 /**

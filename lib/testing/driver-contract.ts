@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverUnavailableError } from '../core/errors.js';
 import { type Claim, type DriverEvent, type DriverListener, type Granted, heartbeat } from '../core/lock-driver.js';
 import { believable } from '../locks/pushed-grant.js';
+import { Bench, type DriverContractOptions, type Instance } from './bench.js';
 import { factStoreCases } from './fact-store-contract.js';
 import { until } from './until.js';
-import { Bench, type DriverContractOptions, type Instance } from './bench.js';
 
 export interface ContractCase {
   readonly name: string;

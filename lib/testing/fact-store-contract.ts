@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { DriverUnavailableError } from '../core/errors.js';
 import type { FactStore } from '../core/fact-store.js';
 import type { Bench } from './bench.js';
+import { newScope } from './fact-store-stage.js';
 import { factsCases } from './facts-cases.js';
 import { numbersCases } from './numbers-cases.js';
-import { newScope } from './fact-store-stage.js';
 
 /** Without effect for a driver that has no fact store. */
 export const factStoreCases: Record<string, (bench: Bench) => Promise<void>> = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { FactStore } from '../core/fact-store.js';
-import { newScope, type FactStoreCases, STRINGS } from './fact-store-stage.js';
+import { type FactStoreCases, newScope, STRINGS } from './fact-store-stage.js';
 import { until } from './until.js';
 
 /** Counts what a watcher is told. */

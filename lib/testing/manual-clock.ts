@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { detached } from '../core/detached.js';
 import type { Clock, Timer } from '../core/clock.js';
+import { detached } from '../core/detached.js';
 import { type Duration, toMilliseconds } from '../core/duration.js';
 
 /** Also none, a part of a millisecond, and years. */

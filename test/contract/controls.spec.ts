@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Claim, DriverEvent, LeaseRef, LockDriver, PlaceRef, FactStore } from 'nestjs-dist-lock';
+import type { Claim, DriverEvent, FactStore, LeaseRef, LockDriver, PlaceRef } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
-import type { EtcdMember } from '../support/etcd-server.js';
 import { request } from '../support/engine.js';
+import type { EtcdMember } from '../support/etcd-server.js';
 import { type Belief, checkHistory } from '../support/history.js';
 import type { RealEngine } from '../support/real-engine.js';
 import { useEtcd } from '../support/use-etcd.js';

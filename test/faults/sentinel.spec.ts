@@ -3,9 +3,9 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { request } from '../support/engine.js';
 import { Load, type LoadReport } from '../support/load.js';
+import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
 import { SentinelSet } from '../support/redis-topologies.js';
-import { RealEngine } from '../support/real-engine.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 
 const none = { duplicateTokens: [], overlaps: [], tokenOrderViolations: [], staleWrites: [] };

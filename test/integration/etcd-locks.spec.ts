@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Claim, type DriverEvent, DriverUnavailableError } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdConnection } from '../../lib/drivers/etcd/client/connection.js';
-import { LeasePool } from '../../lib/drivers/etcd/queue/lease-pool.js';
-import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
 import type { TxnRequest } from '../../lib/drivers/etcd/client/messages.js';
+import { Watches } from '../../lib/drivers/etcd/client/watches.js';
 import { placeKey } from '../../lib/drivers/etcd/names.js';
 import { readOptions } from '../../lib/drivers/etcd/options.js';
-import { Watches } from '../../lib/drivers/etcd/client/watches.js';
+import { LeasePool } from '../../lib/drivers/etcd/queue/lease-pool.js';
+import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
 import { request } from '../support/engine.js';
 import { useEtcd } from '../support/use-etcd.js';
 

@@ -1,8 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { Redis } from 'ioredis';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
-import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';

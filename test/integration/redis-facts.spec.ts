@@ -1,4 +1,4 @@
-import { DriverUnavailableError, LockConfigError, type FactStore } from 'nestjs-dist-lock';
+import { DriverUnavailableError, type FactStore, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
 import { TcpProxy } from '../support/tcp-proxy.js';

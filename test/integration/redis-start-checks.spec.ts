@@ -1,8 +1,8 @@
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { Redis } from 'ioredis';
 import { DistLockModule, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { NestFactory } from '@nestjs/core';
-import { Module } from '@nestjs/common';
 import { describe, expect, it, vi } from 'vitest';
 import { StartChecks } from '../../lib/drivers/redis/checks/start-checks.js';
 import { readmeUser } from '../package/readme.js';

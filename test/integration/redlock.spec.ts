@@ -2,17 +2,17 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { type Claim, DriverUnavailableError, type DriverEvent, LockConfigError } from 'nestjs-dist-lock';
+import { type Claim, type DriverEvent, DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedlockDriver, type RedlockServer } from 'nestjs-dist-lock/redis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { newHolder } from '../../lib/core/ids.js';
-import { LockManager } from '../../lib/locks/lock-manager.js';
 import { SystemClock } from '../../lib/core/clock.js';
+import { newHolder } from '../../lib/core/ids.js';
 import { bucketOf, marksKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
+import { LockManager } from '../../lib/locks/lock-manager.js';
 import { readmeUser } from '../package/readme.js';
-import { RedisServer } from '../support/redis-server.js';
 import { request } from '../support/engine.js';
+import { RedisServer } from '../support/redis-server.js';
 
 const KEY = 'test:l:k';
 

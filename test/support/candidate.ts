@@ -1,6 +1,6 @@
 import type { LeaderEvent, LeadershipState } from 'nestjs-dist-lock';
-import { Election } from '../../lib/leader/election.js';
 import type { ElectionListener, ElectionSettings } from '../../lib/leader/election-settings.js';
+import { Election } from '../../lib/leader/election.js';
 import { LeaderService } from '../../lib/leader/leader.service.js';
 import type { LockManager } from '../../lib/locks/lock-manager.js';
 import type { Engine } from './engine.js';

@@ -1,5 +1,5 @@
-import type { LockEvent } from '../../lib/core/events.js';
 import { SystemClock } from '../../lib/core/clock.js';
+import type { LockEvent } from '../../lib/core/events.js';
 import type { DriverEvent, LockDriver } from '../../lib/core/lock-driver.js';
 import { LockManager } from '../../lib/locks/lock-manager.js';
 

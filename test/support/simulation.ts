@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../../lib/core/clock.js';
 import type { AcquireMode, Claim, DriverListener, LeaseRef, LockDriver, PlaceRef } from '../../lib/core/lock-driver.js';
+import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
 import { LockManager } from '../../lib/locks/lock-manager.js';
 import type { Lock } from '../../lib/locks/lock.js';
-import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
 import { ManualClock } from '../../lib/testing/manual-clock.js';
 
 /**

@@ -3,12 +3,12 @@ import type { FactStore } from '../../core/fact-store.js';
 import { LeaseGoneError } from './client/call-errors.js';
 import { CALL_TIMEOUT, type EtcdConnection } from './client/connection.js';
 import type { KeepAlives } from './client/keep-alives.js';
-import type { LeasePool } from './queue/lease-pool.js';
-import { secondsOf, type StoreLease } from './queue/store-lease.js';
 import type { Compare, RequestOp } from './client/messages.js';
-import { below, factKey, numberKey } from './names.js';
-import { isFact, isLasting, type Mark, readMark } from './queue/records.js';
 import type { Watches } from './client/watches.js';
+import { below, factKey, numberKey } from './names.js';
+import type { LeasePool } from './queue/lease-pool.js';
+import { isFact, isLasting, type Mark, readMark } from './queue/records.js';
+import { secondsOf, type StoreLease } from './queue/store-lease.js';
 
 interface Fact {
   readonly value: string;

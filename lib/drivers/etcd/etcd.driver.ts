@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { SystemClock } from '../../core/clock.js';
 import { LONGEST_DURATION } from '../../core/duration.js';
+import type { FactStore } from '../../core/fact-store.js';
 import type {
   AcquireMode,
   Claim,
@@ -16,19 +17,18 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
-import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
-import { Claims } from './queue/claims.js';
 import { CALL_TIMEOUT, EtcdConnection } from './client/connection.js';
-import { EtcdFactStore } from './etcd-fact-store.js';
-import { HandOvers } from './queue/hand-overs.js';
 import { KeepAlives } from './client/keep-alives.js';
-import { LeasePool } from './queue/lease-pool.js';
-import { Queues } from './queue/queues.js';
+import { Watches } from './client/watches.js';
+import { EtcdFactStore } from './etcd-fact-store.js';
 import { inboxKey } from './names.js';
 import { type EtcdDriverOptions, readOptions } from './options.js';
+import { Claims } from './queue/claims.js';
+import { HandOvers } from './queue/hand-overs.js';
+import { LeasePool } from './queue/lease-pool.js';
+import { Queues } from './queue/queues.js';
 import { toRecord } from './queue/records.js';
-import { Watches } from './client/watches.js';
 
 /**
  * Leases in an etcd cluster, 3.4 or later. Exclusive for as long as a lease is valid, whichever members fail, because

@@ -1,4 +1,4 @@
-import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
+import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { LockConfigError } from '../../core/errors.js';
 import { OptionsCheck } from '../../core/options-check.js';
 import type { Host } from './client/addresses.js';

@@ -1,6 +1,7 @@
 import { type Clock, SystemClock } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
 import { ExpiringMap } from '../../core/expiring-map.js';
+import type { FactStore } from '../../core/fact-store.js';
 import {
   type AcquireMode,
   type Claim,
@@ -19,7 +20,6 @@ import {
   type RenewOutcome,
   type TokenBlock,
 } from '../../core/lock-driver.js';
-import type { FactStore } from '../../core/fact-store.js';
 import { type Entry, type Holding, isAlive, recordOf, type Waiter } from './entry.js';
 import { MemoryFactStore } from './memory-fact-store.js';
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LockConfigError } from '../../core/errors.js';
+import type { FactStore } from '../../core/fact-store.js';
 import type {
   AcquireMode,
   Claim,
@@ -17,11 +18,12 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
-import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
+import { bar, drop, orWhenSplit, rearm } from './commands/split-slot.js';
 import type { RedisConnectionOptions } from './connection/clients.js';
 import type { FailoverOptions } from './connection/connection-options.js';
 import { RedisConnection } from './connection/connection.js';
+import { askEach, slotOf } from './connection/slots.js';
 import {
   type HeldReply,
   keysOf,
@@ -37,8 +39,6 @@ import {
 import { type Marks, oneMark, SlotMarks } from './marks.js';
 import { RedisFactStore } from './redis-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
-import { askEach, slotOf } from './connection/slots.js';
-import { bar, drop, orWhenSplit, rearm } from './commands/split-slot.js';
 
 /**
  * For so long, in milliseconds, a cancelled holder is remembered, whatever its TTL. A request of it that comes later than

@@ -3,8 +3,8 @@ import { ScriptCall } from '../redis/commands/script-call.js';
 import { channelOf, givenBackKey, leaseKey, waitersKey } from './lease-text.js';
 import { firstQuorum, patienceFor } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
-import type { Server } from './server.js';
 import type { ServerSet } from './server-set.js';
+import type { Server } from './server.js';
 
 /** So long a holder that was given back is remembered, in milliseconds: as with RedisDriver, which says why. */
 const REMEMBERED = 60_000;

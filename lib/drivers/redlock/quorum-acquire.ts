@@ -1,12 +1,12 @@
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
-import { count, mayBeGrantedBefore, type Result } from './ballot.js';
 import { ScriptCall } from '../redis/commands/script-call.js';
-import { ClaimState, NOBODY, Renewal, Round } from './rounds.js';
+import { count, mayBeGrantedBefore, type Result } from './ballot.js';
 import { release, type Votes } from './give-back.js';
 import { LaterVotes } from './later-votes.js';
 import { bucketOf, givenBackKey, leaseKey, marksKey, textOf, waitersKey } from './lease-text.js';
 import { HEDGE, patienceFor, poll } from './quorum.js';
+import { ClaimState, NOBODY, Renewal, Round } from './rounds.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { ServerSet } from './server-set.js';
 import { agreed, lastOf, raise } from './tokens.js';

@@ -1,15 +1,15 @@
 import { SystemClock } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
 import { ExpiringMap } from '../../core/expiring-map.js';
+import type { FactStore } from '../../core/fact-store.js';
 import { newHolder } from '../../core/ids.js';
 import { type Claim, NO_METADATA } from '../../core/lock-driver.js';
-import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { RedisFactStore } from '../redis/redis-fact-store.js';
-import { type QuorumAcquire, pause } from './quorum-acquire.js';
+import { pause, type QuorumAcquire } from './quorum-acquire.js';
 import { firstQuorum, patienceFor, poll, quorumOf, tooFew } from './quorum.js';
-import type { Server } from './server.js';
 import type { ServerSet } from './server-set.js';
+import type { Server } from './server.js';
 
 /** How long one who moves a number may take, and others wait for it, in milliseconds. */
 const TURN = 2000;

@@ -13,17 +13,17 @@ import type {
   TokenBlock,
 } from '../../core/lock-driver.js';
 import { namespaceOf } from '../../core/store-key.js';
+import { recordOf } from '../redis/lease-format.js';
 import { mostNamed } from './ballot.js';
-import { QuorumAcquire, pause } from './quorum-acquire.js';
 import { Courtesy } from './courtesy.js';
 import { FreedCount } from './freed.js';
 import { giveBack, release } from './give-back.js';
-import { recordOf } from '../redis/lease-format.js';
 import { channelOf, leaseKey, waitersKey } from './lease-text.js';
+import { checkOptions, type RedlockDriverOptions } from './options.js';
+import { pause, QuorumAcquire } from './quorum-acquire.js';
 import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
 import { RedlockFactStore } from './redlock-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
-import { checkOptions, type RedlockDriverOptions } from './options.js';
 import { ServerSet } from './server-set.js';
 import { reserve } from './tokens.js';
 

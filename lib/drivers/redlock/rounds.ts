@@ -1,7 +1,7 @@
-import type { AcquireMode, Claim, TokenBlock } from '../../core/lock-driver.js';
 import type { Linked } from '../../core/linked-list.js';
-import { tailOf } from '../redis/lease-format.js';
+import type { AcquireMode, Claim, TokenBlock } from '../../core/lock-driver.js';
 import { ScriptCall } from '../redis/commands/script-call.js';
+import { tailOf } from '../redis/lease-format.js';
 import { type Reply, toVote, type Vote } from './ballot.js';
 import { bucketOf, channelOf, givenBackKey, leaseKey, marksKey, waitersKey } from './lease-text.js';
 import { mayHaveBeenExecuted } from './quorum.js';

@@ -1,10 +1,10 @@
 import { LockConfigError } from '../../core/errors.js';
 import { OptionsCheck } from '../../core/options-check.js';
-import type { RedisClient, RedisConnectionOptions } from '../redis/connection/clients.js';
 import { type Script, ScriptCall } from '../redis/commands/script-call.js';
+import type { RedisClient, RedisConnectionOptions } from '../redis/connection/clients.js';
+import { Proposals } from './proposals.js';
 import { firstQuorum, poll, quorumOf } from './quorum.js';
 import { Server } from './server.js';
-import { Proposals } from './proposals.js';
 
 /** A URL, ioredis options, or the user's ioredis client, which is duplicated, never used or closed. */
 export type RedlockServer = string | RedisClient | RedisConnectionOptions;

@@ -1,7 +1,7 @@
 import { DriverUnavailableError } from '../../core/errors.js';
+import type { ScriptCall } from '../redis/commands/script-call.js';
 import type { RedisConnectionOptions } from '../redis/connection/clients.js';
 import { RedisConnection } from '../redis/connection/connection.js';
-import type { ScriptCall } from '../redis/commands/script-call.js';
 
 export interface ServerListener {
   /** It became usable, or unusable, or is down. */

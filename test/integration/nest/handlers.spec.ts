@@ -6,7 +6,7 @@ import { Cron, Interval, ScheduleModule, SchedulerRegistry, Timeout } from '@nes
 import type { Job, Queue } from 'bullmq';
 import { CurrentLock, currentLock, type Lock, LockService, WithLock } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
-import { ReplaySubject, filter, firstValueFrom, take, toArray } from 'rxjs';
+import { filter, firstValueFrom, ReplaySubject, take, toArray } from 'rxjs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { serve, start } from '../../support/nest-app.js';
 import { RecordingLogger } from '../../support/nest-log.js';

@@ -1,9 +1,9 @@
 // What an application of a user does with the package: two replicas of it, in one process. Prints a report.
 import 'reflect-metadata';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LockDriver } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { driverContract } from 'nestjs-dist-lock/testing';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { filter, firstValueFrom, timeout } from 'rxjs';
 import { mostInside, type Replica, startReplica } from './replica.js';
 

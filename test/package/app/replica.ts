@@ -1,4 +1,5 @@
-import { Controller, Get, Injectable, type INestApplication, Module } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Controller, Get, type INestApplication, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Interval, ScheduleModule } from '@nestjs/schedule';
 import {
@@ -12,7 +13,6 @@ import {
   LockService,
   WithLock,
 } from 'nestjs-dist-lock';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Calls of `charge` that run at this moment, over all replicas: they are of one process. */
 const inside = { now: 0, most: 0 };

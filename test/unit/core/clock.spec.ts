@@ -1,6 +1,6 @@
-import { LONGEST_DURATION } from '../../../lib/core/duration.js';
-import { SystemClock } from '../../../lib/core/clock.js';
 import { describe, expect, it, vi } from 'vitest';
+import { SystemClock } from '../../../lib/core/clock.js';
+import { LONGEST_DURATION } from '../../../lib/core/duration.js';
 
 // DESIGN §4, rule 3.
 describe('SystemClock', () => {

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Place } from '../../../lib/locks/heartbeats.js';
-import { LockHandle } from '../../../lib/locks/lock-handle.js';
-import { Lease } from '../../../lib/locks/lease.js';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
+import { Place } from '../../../lib/locks/heartbeats.js';
+import { Lease } from '../../../lib/locks/lease.js';
+import { LockHandle } from '../../../lib/locks/lock-handle.js';
 import { simulate, type SimulationResult } from '../../support/simulation.js';
 
 const SEEDS = Array.from({ length: 150 }, (_, index) => index + 1);

@@ -1,10 +1,10 @@
 import { LockConfigError, LockKeyError } from 'nestjs-dist-lock';
 import { describe, expect, it } from 'vitest';
-import { checkAcquireOptions } from '../../../lib/locks/acquire-options.js';
 import { backoff } from '../../../lib/core/backoff.js';
 import { toMilliseconds } from '../../../lib/core/duration.js';
 import { promiseTry } from '../../../lib/core/promise-try.js';
 import { electionStoreKey, lockStoreKey, namespaceOf } from '../../../lib/core/store-key.js';
+import { checkAcquireOptions } from '../../../lib/locks/acquire-options.js';
 
 describe('durations', () => {
   it.each([

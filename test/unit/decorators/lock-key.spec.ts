@@ -1,4 +1,4 @@
-import { bindDistLock, type KeyFunction, LockKeyError, lockKey, WithLock } from 'nestjs-dist-lock';
+import { bindDistLock, type KeyFunction, lockKey, LockKeyError, WithLock } from 'nestjs-dist-lock';
 import { describe, expect, it } from 'vitest';
 
 function decorate(key: string | KeyFunction) {

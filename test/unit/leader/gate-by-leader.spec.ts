@@ -1,4 +1,4 @@
-import { gateByLeader, type LeadershipState, LeaderService, type Term } from 'nestjs-dist-lock';
+import { gateByLeader, LeaderService, type LeadershipState, type Term } from 'nestjs-dist-lock';
 import { defer, EMPTY, map, type MonoTypeOperatorFunction, type Observable, switchMap } from 'rxjs';
 import { type RunHelpers, TestScheduler } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';

@@ -1,8 +1,8 @@
 import { DriverUnavailableError, type Member } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
 import type { LockDriver } from '../../../lib/core/lock-driver.js';
+import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
 import { ManualClock } from '../../../lib/testing/manual-clock.js';
 import { Candidate, ELECTION } from '../../support/candidate.js';
 import { Engine } from '../../support/engine.js';

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { CallbackKind } from '../../../lib/leader/term-callbacks.js';
 import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
+import type { CallbackKind } from '../../../lib/leader/term-callbacks.js';
 import { Candidate } from '../../support/candidate.js';
 import { Engine, outcome } from '../../support/engine.js';
 

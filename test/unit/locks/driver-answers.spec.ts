@@ -1,9 +1,9 @@
 import { LockConfigError, type LockDriver, LockNotAcquiredError } from 'nestjs-dist-lock';
 import { driverContract, ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { driverProblems } from '../../../lib/locks/driver-answers.js';
 import { LockManager } from '../../../lib/locks/lock-manager.js';
-import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
 const granted = { status: 'granted', fencingToken: 5, tokens: 1, ttl: 3000, waiters: 0 };

@@ -1,5 +1,5 @@
-import { beforeEach, describe, expect, it } from 'vitest';
 import { LockConfigError } from 'nestjs-dist-lock';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { LockHandle } from '../../../lib/locks/lock-handle.js';
 import { Engine, request } from '../../support/engine.js';
 

@@ -5,8 +5,8 @@ import { ManualClock } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
 import type { AcquireMode, Claim, LeaseRef } from '../../../lib/core/lock-driver.js';
 import { type AcquireRequest, LockManager } from '../../../lib/locks/lock-manager.js';
-import { WaitingCallers } from '../../../lib/locks/wait-limit.js';
 import { RequestGate } from '../../../lib/locks/request-gate.js';
+import { WaitingCallers } from '../../../lib/locks/wait-limit.js';
 import { outcome, request } from '../../support/engine.js';
 
 /** A store that answers when a test says so, and notes what it was asked for. */

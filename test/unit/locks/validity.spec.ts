@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { DriverUnavailableError, LockLostError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Lease } from '../../../lib/locks/lease.js';
 import { driftMargin } from '../../../lib/core/validity.js';
+import { Lease } from '../../../lib/locks/lease.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
 // DESIGN §4, rules 1, 2 and 5.

@@ -1,5 +1,4 @@
-import type { LockEvent, FactStore } from 'nestjs-dist-lock';
-import { DriverUnavailableError } from 'nestjs-dist-lock';
+import { DriverUnavailableError, type FactStore, type LockEvent } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';

@@ -1,8 +1,8 @@
 import { Metadata } from '@grpc/grpc-js';
 import { DriverUnavailableError } from '../../../core/errors.js';
+import { supplierFailure, type Target } from '../options.js';
 import { classify, isAuthOff } from './call-errors.js';
 import type { Channel } from './channel.js';
-import { supplierFailure, type Target } from '../options.js';
 import { within } from './within.js';
 
 /** What goes with every request: the token of the user, asked for when it is first needed, and again once it ended. */

@@ -1,13 +1,13 @@
 import type { Metadata } from '@grpc/grpc-js';
 import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
+import { supplierFailure, type Target } from '../options.js';
+import { AuthTokens } from './auth-token.js';
 import { classify, isUnconnected, TokenRefusedError } from './call-errors.js';
 import type { Channel, Stream } from './channel.js';
 import type { Member } from './member.js';
 import { Members } from './members.js';
 import type { Calls, Streams } from './messages.js';
-import { supplierFailure, type Target } from '../options.js';
 import { Reachability, type ReachabilityListener } from './reachability.js';
-import { AuthTokens } from './auth-token.js';
 import { within } from './within.js';
 
 export interface ConnectionListener extends ReachabilityListener {

@@ -1,6 +1,6 @@
+import type { Target } from '../options.js';
 import { type Address, isName, targetOf, textOf } from './addresses.js';
 import { Channel } from './channel.js';
-import type { Target } from '../options.js';
 
 /** Milliseconds until a member that could not be connected to is tried again, at first and at most. */
 const FIRST_PAUSE = 50;

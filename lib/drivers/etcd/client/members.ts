@@ -1,7 +1,7 @@
 import { DriverUnavailableError } from '../../../core/errors.js';
+import type { Target } from '../options.js';
 import { type Address, addressesOf, isName } from './addresses.js';
 import { Member } from './member.js';
-import type { Target } from '../options.js';
 import { within } from './within.js';
 
 /** Milliseconds between two looks at what is behind the names. */

@@ -11,15 +11,15 @@ import type {
   RenewOutcome,
 } from '../../../core/lock-driver.js';
 import { LeaseGoneError } from '../client/call-errors.js';
+import type { KeepAlives } from '../client/keep-alives.js';
+import type { Watches } from '../client/watches.js';
 import { EndedHolders } from './ended-holders.js';
 import type { HandOvers } from './hand-overs.js';
-import type { KeepAlives } from '../client/keep-alives.js';
 import type { LeasePool } from './lease-pool.js';
-import type { Queues } from './queues.js';
 import { QueuedClaim, timeoutOf } from './queued-claim.js';
+import type { Queues } from './queues.js';
 import { Renewals } from './renewals.js';
 import { Waiters } from './waiters.js';
-import type { Watches } from '../client/watches.js';
 
 export interface ClaimsContext {
   readonly lines: Queues;

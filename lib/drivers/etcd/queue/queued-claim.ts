@@ -1,9 +1,9 @@
 import type { Timer } from '../../../core/clock.js';
 import type { Claim, LockRecord } from '../../../core/lock-driver.js';
-import type { StoreLease } from './store-lease.js';
 import type { Compare, KeyValue } from '../client/messages.js';
 import { placeKey } from '../names.js';
 import type { PlaceValue } from './records.js';
+import type { StoreLease } from './store-lease.js';
 
 /**
  * One claim of ours in the line of its lock: a key that lives as long as its lease. The oldest key of a line is the

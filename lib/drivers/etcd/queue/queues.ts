@@ -1,9 +1,9 @@
 import { CALL_TIMEOUT, type EtcdConnection } from '../client/connection.js';
-import type { StoreLease } from './store-lease.js';
 import type { Compare, KeyValue, RequestOp, TxnRequest, TxnResponse } from '../client/messages.js';
 import { below, inboxKey, inOrder } from '../names.js';
 import type { QueuedClaim } from './queued-claim.js';
 import { isLasting, readPlace } from './records.js';
+import type { StoreLease } from './store-lease.js';
 import { Strangers } from './strangers.js';
 
 /** Lines whose state one request reads; etcd allows 128 operations in one. */

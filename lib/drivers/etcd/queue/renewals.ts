@@ -3,8 +3,8 @@ import { DriverUnavailableError } from '../../../core/errors.js';
 import type { LeaseRef, RenewOutcome } from '../../../core/lock-driver.js';
 import type { KeepAlives } from '../client/keep-alives.js';
 import type { LeasePool } from './lease-pool.js';
-import type { Queues } from './queues.js';
 import { type QueuedClaim, timeoutOf } from './queued-claim.js';
+import type { Queues } from './queues.js';
 import { secondsOf } from './store-lease.js';
 
 /**

@@ -1,10 +1,10 @@
 import type { Clock } from '../../../core/clock.js';
 import { heartbeat } from '../../../core/lock-driver.js';
 import type { KeepAlives } from '../client/keep-alives.js';
-import type { Queues, Outcome } from './queues.js';
-import { type QueuedClaim, timeoutOf } from './queued-claim.js';
-import { toRecord } from './records.js';
 import type { Watches } from '../client/watches.js';
+import { type QueuedClaim, timeoutOf } from './queued-claim.js';
+import type { Outcome, Queues } from './queues.js';
+import { toRecord } from './records.js';
 
 export interface WaitersListener {
   /** Nobody is in front any more: the place is held. */

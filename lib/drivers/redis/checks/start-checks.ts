@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
 import { SystemClock } from '../../../core/clock.js';
 import { LockConfigError } from '../../../core/errors.js';
+import { classify } from '../commands/reply-errors.js';
 import { ClockStep } from './clock-step.js';
 import { makesRdbFiles, missingPermissions } from './permissions.js';
-import { classify } from '../commands/reply-errors.js';
 import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, refuseSentinel } from './server-info.js';
 
 /**

@@ -1,7 +1,7 @@
 import type { LeaseRef, RenewOutcome } from '../../../core/lock-driver.js';
 import type { RedisConnection } from '../connection/connection.js';
-import { cancelledKey, leaseKey } from '../lease-format.js';
 import { SplitSlotError } from '../connection/slots.js';
+import { cancelledKey, leaseKey } from '../lease-format.js';
 
 /** For a script that is sent with `hasDetour`. */
 export async function orWhenSplit<Reply>(reply: Promise<Reply>, detour: () => Promise<Reply>): Promise<Reply> {

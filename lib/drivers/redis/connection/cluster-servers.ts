@@ -1,22 +1,21 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, ClusterNode, Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
+import { classify } from '../commands/reply-errors.js';
+import type { ScriptCall } from '../commands/script-call.js';
+import { AnswerTimeout } from '../commands/script-command.js';
+import { ScriptSender } from '../commands/script-sender.js';
+import { FailoverQuarantine } from '../failover/failover-quarantine.js';
+import { ReplicaAcks } from '../failover/replica-acks.js';
 import { subscriberOfCluster } from './clients.js';
 import { ClusterClient } from './cluster-client.js';
 import { addressOf, becomesReady } from './cluster-nodes.js';
 import type { ConnectionPlan } from './connection-options.js';
 import { Diagnosis } from './diagnosis.js';
-import { FailoverQuarantine } from '../failover/failover-quarantine.js';
 import { LastError } from './last-error.js';
 import { Reconnector } from './reconnector.js';
-import { ReplicaAcks } from '../failover/replica-acks.js';
-import { classify } from '../commands/reply-errors.js';
-import type { ScriptCall } from '../commands/script-call.js';
-import { AnswerTimeout } from '../commands/script-command.js';
-import { ScriptSender } from '../commands/script-sender.js';
 import type { Servers, ServersListener } from './servers.js';
-import { isSplit, redirectOf, slotOf, UNSETTLED } from './slots.js';
-import { SplitSlotError } from './slots.js';
+import { isSplit, redirectOf, slotOf, SplitSlotError, UNSETTLED } from './slots.js';
 
 /** Milliseconds before a slot that is moving, or has no master, is asked again. */
 const PAUSE = 25;

@@ -1,9 +1,9 @@
 import type { Duration } from '../../../core/duration.js';
 import { OptionsCheck } from '../../../core/options-check.js';
-import { AccessSource } from './access.js';
-import { type Opener, opener, type RedisConnectionOptions, serverOptions, type Timeouts, timeouts } from './clients.js';
 import { checkConnection } from '../checks/connection-checks.js';
 import type { AckRule } from '../failover/replica-acks.js';
+import { AccessSource } from './access.js';
+import { type Opener, opener, type RedisConnectionOptions, serverOptions, type Timeouts, timeouts } from './clients.js';
 import { Sockets } from './sockets.js';
 
 /** What a grant is worth when a master fails and a replica takes over. */

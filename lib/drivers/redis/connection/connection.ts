@@ -1,16 +1,16 @@
 import type { Cluster, Redis } from 'ioredis';
 import { detached } from '../../../core/detached.js';
+import { StartChecks } from '../checks/start-checks.js';
+import { classify } from '../commands/reply-errors.js';
+import { ScriptCall, type ScriptRules } from '../commands/script-call.js';
+import { scripts } from '../scripts/scripts.generated.js';
 import type { RedisConnectionOptions } from './clients.js';
 import { ClusterServers } from './cluster-servers.js';
 import { type ConnectionPlan, type FailoverOptions, planConnection } from './connection-options.js';
-import { classify } from '../commands/reply-errors.js';
-import { scripts } from '../scripts/scripts.generated.js';
-import { ScriptCall, type ScriptRules } from '../commands/script-call.js';
 import type { Servers, ServersListener } from './servers.js';
 import { SingleServer } from './single-server.js';
 import { hearAllErrors } from './socket-errors.js';
 import { readBeforeTimeout } from './socket-timeout.js';
-import { StartChecks } from '../checks/start-checks.js';
 import { Subscriber } from './subscriber.js';
 
 export type ScriptName = keyof typeof scripts;

@@ -1,6 +1,6 @@
 import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
-import { isVague, reasonOf } from './reasons.js';
 import { classify } from '../commands/reply-errors.js';
+import { isVague, reasonOf } from './reasons.js';
 
 /** Why a server is not connected, as far as its client told, or the server when it was asked. */
 export class LastError {

@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import { Redis, type RedisOptions } from 'ioredis';
 import { AccessConnector, type ConnectorClass } from './connectors.js';
 import { isVague, reasonOf } from './reasons.js';
-import type { Sockets } from './sockets.js';
 import { hearAllErrors } from './socket-errors.js';
+import type { Sockets } from './sockets.js';
 
 interface Endpoint {
   readonly host: string;

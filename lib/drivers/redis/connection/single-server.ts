@@ -1,18 +1,18 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { type DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
-import { isReadOnly } from './clients.js';
-import type { ConnectionPlan } from './connection-options.js';
-import { Diagnosis } from './diagnosis.js';
-import { FailoverQuarantine } from '../failover/failover-quarantine.js';
-import { LastError } from './last-error.js';
-import { Reconnector } from './reconnector.js';
-import { ReplicaAcks } from '../failover/replica-acks.js';
+import { parseInfo } from '../checks/server-info.js';
 import { NOT_WRITTEN } from '../commands/reply-errors.js';
 import type { ScriptCall } from '../commands/script-call.js';
 import { AnswerTimeout } from '../commands/script-command.js';
 import { ScriptSender } from '../commands/script-sender.js';
-import { parseInfo } from '../checks/server-info.js';
+import { FailoverQuarantine } from '../failover/failover-quarantine.js';
+import { ReplicaAcks } from '../failover/replica-acks.js';
+import { isReadOnly } from './clients.js';
+import type { ConnectionPlan } from './connection-options.js';
+import { Diagnosis } from './diagnosis.js';
+import { LastError } from './last-error.js';
+import { Reconnector } from './reconnector.js';
 import type { Servers, ServersListener } from './servers.js';
 
 /** One Redis server, or the master that Sentinel names. */

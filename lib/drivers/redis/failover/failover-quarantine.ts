@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
 import { namespaceOf } from '../../../core/store-key.js';
+import { parseInfo } from '../checks/server-info.js';
 import { ScriptCall } from '../commands/script-call.js';
 import type { ScriptSender } from '../commands/script-sender.js';
-import { scripts } from '../scripts/scripts.generated.js';
-import { parseInfo } from '../checks/server-info.js';
 import type { Servers, ServersListener } from '../connection/servers.js';
+import { scripts } from '../scripts/scripts.generated.js';
 
 /** One server being the master, from the moment it became that until it is a replica, or ends. */
 interface Reign {

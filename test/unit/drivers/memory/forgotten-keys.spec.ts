@@ -1,6 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { Claim } from '../../../../lib/core/lock-driver.js';
 import { MemoryDriver } from '../../../../lib/drivers/memory/memory.driver.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DriverUnavailableError } from '../../../../lib/core/errors.js';
-import { ClaimState, Renewal, Round } from '../../../../lib/drivers/redlock/rounds.js';
 import type { ScriptCall } from '../../../../lib/drivers/redis/commands/script-call.js';
+import { ClaimState, Renewal, Round } from '../../../../lib/drivers/redlock/rounds.js';
 import type { Server } from '../../../../lib/drivers/redlock/server.js';
 
 const HELD = [1000, 'other 7 1 1700000000123456 {"instance":"i","metadata":{}}'];

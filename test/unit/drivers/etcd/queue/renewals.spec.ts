@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { KeepAlives } from '../../../../../lib/drivers/etcd/client/keep-alives.js';
 import type { LeasePool } from '../../../../../lib/drivers/etcd/queue/lease-pool.js';
-import type { Queues } from '../../../../../lib/drivers/etcd/queue/queues.js';
 import { QueuedClaim } from '../../../../../lib/drivers/etcd/queue/queued-claim.js';
+import type { Queues } from '../../../../../lib/drivers/etcd/queue/queues.js';
 import { Renewals } from '../../../../../lib/drivers/etcd/queue/renewals.js';
 import { StoreLease } from '../../../../../lib/drivers/etcd/queue/store-lease.js';
 import { ManualClock } from '../../../../../lib/testing/manual-clock.js';

@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { FailoverQuarantine } from '../../../../../lib/drivers/redis/failover/failover-quarantine.js';
 import { ScriptCall } from '../../../../../lib/drivers/redis/commands/script-call.js';
 import type { ScriptSender } from '../../../../../lib/drivers/redis/commands/script-sender.js';
-import { scripts } from '../../../../../lib/drivers/redis/scripts/scripts.generated.js';
 import type { Servers } from '../../../../../lib/drivers/redis/connection/servers.js';
+import { FailoverQuarantine } from '../../../../../lib/drivers/redis/failover/failover-quarantine.js';
+import { scripts } from '../../../../../lib/drivers/redis/scripts/scripts.generated.js';
 
 const AGE = 3_600_000;
 const call = new ScriptCall(scripts.acquire, ['{test:l:k}'], [], { inReign: scripts.reign });
