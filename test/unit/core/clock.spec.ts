@@ -2,7 +2,7 @@ import { LONGEST_DURATION } from '../../../lib/core/duration.js';
 import { SystemClock } from '../../../lib/core/clock.js';
 import { describe, expect, it, vi } from 'vitest';
 
-// DESIGN §4, rule 3.
+// Rule S3 of docs/internals/safety.md.
 describe('SystemClock', () => {
   function clockAt(): { clock: SystemClock; time: { monotonic: number; wall: number } } {
     const time = { monotonic: 1000, wall: 5_000_000 };

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin, Tenure } from '../../../lib/core/tenure.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
-// DESIGN §4, rules 1, 2 and 5.
+// Rules S1, S2 and S5 of docs/internals/safety.md.
 describe('validity', () => {
   const ttl = 3000;
   const margin = driftMargin(ttl);
