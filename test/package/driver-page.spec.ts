@@ -6,7 +6,6 @@ import { driverContract } from 'nestjs-dist-lock/testing';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { ROOT } from './consumer.js';
-import { codeBlocks } from './readme.js';
 
 interface Row {
   readonly token: number;
@@ -20,7 +19,8 @@ interface PageModule {
 }
 
 const PAGE = readFileSync(join(ROOT, 'docs/internals/writing-a-driver.md'), 'utf8');
-const first = codeBlocks(PAGE).find(({ language }) => language === 'ts');
+/** The first block of TypeScript. */
+const [, CODE = ''] = /^```ts\n(.*?)^```$/ms.exec(PAGE) ?? [];
 
 /** Runs code of a page as a module that knows the package. */
 function run(code: string): PageModule {
@@ -50,11 +50,11 @@ function casesOf(code: string): ReturnType<typeof driverContract> {
 }
 
 describe('the driver on the page "Writing a driver"', () => {
-  for (const { name, run: check } of casesOf(first!.code)) it(name, check);
+  for (const { name, run: check } of casesOf(CODE)) it(name, check);
 
   it('control: would be caught without its memory of cancelled holders', async () => {
-    const forgetful = first!.code.replace('if (claim.holder in row.cancelled)', 'if (false)');
-    expect(forgetful).not.toBe(first!.code);
+    const forgetful = CODE.replace('if (claim.holder in row.cancelled)', 'if (false)');
+    expect(forgetful).not.toBe(CODE);
     const cancels = casesOf(forgetful).find(({ name }) => name.startsWith('cancels: gives back a grant'))!;
     await expect(cancels.run()).rejects.toThrow();
   });
