@@ -204,7 +204,7 @@ describe('fencing tokens', () => {
   });
 });
 
-// DESIGN §4, rule 6.
+// Rule S6 of docs/internals/safety.md.
 describe('an unknown outcome', () => {
   it('of an acquire is resolved by asking again: the lock is ours, not busy', async () => {
     const { proxy, engine: one } = await proxied();

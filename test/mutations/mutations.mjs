@@ -1,6 +1,6 @@
-// The safety core, broken one rule at a time. A name says what holds without the mutation; § is the rule of the safety
-// model. Texts are short, so that they survive most changes of the code around them; test/unit/support/mutations.spec.ts checks
-// that each is still there.
+// The safety core, broken one rule at a time. A name says what holds without the mutation; S and a number is the
+// rule of docs/internals/safety.md. Texts are short, so that they survive most changes of the code around them;
+// test/unit/support/mutations.spec.ts checks that each is still there.
 
 const unit = (name) => `test/unit/${name}.spec.ts`;
 const core = (name) => unit(`core/${name}`);
@@ -28,84 +28,84 @@ const etcd = { specs: [CONTRACT], grep: '^EtcdDriver, members: 1' };
 const coreMutations = [
   ...inFile('lib/core/tenure.ts', { specs: [locks('validity')] }, []),
   ...inFile('lib/locks/lease.ts', { specs: [locks('validity')] }, [
-    ['§4.1 a lease is valid for less than its TTL, by a margin', 'ttl - driftMargin(ttl)', 'ttl'],
+    ['S1 a lease is valid for less than its TTL, by a margin', 'ttl - driftMargin(ttl)', 'ttl'],
     [
-      '§4.1 validity runs from the sending of the request',
+      'S1 validity runs from the sending of the request',
       'this.#validity(grant.anchor, grant.ttl)',
       'this.#validity(now, grant.ttl)',
     ],
     [
-      '§4.1 validity is that of the TTL that was granted',
+      'S1 validity is that of the TTL that was granted',
       '#validity(grant.anchor, grant.ttl)',
       '#validity(grant.anchor, grant.claim.ttl)',
     ],
     [
-      '§4.1 the newest anchor counts',
+      'S1 the newest anchor counts',
       'Math.max(this.#validUntil, this.#validity(anchor, this.claim.ttl))',
       'this.#validity(anchor, this.claim.ttl)',
     ],
-    ['§4.5 a late renewal revives no expired lease', 'if (this.remaining === 0) return false;', ''],
+    ['S5 a late renewal revives no expired lease', 'if (this.remaining === 0) return false;', ''],
     [
-      '§4.5 what was lost has no time left',
+      'S5 what was lost has no time left',
       'this.#ended ? 0 : Math.max(0, this.#validUntil - now)',
       'Math.max(0, this.#validUntil - now)',
     ],
     [
-      '§4.9 a leader is one until its renew deadline only',
+      'S9 a leader is one until its renew deadline only',
       'driftMargin(ttl), this.validFor)',
       'driftMargin(ttl), Infinity)',
       { specs: [leader('election')] },
     ],
     [
-      '§4.4 a lease is renewed every third of its TTL',
+      'S4 a lease is renewed every third of its TTL',
       'grant.claim.ttl / 3',
       'grant.claim.ttl / 1.5',
       { specs: [locks('watchdog')] },
     ],
     [
-      '§6 a lease that was armed for less is renewed early',
+      'a lease that was armed for less is renewed early',
       'grant.ttl < grant.claim.ttl ? grant.ttl / 4 : this.renewEvery',
       'this.renewEvery',
       { specs: [locks('queue')] },
     ],
     [
-      '§4.7 no token beyond the block that was reserved',
+      'S7 no token beyond the block that was reserved',
       'grant.fencingToken + grant.tokens - 1',
       'grant.fencingToken + grant.tokens',
       { specs: [locks('queue')] },
     ],
   ]),
   ...inFile('lib/core/validity.ts', { specs: [locks('validity')] }, [
-    ['§4.1 the margin is more than one percent', 'Math.ceil(0.01 * ttl) + 2', 'Math.ceil(0.01 * ttl)'],
+    ['S1 the margin is more than one percent', 'Math.ceil(0.01 * ttl) + 2', 'Math.ceil(0.01 * ttl)'],
   ]),
   ...inFile('lib/locks/lease.ts', { specs: [locks('validity'), locks('watchdog'), locks('acquisition')] }, [
-    ['§4.5 a loss aborts the signal', 'this.#controller?.abort(this.#loss);', ''],
+    ['S5 a loss aborts the signal', 'this.#controller?.abort(this.#loss);', ''],
     [
-      '§4.5 a signal that is asked for after the loss is aborted',
+      'S5 a signal that is asked for after the loss is aborted',
       'if (this.#loss) this.#controller.abort(this.#loss);',
       '',
     ],
   ]),
   ...inFile('lib/locks/lock-handle.ts', { specs: [locks('validity'), locks('watchdog'), locks('acquisition')] }, [
-    ['§4.6 a release is idempotent', 'this.#released ??= ', 'this.#released = '],
+    ['S6 a release is idempotent', 'this.#released ??= ', 'this.#released = '],
     [
-      '§4.2 a released handle is not held',
+      'S2 a released handle is not held',
       'this.#released ? 0 : this.#hold.remaining',
       'this.#hold.remaining',
       { specs: [locks('call-chain')] },
     ],
-    ['§4.2 ensure() demands the time that it is asked for', "remaining >= toMilliseconds(time, 'ensure()')", 'true'],
+    ['S2 ensure() demands the time that it is asked for', "remaining >= toMilliseconds(time, 'ensure()')", 'true'],
   ]),
   ...inFile('lib/core/clock.ts', { specs: [core('clock')] }, [
-    ['§4.3 the time of a suspend counts', 'suspends.slept += lead - suspends.lead', 'suspends.slept += 0'],
+    ['S3 the time of a suspend counts', 'suspends.slept += lead - suspends.lead', 'suspends.slept += 0'],
     [
-      '§4.3 an adjustment of the wall clock does not count',
+      'S3 an adjustment of the wall clock does not count',
       'lead - suspends.lead > ADJUSTMENT',
       'lead - suspends.lead > 0',
     ],
-    ['§4.3 adjustments do not add up', '    suspends.lead = lead;', ''],
+    ['S3 adjustments do not add up', '    suspends.lead = lead;', ''],
     [
-      '§4.3 a suspend that is found sets the timers again',
+      'S3 a suspend that is found sets the timers again',
       'if (suspends.slept !== this.#slept) {',
       'if (false) {',
       { specs: [locks('suspend')] },
@@ -113,16 +113,16 @@ const coreMutations = [
   ]),
   ...inFile('lib/core/suspends.ts', { specs: [locks('suspend')] }, [
     [
-      '§4.3 all copies of the package count the same suspends',
+      'S3 all copies of the package count the same suspends',
       '(shared[SUSPENDS] ??= { slept: 0, lead })',
       '{ slept: 0, lead }',
     ],
   ]),
   ...inFile('lib/core/clock.ts', { specs: [locks('suspend'), core('clock')] }, [
-    ['§4.3 timers count the time of a suspend', 'for (const timer of this.#pending.items()) timer.arm(now);', ''],
-    ['§4.3 somebody looks for a suspend while a timer is pending', '      this.#look();', ''],
-    ['§4.3 a suspend is looked for all the time', 'if (this.#pending.first) this.#lookLater();', ''],
-    ['§4.3 a suspend is noticed within a second', 'const LOOK_EVERY = 1000;', 'const LOOK_EVERY = 5000;'],
+    ['S3 timers count the time of a suspend', 'for (const timer of this.#pending.items()) timer.arm(now);', ''],
+    ['S3 somebody looks for a suspend while a timer is pending', '      this.#look();', ''],
+    ['S3 a suspend is looked for all the time', 'if (this.#pending.first) this.#lookLater();', ''],
+    ['S3 a suspend is noticed within a second', 'const LOOK_EVERY = 1000;', 'const LOOK_EVERY = 5000;'],
     [
       'a timer that was cancelled does not fire after a suspend, either',
       'clearTimeout(this.#timeout);\n    this.#pending.remove(this);',
@@ -155,27 +155,27 @@ const coreMutations = [
     ],
   ]),
   ...inFile('lib/locks/watchdog.ts', { specs: [locks('watchdog'), locks('validity')] }, [
-    ['§4.5 an expired lease is lost', "this.lose(first.lease, 'expired', first.cause);", 'this.unwatch(first.lease);'],
-    ['§4.5 nothing is sent for what is no longer renewed', 'due.filter((watch) => watch.isOpen)', 'due'],
+    ['S5 an expired lease is lost', "this.lose(first.lease, 'expired', first.cause);", 'this.unwatch(first.lease);'],
+    ['S5 nothing is sent for what is no longer renewed', 'due.filter((watch) => watch.isOpen)', 'due'],
     [
-      '§4.4 "not the holder" is final',
+      'S4 "not the holder" is final',
       "if (outcome === 'gone') return this.lose(lease, 'gone');",
       "if (outcome === 'gone') return;",
     ],
-    ['§4.4 an answer that cannot tell renews nothing', "if (outcome === 'unknown') {", 'if (false) {'],
+    ['S4 an answer that cannot tell renews nothing', "if (outcome === 'unknown') {", 'if (false) {'],
     [
-      '§4.4 an attempt is bounded by a sixth of the TTL',
+      'S4 an attempt is bounded by a sixth of the TTL',
       'sentAt + watch.lease.claim.ttl / 6',
       'sentAt + watch.lease.claim.ttl',
     ],
     [
-      '§4.4 the next renewal is due in time',
+      'S4 the next renewal is due in time',
       'sentAt + lease.renewEvery, lease.renewEvery / 4',
       'sentAt + lease.claim.ttl, 0',
     ],
-    ['§4.1 a renewal counts from its sending', 'lease.renewed(sentAt)', 'lease.renewed(this.#clock.now())'],
+    ['S1 a renewal counts from its sending', 'lease.renewed(sentAt)', 'lease.renewed(this.#clock.now())'],
     [
-      '§6 the waiters in a renewal are those who wait',
+      'the waiters in a renewal are those who wait',
       'lease.waiters = outcome.waiters;',
       '',
       { specs: [locks('queue')] },
@@ -194,7 +194,7 @@ const coreMutations = [
       { specs: [locks('outages')], grep: 'in part' },
     ],
     [
-      '§4.5 what is verified is verified now',
+      'S5 what is verified is verified now',
       'if (watch.sentAt === undefined) this.#plan(watch, now);',
       '{}',
       { specs: [locks('reconnection')] },
@@ -234,11 +234,11 @@ const coreMutations = [
   ]),
   ...inFile('lib/locks/watch.ts', { specs: [locks('watchdog'), locks('validity'), locks('outages')] }, [
     [
-      '§4.5 the loss is told when the lease ends, whenever the next renewal is due',
+      'S5 the loss is told when the lease ends, whenever the next renewal is due',
       'Math.min(due, this.lease.validUntil)',
       'due',
     ],
-    ['§4.4 retries begin at a twelfth of a short TTL', 'Math.min(100, this.lease.claim.ttl / 12)', '100'],
+    ['S4 retries begin at a twelfth of a short TTL', 'Math.min(100, this.lease.claim.ttl / 12)', '100'],
   ]),
   ...inFile('lib/locks/outages.ts', { specs: [locks('outages'), locks('watchdog')] }, [
     ['a part that is down is probed', 'this.#user.probe(item);', ''],
@@ -265,15 +265,15 @@ const coreMutations = [
     ],
   ]),
   ...inFile('lib/locks/heartbeats.ts', { specs: [locks('heartbeats'), locks('queue')] }, [
-    ['§4.1 the anchor of a push does not go back', 'if (sentAt <= this.queuedAt) return;', ''],
-    ['§4.1 a heartbeat counts from its sending', 'this.queuedAt = sentAt;', 'this.queuedAt = now;'],
+    ['S1 the anchor of a push does not go back', 'if (sentAt <= this.queuedAt) return;', ''],
+    ['S1 a heartbeat counts from its sending', 'this.queuedAt = sentAt;', 'this.queuedAt = now;'],
     [
-      '§4.1 a heartbeat that is not answered does not count',
+      'S1 a heartbeat that is not answered does not count',
       'place.sentAt = undefined;\n    place.due = now + delay;',
       'place.queuedAt = now;\n    place.sentAt = undefined;\n    place.due = now + delay;',
     ],
     [
-      '§4.1 a heartbeat that is under way does not count',
+      'S1 a heartbeat that is under way does not count',
       'place.sentAt = now;\n    place.due = now +',
       'place.queuedAt = now;\n    place.sentAt = now;\n    place.due = now +',
     ],
@@ -291,7 +291,7 @@ const coreMutations = [
       { specs: [locks('heartbeats'), locks('queue'), locks('request-gate')] },
     ],
     [
-      '§4.10 a heartbeat tells who is in front',
+      'S10 a heartbeat tells who is in front',
       'if (record) this.record = record;',
       'if (record) this.record ??= record;',
     ],
@@ -320,15 +320,11 @@ const coreMutations = [
     ['looks that find the lease still there come ever later', 'this.#early++;', ''],
   ]),
   ...inFile('lib/locks/pushed-grant.ts', { specs: [locks('lying-driver'), locks('queue'), locks('heartbeats')] }, [
-    ['§4.10 an old push grants nothing', '    fencingToken > last &&\n', ''],
-    ['§4.10 a push with a token that is far ahead grants nothing', '    fencingToken - last < FARTHEST &&\n', ''],
-    ['§4.10 a push of something else grants nothing', "    status === 'granted' &&\n", ''],
-    [
-      '§4.10 a push counts for a few heartbeats',
-      'Math.min(pushed.ttl, MOST_HEARTBEATS * heartbeat(ttl))',
-      'pushed.ttl',
-    ],
-    ['§4.10 a push gives no more tokens than a grant can', 'Math.min(tokens, MOST_TOKENS)', 'tokens'],
+    ['S10 an old push grants nothing', '    fencingToken > last &&\n', ''],
+    ['S10 a push with a token that is far ahead grants nothing', '    fencingToken - last < FARTHEST &&\n', ''],
+    ['S10 a push of something else grants nothing', "    status === 'granted' &&\n", ''],
+    ['S10 a push counts for a few heartbeats', 'Math.min(pushed.ttl, MOST_HEARTBEATS * heartbeat(ttl))', 'pushed.ttl'],
+    ['S10 a push gives no more tokens than a grant can', 'Math.min(tokens, MOST_TOKENS)', 'tokens'],
   ]),
   ...inFile('lib/locks/request-gate.ts', { specs: [locks('request-gate')] }, [
     ['no more requests than the limit are under way', 'if (this.#underWay >= this.limit) return false;', ''],
@@ -446,19 +442,19 @@ const coreMutations = [
       { specs: [locks('close')] },
     ],
     [
-      '§4.6 what may be on its way yet is cancelled, not just released',
+      'S6 what may be on its way yet is cancelled, not just released',
       'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, lease.successor)',
       'this.#driver.release(claim, lease.successor)',
       { specs: [locks('acquisition')] },
     ],
     [
-      '§4.6 an expired lease is released, as a late renewal may have armed it',
+      'S6 an expired lease is released, as a late renewal may have armed it',
       "lease.loss === undefined || lease.loss === 'expired'",
       'lease.loss === undefined',
       { specs: [locks('acquisition')] },
     ],
     [
-      '§4.6 no renewal follows a release',
+      'S6 no renewal follows a release',
       'this.#watchdog.unwatch(lease);\n    lease.end();',
       '',
       { specs: [locks('watchdog'), locks('close')] },
@@ -469,32 +465,32 @@ const coreMutations = [
       'this.#room.vacate(tenure);\n    await Promise.resolve().then(() => Promise.resolve());\n    const released = isInStore ?',
     ],
     [
-      '§4.8 what did not settle in the grace period is abandoned',
+      'S8 what did not settle in the grace period is abandoned',
       'for (const hold of this.#holds.items()) this.abandon(hold);',
       '',
       { specs: [locks('close')] },
     ],
     [
-      '§4.8 what is abandoned is no longer renewed, and lost',
+      'S8 what is abandoned is no longer renewed, and lost',
       "this.#watchdog.lose(hold.lease, 'shutdown');",
       '',
       { specs: [locks('close')] },
     ],
-    ['§4.8 closing waits for releases', 'this.#releaseRetries.all()', 'Promise.resolve()', { specs: [locks('close')] }],
+    ['S8 closing waits for releases', 'this.#releaseRetries.all()', 'Promise.resolve()', { specs: [locks('close')] }],
     [
-      '§4.8 closing waits for guarded code',
+      'S8 closing waits for guarded code',
       'this.#atMost(grace, this.#idle())',
       'Promise.resolve()',
       { specs: [locks('close')] },
     ],
     [
-      '§4.2 a release after the end is a loss',
+      'S2 a release after the end is a loss',
       "if (lease.remainingAt(now) === 0) this.#watchdog.lose(lease, 'expired');",
       '',
       { specs: [locks('acquisition'), locks('validity'), locks('watchdog'), locks('queue')] },
     ],
     [
-      '§4.11 a shared lease ends with its last user',
+      'S11 a shared lease ends with its last user',
       'if (--hold.shares > 0) return;',
       '--hold.shares;',
       { specs: [locks('call-chain')] },
@@ -511,7 +507,7 @@ const coreMutations = [
     ['a lease is handed on for the same TTL only', 'ttl === claim.ttl && ', ''],
     ['a lease is handed on for the same metadata only', 'metadata === claim.metadata && ', ''],
     ['a lease is handed on for the same validity only', '(this.wish.validFor ?? Infinity) === validFor', 'true'],
-    ['§4.10 a push is for the holder that it names', 'pushed?.holder === holder ? pushed : undefined', 'pushed'],
+    ['S10 a push is for the holder that it names', 'pushed?.holder === holder ? pushed : undefined', 'pushed'],
     [
       'a nudge before the rest counts',
       '    if (this.#nudged) return;',
@@ -543,50 +539,50 @@ const coreMutations = [
   ]),
   ...inFile('lib/locks/acquisition.ts', { specs: [locks('acquisition'), locks('queue'), locks('validity')] }, [
     [
-      '§4.1 a grant counts from the sending of its request',
+      'S1 a grant counts from the sending of its request',
       'this.#lease(answer, anchor)',
       'this.#lease(answer, clock.now())',
     ],
     [
-      '§4.1 a grant with little time left is confirmed',
+      'S1 a grant with little time left is confirmed',
       'Math.min(ttl, lease.validFor) / 4',
       'Math.min(ttl, lease.validFor) / 400',
     ],
-    ['§4.1 a grant that arrives expired is given back', 'if (confirming || lease.remaining === 0)', 'if (confirming)'],
+    ['S1 a grant that arrives expired is given back', 'if (confirming || lease.remaining === 0)', 'if (confirming)'],
     [
-      '§4.1 a push counts from the sending of the request that was queued',
+      'S1 a push counts from the sending of the request that was queued',
       'this.#open ? anchor : undefined',
       'this.#open ? clock.now() : undefined',
     ],
     [
-      '§4.1 a push with little time left is confirmed',
+      'S1 a push with little time left is confirmed',
       'return lease && isFresh(lease, granted.ttl) ? lease : undefined;',
       'return lease || undefined;',
     ],
     [
-      '§4.6 what is given up is cancelled',
+      'S6 what is given up is cancelled',
       'if (this.#open || this.#stray) this.#context.heldLeases.cancel(this.#claim);',
       '',
     ],
     ['a lease that is handed to one who gave up is given back', 'if (this.#seat?.handed) void', 'if (false) void'],
-    ['§4.6 a request of unknown outcome may come late', 'this.#stray ||= confirming || !notExecuted(error);', ''],
+    ['S6 a request of unknown outcome may come late', 'this.#stray ||= confirming || !notExecuted(error);', ''],
     [
-      '§4.6 a rejection is an unknown outcome, unless it says "not sent"',
+      'S6 a rejection is an unknown outcome, unless it says "not sent"',
       'error instanceof DriverUnavailableError && !error.sent',
       'error instanceof DriverUnavailableError',
     ],
     [
-      '§4.6 a failed heartbeat leaves the claim in the queue',
+      'S6 a failed heartbeat leaves the claim in the queue',
       'this.#open = this.#queuedAt !== undefined;',
       'this.#open = false;',
     ],
     [
-      '§4.6 a holder that was cancelled is not used again',
+      'S6 a holder that was cancelled is not used again',
       'heldLeases.cancel(this.#claim);\n    this.#claim = this.#newClaim();',
       'heldLeases.cancel(this.#claim);',
     ],
     [
-      '§4.10 a lost push costs a poll or a heartbeat',
+      'S10 a lost push costs a poll or a heartbeat',
       'Math.min(queued, poll)',
       'Infinity',
       { specs: [locks('heartbeats')] },
@@ -603,7 +599,7 @@ const coreMutations = [
       'granted.waiters',
     ],
     [
-      '§3 "held by another" and "store down" are never confused',
+      '"held by another" and "store down" are never confused',
       'if (this.#failure !== undefined || (this.#open && this.#refusals === 0)) throw this.#unavailable();',
       '',
     ],
@@ -620,25 +616,25 @@ const coreMutations = [
       { specs: [locks('request-gate')] },
     ],
     [
-      '§3 who was refused before it stood at the gate was refused',
+      'who was refused before it stood at the gate was refused',
       'if (error === WAIT_IS_OVER && this.#refusals === 0) {',
       'if (error === WAIT_IS_OVER) {',
       { specs: [locks('request-gate')] },
     ],
     [
-      '§4.6 what was answered wrongly may have been granted',
+      'S6 what was answered wrongly may have been granted',
       'if (error instanceof DriverAnswerError) return false;',
       '',
       { specs: [locks('driver-answers')] },
     ],
     [
-      '§4.1 a push counts from the latest heartbeat that was answered',
+      'S1 a push counts from the latest heartbeat that was answered',
       'this.#queuedAt = this.#place.queuedAt;',
       '',
       { specs: [locks('heartbeats')] },
     ],
     [
-      '§4.10 a push is newer than what a heartbeat saw in front',
+      'S10 a push is newer than what a heartbeat saw in front',
       'this.#record = this.#place.record;',
       '',
       { specs: [locks('heartbeats')] },
@@ -680,7 +676,7 @@ const coreMutations = [
       { specs: [locks('what-callers-are-told')] },
     ],
     [
-      '§4.6 a single try of unknown outcome is not repeated',
+      'S6 a single try of unknown outcome is not repeated',
       ' || failure.sent) return true;',
       ') return true;',
       { specs: [locks('what-callers-are-told')] },
@@ -689,31 +685,31 @@ const coreMutations = [
   ]),
   ...inFile('lib/locks/lock-manager.ts', { specs: [locks('close')] }, [
     [
-      '§4.11 a nested acquire fails at once',
+      'S11 a nested acquire fails at once',
       'if (frame && !request.reentrant) throw',
       'if (false) throw',
       { specs: [locks('call-chain')] },
     ],
-    ['§4.11 a lost lock is not shared', 'handle.ensure();', '', { specs: [locks('call-chain')] }],
+    ['S11 a lost lock is not shared', 'handle.ensure();', '', { specs: [locks('call-chain')] }],
     [
-      '§4.11 siblings have a shared lock one after the other',
+      'S11 siblings have a shared lock one after the other',
       'await waitLimit.wait(before);',
       '',
       { specs: [locks('call-chain')] },
     ],
     [
-      '§4.8 guarded code may take further locks while the service closes',
+      'S8 guarded code may take further locks while the service closes',
       'if (this.#closing && !insideGuardedCall) throw',
       'if (this.#closing) throw',
     ],
-    ['§4.8 a closing service takes no new locks', 'if (this.#closing && !insideGuardedCall) throw', 'if (false) throw'],
+    ['S8 a closing service takes no new locks', 'if (this.#closing && !insideGuardedCall) throw', 'if (false) throw'],
     [
-      '§4.8 the waiting of guarded code goes on while the service closes',
+      'S8 the waiting of guarded code goes on while the service closes',
       '({ insideGuardedCall }) => !insideGuardedCall',
       '() => true',
     ],
-    ['§4.8 the driver is closed after the leases', 'await this.#heldLeases.close(grace);', ''],
-    ['§4.8 guarded code releases, however it ends', 'finally {\n      await handle.release();', 'finally {'],
+    ['S8 the driver is closed after the leases', 'await this.#heldLeases.close(grace);', ''],
+    ['S8 guarded code releases, however it ends', 'finally {\n      await handle.release();', 'finally {'],
     [
       'who waits asks again when the store is there again',
       'this.#room.nudgeAll();',
@@ -790,16 +786,16 @@ const coreMutations = [
     ],
   ]),
   ...inFile('lib/locks/call-chain.ts', { specs: [locks('call-chain')] }, [
-    ['§4.11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
-    ['§4.11 applications do not see each other', 'frame.scope === scope && (storeKey', '(storeKey'],
-    ['§4.2 a lock is found while it is held', 'matches(frame) && frame.lock.held', 'matches(frame)'],
+    ['S11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
+    ['S11 applications do not see each other', 'frame.scope === scope && (storeKey', '(storeKey'],
+    ['S2 a lock is found while it is held', 'matches(frame) && frame.lock.held', 'matches(frame)'],
   ]),
   ...inFile('lib/core/detached.ts', { specs: [locks('call-chain')] }, [
     ['timers keep no frames', 'callChains.run(undefined, task)', 'task()'],
   ]),
   ...inFile('lib/locks/release-retries.ts', { specs: [locks('acquisition')] }, [
-    ['§4.6 a release is repeated until it is answered', 'this.#clock.now() < deadline', 'false'],
-    ['§4.6 a release is repeated for its TTL only', 'this.#clock.now() < deadline', 'true'],
+    ['S6 a release is repeated until it is answered', 'this.#clock.now() < deadline', 'false'],
+    ['S6 a release is repeated for its TTL only', 'this.#clock.now() < deadline', 'true'],
     [
       'what the store refuses for good is not repeated',
       'if (!(error instanceof LockConfigError)) return this.#failed(settlement, error);',
@@ -833,17 +829,13 @@ const coreMutations = [
 const storeMutations = [
   ...inFile('lib/drivers/memory/memory.driver.ts', memory, [
     [
-      'memory §4.6 a repeated acquire is answered with the same grant',
+      'memory S6 a repeated acquire is answered with the same grant',
       'return this.#rearm(entry, entry.holding, claim.ttl);',
       'return this.#grant(entry, claim, claim.ttl);',
     ],
+    ['memory S6 a cancelled holder gets nothing', 'if (this.#cancelled.get(claim.holder)) return', 'if (false) return'],
     [
-      'memory §4.6 a cancelled holder gets nothing',
-      'if (this.#cancelled.get(claim.holder)) return',
-      'if (false) return',
-    ],
-    [
-      'memory §4.6 a cancelled holder is remembered for a minute',
+      'memory S6 a cancelled holder is remembered for a minute',
       'true, CANCELLED_FOR',
       'true, claim.ttl',
       { specs: [unit('drivers/memory/memory-driver')] },
@@ -866,20 +858,20 @@ const storeMutations = [
       { specs: [unit('drivers/memory/memory-driver')] },
     ],
     [
-      'memory §4.7 a block of tokens is reserved',
+      'memory S7 a block of tokens is reserved',
       'this.#lastToken = fencingToken + tokens - 1;',
       'this.#lastToken = fencingToken;',
       { specs: [CONTRACT, locks('queue')], grep: '^MemoryDriver|larger token|falls short' },
     ],
     [
-      'memory §4.6 only the holder releases',
+      'memory S6 only the holder releases',
       'const isHolder = entry.holding?.claim.holder === holder;',
       'const isHolder = entry.holding !== undefined;',
     ],
-    ['memory §4.4 only the holder renews', 'holding?.claim.holder !== lease.holder', '!holding'],
+    ['memory S4 only the holder renews', 'holding?.claim.holder !== lease.holder', '!holding'],
     ['memory: a renewal tells how many wait', 'return { waiters: queue.size };', 'return { waiters: 0 };'],
     ['memory: a release prefers whom it names', 'if (preferred) return this.#pass(entry, preferred);', ''],
-    ['memory §4.6 a cancel leaves the queue', 'this.#entry(claim.key).queue.delete(claim.holder);', ''],
+    ['memory S6 a cancel leaves the queue', 'this.#entry(claim.key).queue.delete(claim.holder);', ''],
     [
       'memory: only the holder reserves tokens',
       'this.#entry(key).holding?.claim.holder === holder ? this.#mint(tokens) : null',
@@ -902,14 +894,14 @@ const storeMutations = [
       "redis.call('EXISTS', KEYS[1], KEYS[5]) == 0",
     ],
     [
-      'redis §4.6 a cancelled holder is granted nothing',
+      'redis S6 a cancelled holder is granted nothing',
       "redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[5]) == 0",
       "redis.call('EXISTS', KEYS[1], KEYS[3]) == 0",
     ],
-    ['redis §4.6 a cancelled holder is not queued', "if redis.call('EXISTS', KEYS[5]) == 1 then", 'if false then'],
-    ['redis §4.6 a repeated acquire re-arms the lease', "redis.call('PEXPIRE', KEYS[1], ttl)", ''],
+    ['redis S6 a cancelled holder is not queued', "if redis.call('EXISTS', KEYS[5]) == 1 then", 'if false then'],
+    ['redis S6 a repeated acquire re-arms the lease', "redis.call('PEXPIRE', KEYS[1], ttl)", ''],
     [
-      'redis §4.6 a repeated acquire is answered with the same token',
+      'redis S6 a repeated acquire is answered with the same token',
       "if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then",
       'if false then',
     ],
@@ -946,7 +938,7 @@ const storeMutations = [
   ]),
   ...inFile('lib/drivers/redis/scripts/release.lua', redis, [
     [
-      'redis §4.6 only the holder releases',
+      'redis S6 only the holder releases',
       "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
       'if not held then',
     ],
@@ -955,17 +947,17 @@ const storeMutations = [
   ]),
   ...inFile('lib/drivers/redis/scripts/renew.lua', redis, [
     [
-      'redis §4.4 only the holder renews',
+      'redis S4 only the holder renews',
       "if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then",
       'if lease then',
     ],
-    ['redis §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ARGV[2 * i])", ''],
+    ['redis S4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ARGV[2 * i])", ''],
     ['redis: a renewal tells how many wait', "read('LLEN', KEYS[2 * i]) or 0", '0'],
   ]),
   ...inFile('lib/drivers/redis/scripts/cancel.lua', redis, [
-    ['redis §4.6 a cancel is remembered', "redis.call('SET', CANCELLED, '', 'PX', ARGV[3])", ''],
+    ['redis S6 a cancel is remembered', "redis.call('SET', CANCELLED, '', 'PX', ARGV[3])", ''],
     [
-      'redis §4.6 a cancel leaves the queue',
+      'redis S6 a cancel leaves the queue',
       "redis.call('LREM', QUEUE, 1, ARGV[2])",
       '',
       {
@@ -974,12 +966,12 @@ const storeMutations = [
       },
     ],
     [
-      'redis §4.6 a cancel touches no successor',
+      'redis S6 a cancel touches no successor',
       "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
       'if not held then',
     ],
     [
-      'redis §4.6 a cancel passes on what was handed over',
+      'redis S6 a cancel passes on what was handed over',
       "redis.call('DEL', LEASE)\nhandOver()",
       "redis.call('DEL', LEASE)",
     ],
@@ -1069,25 +1061,25 @@ const storeMutations = [
   ]),
   ...inFile('lib/drivers/redis/scripts/include/token.lua', redis, [
     [
-      'redis §4.7 tokens go on from the mark',
+      'redis S7 tokens go on from the mark',
       'if first <= tonumber(now) then',
       'if true then',
       { specs: [integration('redis-tokens')], grep: 'one at a time|does not take the tokens back' },
     ],
     [
-      'redis §4.7 the mark is above the whole block, in step with the clock',
+      'redis S7 the mark is above the whole block, in step with the clock',
       "string.format('%.0f', now + tokens)",
       "string.format('%.0f', now)",
       { specs: [integration('redis-tokens')], grep: 'one at a time' },
     ],
     [
-      'redis §4.7 the mark is above the whole block, ahead of the clock',
+      'redis S7 the mark is above the whole block, ahead of the clock',
       "string.format('%.0f', first + tokens)",
       "string.format('%.0f', first + 1)",
       { specs: [integration('redis-tokens')], grep: 'one at a time' },
     ],
     [
-      'redis §4.7 a mark that is ahead comes in step again',
+      'redis S7 a mark that is ahead comes in step again',
       'if first - now > 1000000 then',
       'if false then',
       { specs: [integration('redis-tokens')], grep: 'one at a time' },
@@ -1108,7 +1100,7 @@ const storeMutations = [
     { specs: [integration('redis-cluster')], grep: 'was cancelled meanwhile' },
     [
       [
-        'redis §4.6 a cancel in a slot that is half-way is remembered',
+        'redis S6 a cancel in a slot that is half-way is remembered',
         "redis.call('SET', KEYS[1], '', 'PX', ARGV[1])",
         '',
       ],
@@ -1127,8 +1119,8 @@ const storeMutations = [
     ],
   ),
   ...inFile('lib/drivers/redis/marks.ts', { specs: [integration('redis-tokens')], grep: 'the marks of a cluster' }, [
-    ['redis §4.7 the mark of a lock is in its slot', 'marks.in(slotOf(`{${key}}`))', 'marks.in(0)'],
-    ['redis §4.7 a slot has one mark', 'if (!this.#numbers.has(found)) ', ''],
+    ['redis S7 the mark of a lock is in its slot', 'marks.in(slotOf(`{${key}}`))', 'marks.in(0)'],
+    ['redis S7 a slot has one mark', 'if (!this.#numbers.has(found)) ', ''],
   ]),
   ...inFile('lib/drivers/redis/scripts/advance.lua', redis, [
     ['redis: a number moves forward only', 'tonumber(at) < tonumber(ARGV[1])', 'tonumber(at) ~= tonumber(ARGV[1])'],
@@ -1136,7 +1128,7 @@ const storeMutations = [
   ]),
   ...inFile('lib/drivers/redis/redis.driver.ts', redis, [
     [
-      'redis §4.6 a cancelled holder is remembered for a minute',
+      'redis S6 a cancelled holder is remembered for a minute',
       '[holder, entry, CANCELLED_FOR]',
       '[holder, entry, ttl]',
       { specs: [integration('redis-queue')] },
@@ -1250,7 +1242,7 @@ const storeMutations = [
     ['redlock: any two quorums share a server', 'Math.floor(size / 2) + 1', 'Math.floor(size / 2)'],
     ['redlock: who does not answer in time has failed', 'while (this.#answered < this.#asked) {', 'while (false) {'],
     [
-      'redlock §4.6 an answer that did not come is an unknown outcome',
+      'redlock S6 an answer that did not come is an unknown outcome',
       'failures.some(mayHaveBeenExecuted) || answers.length > 0',
       'false',
     ],
@@ -1295,7 +1287,7 @@ const storeMutations = [
       "'gone'",
       { grep: 'with servers that are gone' },
     ],
-    ['redlock §4.6 a cancel is remembered', 'release(claim, true)', 'release(claim, false)', redlockContract],
+    ['redlock S6 a cancel is remembered', 'release(claim, true)', 'release(claim, false)', redlockContract],
     [
       'redlock: servers that are one are refused',
       'this.#servers.assertDistinct();\n    const channel',
@@ -1311,7 +1303,7 @@ const storeMutations = [
       { grep: 'a grant by a quorum' },
     ],
     [
-      'redlock §4.7 a token that no quorum stored is raised on one',
+      'redlock S7 a token that no quorum stored is raised on one',
       'if (!isReserved) await this.#raise(claim, block);',
       '',
       { grep: 'the fencing token' },
@@ -1326,7 +1318,7 @@ const storeMutations = [
       },
     ],
     [
-      'redlock §4.6 a repeated request is answered with the same token',
+      'redlock S6 a repeated request is answered with the same token',
       'isRepeated && mayBeGrantedBefore(tally, size) ? undefined : count',
       'count',
       { specs: [integration('redlock-late-requests')] },
@@ -1337,11 +1329,11 @@ const storeMutations = [
     { specs: [unit('drivers/redlock/ballot'), unit('drivers/redlock/proposals')] },
     [
       [
-        'redlock §4.7 the largest token of the votes counts',
+        'redlock S7 the largest token of the votes counts',
         'Math.max(...votes.map((vote) => vote.fencingToken))',
         'Math.min(...votes.map((vote) => vote.fencingToken))',
       ],
-      ['redlock §4.7 a token is reserved where a quorum stored it', 'if (same.length < quorum) continue;', ''],
+      ['redlock S7 a token is reserved where a quorum stored it', 'if (same.length < quorum) continue;', ''],
     ],
   ),
   ...inFile(
@@ -1349,16 +1341,16 @@ const storeMutations = [
     { specs: [unit('drivers/redlock/ballot'), unit('drivers/redlock/proposals')] },
     [
       [
-        'redlock §4.7 proposals are apart by a block',
+        'redlock S7 proposals are apart by a block',
         'const next = this.#last + TOKENS;',
         'const next = this.#last + 1;',
       ],
-      ['redlock §4.7 proposals do not run away from the clock', 'next > now && next < now + AHEAD', 'next > now'],
+      ['redlock S7 proposals do not run away from the clock', 'next > now && next < now + AHEAD', 'next > now'],
     ],
   ),
   ...inFile('lib/drivers/redlock/give-back.ts', redlock, [
     [
-      'redlock §4.6 a holder is remembered for a minute',
+      'redlock S6 a holder is remembered for a minute',
       'args.push(REMEMBERED);',
       'args.push(lease.ttl);',
       { specs: [integration('redlock-late-requests')] },
@@ -1395,12 +1387,12 @@ const storeMutations = [
     { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' },
     [
       [
-        'redlock §4.6 who was given back gets no vote',
+        'redlock S6 who was given back gets no vote',
         'if not lease and not isGivenBack(KEYS[4], round) then',
         'if not lease then',
       ],
       [
-        'redlock §4.6 a repeated acquire re-arms the vote',
+        'redlock S6 a repeated acquire re-arms the vote',
         "redis.call('SET', KEYS[1], table.concat({ holder, token, round, since, tail }, ' '), 'PX', ttl)",
         "redis.call('SET', KEYS[1], table.concat({ holder, token, round, since, tail }, ' '), 'KEEPTTL')",
       ],
@@ -1419,7 +1411,7 @@ const storeMutations = [
       'if false then',
     ],
     [
-      'redlock §4.6 only the holder releases',
+      'redlock S6 only the holder releases',
       "if not lease or string.sub(lease, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
       'if not lease then',
       { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' },
@@ -1434,7 +1426,7 @@ const storeMutations = [
     'lib/drivers/redlock/scripts/renew.lua',
     { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' },
     [
-      ['redlock §4.4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ttl)", ''],
+      ['redlock S4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ttl)", ''],
       [
         'redlock: a vote that a renewal takes is not counted as held',
         'outcomes[i + 1] = -1',
@@ -1454,12 +1446,12 @@ const storeMutations = [
     { specs: [integration('redlock')], grep: 'the fencing token|outlives all servers' },
     [
       [
-        'redlock §4.7 a token is above all that a server reserved',
+        'redlock S7 a token is above all that a server reserved',
         'mark and math.max(mark + 1, first) or first',
         'first',
       ],
       [
-        'redlock §4.7 a server takes no token far ahead of its clock',
+        'redlock S7 a server takes no token far ahead of its clock',
         'math.min(math.max(tonumber(proposed), now - 1000000), now + 1000000)',
         'math.max(tonumber(proposed), now - 1000000)',
       ],
@@ -1473,13 +1465,13 @@ const storeMutations = [
     ],
     ['etcd: a waiter watches the place in front of it', 'maxCreateRevision: before - 1', 'maxCreateRevision: before'],
     [
-      'etcd §4.4 a renewal finds the place, and on its lease',
+      'etcd S4 a renewal finds the place, and on its lease',
       'owner?.key === key && owner.createRevision === createRevision && owner.lease === lease.id',
       'owner !== undefined',
       { specs: [integration('etcd-locks')] },
     ],
     [
-      'etcd §4.6 a release takes its own place only',
+      'etcd S6 a release takes its own place only',
       'this.#run([], { compare: place.isOurs, success }, timeout)',
       'this.#run([], { compare: [], success }, timeout)',
       { specs: [integration('etcd-locks')] },
@@ -1505,12 +1497,12 @@ const storeMutations = [
       '',
     ],
     [
-      'etcd §4.6 a cancel ends the lease',
+      'etcd S6 a cancel ends the lease',
       'await this.#orExpired(place, this.#context.pool.revoke(place.lease, timeoutOf(claim.ttl)));',
       '',
     ],
     [
-      'etcd §4.1 a grant says what is left of its lease',
+      'etcd S1 a grant says what is left of its lease',
       'Math.min(claim.ttl, Math.floor(lease.until - place.askedAt))',
       'claim.ttl',
     ],
@@ -1521,16 +1513,16 @@ const storeMutations = [
     ],
   ]),
   ...inFile('lib/drivers/etcd/queue/ended-holders.ts', { specs: [unit('drivers/etcd/queue/ended-holders')] }, [
-    ['etcd §4.6 a cancelled holder is remembered for a minute', 'now + REMEMBERED_FOR', 'now + 1000'],
-    ['etcd §4.6 a cancelled holder gets nothing', 'return this.#until.has(holder);', 'return false;', etcd],
+    ['etcd S6 a cancelled holder is remembered for a minute', 'now + REMEMBERED_FOR', 'now + 1000'],
+    ['etcd S6 a cancelled holder gets nothing', 'return this.#until.has(holder);', 'return false;', etcd],
   ]),
   ...inFile('lib/drivers/etcd/queue/store-lease.ts', { specs: [unit('drivers/etcd/queue/store-lease')] }, [
-    ['etcd §4.1 a keep-alive of another term proves nothing', 'if (claim.term !== term) return false;', ''],
-    ['etcd §4.1 the newest keep-alive counts', 'Math.max(this.#anchor, claim.anchor)', 'claim.anchor'],
-    ['etcd §4.4 a lease that is gone is not kept alive', 'if (ttl === 0) return false;', ''],
+    ['etcd S1 a keep-alive of another term proves nothing', 'if (claim.term !== term) return false;', ''],
+    ['etcd S1 the newest keep-alive counts', 'Math.max(this.#anchor, claim.anchor)', 'claim.anchor'],
+    ['etcd S4 a lease that is gone is not kept alive', 'if (ttl === 0) return false;', ''],
   ]),
   ...inFile('lib/drivers/etcd/queue/renewals.ts', { specs: [unit('drivers/etcd/queue/renewals')] }, [
-    ['etcd §4.1 a renewal that is not proven fails', 'lease.until < sentAt + claim.ttl', 'false'],
+    ['etcd S1 a renewal that is not proven fails', 'lease.until < sentAt + claim.ttl', 'false'],
   ]),
   ...inFile('lib/drivers/etcd/queue/strangers.ts', { specs: [integration('etcd-strangers')] }, [
     ['etcd: what was changed meanwhile is not removed', '{ compare, success }', '{ success }'],
@@ -1540,7 +1532,7 @@ const storeMutations = [
   ]),
   ...inFile('lib/drivers/etcd/queue/records.ts', { specs: [integration('etcd-strangers')] }, [
     ['etcd: what has no lease holds nothing', 'return lease === 0;', 'return false;'],
-    ['etcd §4.7 no token is later than the write that says so', ' && Number(token) <= modRevision', ''],
+    ['etcd S7 no token is later than the write that says so', ' && Number(token) <= modRevision', ''],
     ['etcd: a holder is a text', '!isName(holder) || ', ''],
     ['etcd: metadata are texts', ' || !isMetadata(metadata)', ''],
     ['etcd: a TTL is a time', "typeof ttl !== 'number' || !Number.isFinite(ttl) || ttl <= 0 || ", ''],
@@ -1560,20 +1552,20 @@ const storeMutations = [
 
 const applicationMutations = [
   ...inFile('lib/leader/campaign.ts', { specs: [leader('election')] }, [
-    ['§4.9 a leader stops at the renew deadline', 'validFor: renewDeadline,', ''],
-    ['§4.9 a leader renews every retry period', 'renewEvery: retryPeriod,', ''],
+    ['S9 a leader stops at the renew deadline', 'validFor: renewDeadline,', ''],
+    ['S9 a leader renews every retry period', 'renewEvery: retryPeriod,', ''],
   ]),
   ...inFile('lib/leader/leading.ts', { specs: [leader('election'), leader('transitions')] }, [
-    ['§4.9 code of a term has ended before the next campaign', 'await this.work.drained(left);', ''],
+    ['S9 code of a term has ended before the next campaign', 'await this.work.drained(left);', ''],
     [
-      '§4.9 a hand-over waits for leader work',
+      'S9 a hand-over waits for leader work',
       'const isDrained = await this.work.drained(grace);',
       'const isDrained = true;',
     ],
-    ['§4.9 work that does not end leaves the lease to its TTL', 'if (!isDrained) {', 'if (false) {'],
-    ['§4.9 whoever resigns leaves the turn to others', 'Math.max(rest, retryPeriod)', 'rest'],
+    ['S9 work that does not end leaves the lease to its TTL', 'if (!isDrained) {', 'if (false) {'],
+    ['S9 whoever resigns leaves the turn to others', 'Math.max(rest, retryPeriod)', 'rest'],
     [
-      '§4.9 the loss of the lease ends the term',
+      'S9 the loss of the lease ends the term',
       "this.end('lost', (handle.signal.reason as LockLostError).message)",
       'undefined',
     ],
@@ -1582,11 +1574,11 @@ const applicationMutations = [
       'left.aborted && !releaseOnShutdown',
       'false',
     ],
-    ['§4.8 the signal of a term aborts at its end', 'active.end({ kind, reason }, this.#context.notLeader());', ''],
+    ['S8 the signal of a term aborts at its end', 'active.end({ kind, reason }, this.#context.notLeader());', ''],
   ]),
   ...inFile('lib/leader/election.ts', { specs: [leader('election'), leader('transitions')] }, [
     [
-      '§4.2 leading is a look at the clock',
+      'S2 leading is a look at the clock',
       "if (this.#state.role !== 'leader' || this.#leading.isHeld) return",
       'if (true) return',
     ],
@@ -1625,23 +1617,23 @@ const applicationMutations = [
   ]),
   ...inFile('lib/leader/leader-view.ts', { specs: [leader('election'), leader('members')] }, [
     [
-      '§4.9 the lease of an earlier process is not led with',
+      'S9 the lease of an earlier process is not led with',
       'record && record.instance !== this.#manager.instance',
       'record',
     ],
     ['a leader that the store does not confirm is forgotten', 'else this.#changed(null);', ''],
   ]),
   ...inFile('lib/leader/leader.service.ts', { specs: [leader('election')] }, [
-    ['§4.9 states are published in order', 'if (this.#publishing) return;', ''],
+    ['S9 states are published in order', 'if (this.#publishing) return;', ''],
     [
-      '§4.9 no leadership that is over is replayed',
+      'S9 no leadership that is over is replayed',
       "if (state.role !== 'leader' || state.term === this.state.term) return state;",
       'return state;',
     ],
     ['nothing is emitted after the end of a term', 'takeWhile(lasts),', ''],
   ]),
   ...inFile('lib/locks/running-work.ts', { specs: [leader('election')] }, [
-    ['§4.9 leader work is counted', 'this.#running++;', ''],
+    ['S9 leader work is counted', 'this.#running++;', ''],
     ['leader work that resigns does not wait for itself', 'return isInside(this);', 'return false;'],
   ]),
   ...inFile('lib/leader/flap-damping.ts', { specs: [leader('transitions')] }, [
@@ -1651,9 +1643,9 @@ const applicationMutations = [
     ['only one who campaigns can be named', 'if (!ids.includes(to)) throw', 'if (false) throw'],
   ]),
   ...inFile('lib/leader/election-options.ts', { specs: [unit('nest/options'), unit('nest/elections')] }, [
-    ['§4.9 the renew deadline ends before the lease can', 'if (renewDeadline > longestDeadline) {', 'if (false) {'],
+    ['S9 the renew deadline ends before the lease can', 'if (renewDeadline > longestDeadline) {', 'if (false) {'],
     [
-      '§4.9 a renewal can be tried again before the deadline',
+      'S9 a renewal can be tried again before the deadline',
       'if (renewDeadline <= 1.2 * retryPeriod) {',
       'if (false) {',
     ],
@@ -1700,7 +1692,7 @@ const applicationMutations = [
     ],
   ]),
   ...inFile('lib/decorators/leader-only.ts', { specs: [unit('decorators/leader-only')] }, [
-    ['§4.2 a method of the leader looks at the clock', 'if (service.isLeader()) {', 'if (true) {'],
+    ['S2 a method of the leader looks at the clock', 'if (service.isLeader()) {', 'if (true) {'],
     ['a refusal is not taken for a result', 'if (entered || service.isLeader()) return result;', 'return result;'],
     ['a method that is called elsewhere rejects', 'service.assertLeader();\n  return undefined;', 'return undefined;'],
     [

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { SystemClock } from '../../../lib/core/clock.js';
 import { LONGEST_DURATION } from '../../../lib/core/duration.js';
 
-// DESIGN §4, rule 3.
+// Rule S3 of docs/internals/safety.md.
 describe('SystemClock', () => {
   function clockAt(): { clock: SystemClock; time: { monotonic: number; wall: number } } {
     const time = { monotonic: 1000, wall: 5_000_000 };

@@ -5,7 +5,7 @@ import type { ElectionSettings } from '../../../lib/leader/election-settings.js'
 import { Candidate } from '../../support/candidate.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
-// DESIGN §4, rule 9.
+// Rule S9 of docs/internals/safety.md.
 describe('an election', () => {
   let a: Candidate;
   let b: Candidate;

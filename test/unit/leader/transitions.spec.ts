@@ -499,7 +499,7 @@ const transitions: Transition[] = [
   },
 ];
 
-// DESIGN §4, rule 9.
+// Rule S9 of docs/internals/safety.md.
 describe('in an election', () => {
   for (const { name, settings, from, run, roles, check } of transitions) {
     it(name, async () => {

@@ -2,7 +2,7 @@ import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from 'n
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Engine, outcome, request } from '../../support/engine.js';
 
-// DESIGN §4, rules 6 and 10.
+// Rules S6 and S10 of docs/internals/safety.md.
 describe('waiting', () => {
   let engine: Engine;
   let peer: Engine;

@@ -7,7 +7,7 @@ import { SystemClock } from '../../../lib/core/clock.js';
 import type { AcquireRequest, LockManager } from '../../../lib/locks/lock-manager.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
-// DESIGN §4, rule 11.
+// Rule S11 of docs/internals/safety.md.
 describe('a nested lock', () => {
   let engine: Engine;
   let manager: LockManager;

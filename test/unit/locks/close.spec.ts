@@ -2,7 +2,7 @@ import { LockLostError, LockServiceClosedError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Engine, outcome, request } from '../../support/engine.js';
 
-// DESIGN §4, rule 8.
+// Rule S8 of docs/internals/safety.md.
 describe('closing', () => {
   let engine: Engine;
   beforeEach(() => {

@@ -41,7 +41,7 @@ class TalkingDriver extends MemoryDriver {
   }
 }
 
-// DESIGN §4, rules 1 and 10, and §6, "renew" and "Dead waiters".
+// Rules S1 and S10 of docs/internals/safety.md, and the heartbeats of a queue: docs/internals/redis.md.
 describe('claims that wait in the queue of a store', () => {
   let clock: ManualClock;
   let store: TalkingDriver;

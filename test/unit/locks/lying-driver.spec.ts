@@ -24,7 +24,7 @@ class Overheard extends MemoryDriver {
   }
 }
 
-// DESIGN §4, rule 10.
+// Rule S10 of docs/internals/safety.md.
 describe('a grant that is forged', () => {
   let clock: ManualClock;
   let store: Overheard;

@@ -6,7 +6,7 @@ import { Engine, request } from '../../support/engine.js';
 const COUNT = 2000;
 const ttl = 30_000;
 
-// DESIGN §4, rules 4 and 5, for a store that is down and many leases.
+// Rules S4 and S5 of docs/internals/safety.md, for a store that is down and many leases.
 describe('while the store is down', () => {
   let engine: Engine;
   let locks: LockHandle[];

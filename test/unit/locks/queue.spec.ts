@@ -7,7 +7,7 @@ const ttl = 3000;
 const HEARTBEAT = 500;
 const ARMED = 4 * HEARTBEAT;
 
-// DESIGN §4, rules 1, 6 and 10, for a store that queues.
+// Rules S1, S6 and S10 of docs/internals/safety.md, for a store that queues.
 describe('a lease that the store passes on', () => {
   let holder: Engine;
   let waiter: Engine;

@@ -15,7 +15,7 @@ const jumps = [
   ['10 h', 36_000_000],
 ] as const;
 
-// DESIGN §4, rules 2, 3 and 5: a read is right at once, and the message follows.
+// Rules S2, S3 and S5 of docs/internals/safety.md: a read is right at once, and the message follows.
 describe('a suspend', () => {
   let slept = 0;
   let clock: SystemClock;
@@ -131,7 +131,7 @@ describe('a suspend', () => {
   });
 });
 
-// DESIGN §4, rule 3.
+// Rule S3 of docs/internals/safety.md.
 describe('the clocks of one process', () => {
   afterEach(() => {
     vi.useRealTimers();

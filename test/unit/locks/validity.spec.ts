@@ -5,7 +5,7 @@ import { driftMargin } from '../../../lib/core/validity.js';
 import { Lease } from '../../../lib/locks/lease.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
-// DESIGN §4, rules 1, 2 and 5.
+// Rules S1, S2 and S5 of docs/internals/safety.md.
 describe('validity', () => {
   const ttl = 3000;
   const margin = driftMargin(ttl);

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin } from '../../../lib/core/validity.js';
 import { Engine, outcome as outcomeOf, request } from '../../support/engine.js';
 
-// DESIGN §4, rules 4 and 5.
+// Rules S4 and S5 of docs/internals/safety.md.
 describe('the watchdog', () => {
   let engine: Engine;
   beforeEach(() => {

@@ -115,7 +115,8 @@ describe('an error says who holds the lock, since when, and for how long', () =>
   });
 });
 
-// DESIGN §4, rule 11. The way in which the outer one holds the key, and the way in which the inner one asks for it.
+// Rule S11 of docs/internals/safety.md. The way in which the outer one holds the key, and the way in which the inner one
+// asks for it.
 describe('a nested acquisition', () => {
   type Way = 'acquire' | 'tryAcquire' | 'withLock';
   const ways: Record<Way, (engine: Engine, asked: AcquireRequest) => Promise<unknown>> = {

@@ -1,0 +1,125 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ROOT } from './consumer.js';
+
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+
+/** Files below a folder, of these endings. */
+function find(folder: string, ending: RegExp): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((path) => ending.test(path) && !path.includes('node_modules'))
+    .map((path) => `${folder}/${path}`)
+    .sort();
+}
+
+const PAGE = read('docs/internals/safety.md');
+const RULES = Array.from({ length: 11 }, (_, index) => `S${index + 1}`);
+const TESTS = new Map(find('test', /\.\w+$/).map((path) => [path, read(path)]));
+/** Comments, names of tests and names of mutations. This file cites a rule that does not exist. */
+const CITING = [...find('lib', /\.(ts|mjs|lua)$/), ...find('test', /\.(ts|mjs)$/)].filter(
+  (path) => path !== 'test/package/safety-page.spec.ts',
+);
+
+interface Rule {
+  readonly id: string;
+  /** What stands below "Held by". */
+  readonly held: string;
+  readonly control: string;
+}
+
+function rulesOf(page: string): Rule[] {
+  const sections = page.split(/^## (?=S\d)/m).slice(1);
+  return sections.map((section) => {
+    const [, held = '', control = ''] = /\*\*Held by\*\*(.*?)(?:\*\*Control\*\*:(.*))?$/s.exec(section) ?? [];
+    return { id: /^S\d+/.exec(section)![0], held, control };
+  });
+}
+
+/** Names of tests: texts between double quotes. */
+const quoted = (text: string): string[] => [...text.matchAll(/"([^"]+)"/g)].map(([, name = '']) => name);
+
+/** A path below `test` in a text, and the tests of it that are named behind it. */
+function citedTests(text: string): { path: string; names: string[] }[] {
+  const cited = text.replaceAll(/\s+/g, ' ').matchAll(/`(test\/[\w./-]+\.\w+)`(?::| \()?((?:,? ?"[^"]+")*)/g);
+  return [...cited].map(([, path = '', names = '']) => ({ path, names: quoted(names) }));
+}
+
+/** What a text says of tests that is not so. */
+function missingTests(text: string): string[] {
+  return citedTests(text).flatMap(({ path, names }) => {
+    const code = TESTS.get(path);
+    if (code === undefined) return [`there is no ${path}`];
+    return names.filter((name) => !code.includes(name)).map((name) => `${path} has no test "${name}"`);
+  });
+}
+
+function problemsOfRule({ id, held, control }: Rule): string[] {
+  const controls = quoted(control.replaceAll(/\s+/g, ' '));
+  const isTest = (name: string): boolean => [...TESTS.values()].some((code) => code.includes(name));
+  const problems = [...missingTests(held), ...controls.filter((name) => !isTest(name)).map((name) => `no "${name}"`)];
+  if (!citedTests(held).some(({ path }) => path.endsWith('.spec.ts'))) problems.push('names no spec');
+  if (controls.length === 0) problems.push('names no control');
+  return problems.map((problem) => `${id}: ${problem}`);
+}
+
+function problemsOf(page: string): string[] {
+  const rules = rulesOf(page);
+  const ids = rules.map(({ id }) => id).join(' ');
+  return [...(ids === RULES.join(' ') ? [] : [`the rules are ${ids}`]), ...rules.flatMap(problemsOfRule)];
+}
+
+/** The rules that a text cites and that do not exist. */
+function unknownRules(text: string): string[] {
+  return (text.match(/\bS\d{1,2}\b/g) ?? []).filter((id) => !RULES.includes(id));
+}
+
+describe('the page of the safety rules', () => {
+  it('has each rule, with specs that exist, tests by their names, and a control', () => {
+    expect(problemsOf(PAGE)).toEqual([]);
+  });
+
+  it('has every rule that the code and the tests cite', () => {
+    const texts = CITING.map(read);
+    expect(texts.flatMap(unknownRules)).toEqual([]);
+    const cited = texts.join('\n');
+    expect(RULES.filter((id) => !new RegExp(`\\b${id}\\b`).test(cited))).toEqual([]);
+  });
+
+  it.each(find('docs', /\.md$/))('%s names tests that exist', (page) => {
+    expect(missingTests(read(page))).toEqual([]);
+  });
+});
+
+describe('would be caught:', () => {
+  const [{ path, names } = { path: '', names: [] }] = citedTests(rulesOf(PAGE)[0]!.held);
+  const [control = ''] = quoted(rulesOf(PAGE)[0]!.control);
+  it.each<[string, string, string]>([
+    ['a page without a rule', PAGE.replace('## S7 ', '## About '), 'the rules are S1 S2 S3 S4 S5 S6 S8'],
+    ['a page with one rule more', `${PAGE}\n## S12 More\n`, 'the rules are S1 S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 S12'],
+    [
+      'a rule with a spec that does not exist',
+      PAGE.replace(path, 'test/gone.spec.ts'),
+      'there is no test/gone.spec.ts',
+    ],
+    ['a rule with a test of another name', PAGE.replace(names[0]!, 'gone or not'), 'has no test "gone or not"'],
+    ['a rule with a control of another name', PAGE.replace(control, `${control} or not`), 'S1: no "'],
+    ['a rule that no spec holds', PAGE.replaceAll(/^- `test\/.*$/gm, ''), 'S1: names no spec'],
+    ['a rule that nothing controls', PAGE.replaceAll('**Control**:', ''), 'S1: names no control'],
+  ])('%s', (_, page, problem) => {
+    expect(problemsOf(page).join('\n')).toContain(problem);
+  });
+
+  it('a citation of a rule that does not exist', () => {
+    expect(unknownRules('// S6 and S12')).toEqual(['S12']);
+  });
+
+  it('a page that names tests which do not exist', () => {
+    const text =
+      'Specs: `test/gone.spec.ts`, `test/faults/redlock.spec.ts` ("never have\ntwo holders", "gone or not").';
+    expect(missingTests(text)).toEqual([
+      'there is no test/gone.spec.ts',
+      'test/faults/redlock.spec.ts has no test "gone or not"',
+    ]);
+  });
+});
