@@ -1,5 +1,6 @@
 import type { Theme } from 'vitepress';
 import DefaultTheme from 'vitepress/theme';
+import './mermaid.css';
 import { Mermaid } from './mermaid.js';
 
 export default {
