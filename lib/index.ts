@@ -1,3 +1,8 @@
+/**
+ * Locks, leader election and scheduled jobs for NestJS. The entry has no driver and loads no client library.
+ *
+ * @module nestjs-dist-lock
+ */
 import 'reflect-metadata';
 
 export type { AcquireOptions, TryOptions } from './locks/acquire-options.js';

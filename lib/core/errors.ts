@@ -40,7 +40,11 @@ export class DistLockError extends Error {
   }
 }
 
-/** What is known of the hold that is in the way. Durations are milliseconds. */
+/**
+ * What is known of the hold that is in the way. Durations are milliseconds.
+ *
+ * @inline
+ */
 export interface HoldFacts {
   /** The noun and the name, for people: `Lock "order:42"`, `Election "default"`. Default: the lock of that key. */
   readonly subject?: string | undefined;

@@ -1,11 +1,13 @@
 import type { LossReason } from './errors.js';
 
+/** @inline */
 interface OfLease {
   readonly key: string;
   /** The name of the election whose leader's lease it is; undefined for a lock. */
   readonly election?: string | undefined;
 }
 
+/** @inline */
 interface OfGrant extends OfLease {
   readonly fencingToken: number;
 }

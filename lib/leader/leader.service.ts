@@ -52,6 +52,7 @@ export class LeaderService {
   #publishing = false;
   #stopping: Promise<void> | undefined;
 
+  /** @internal */
   constructor(create: LeaderServiceSource) {
     this.#election = create(
       (state) => this.#publish(state),

@@ -49,7 +49,11 @@ export interface LeaseRequest {
   readonly isBackground?: boolean | undefined;
 }
 
-/** `wait` for the store as long as for the lock, or `reject` at once while it is known to be down. */
+/**
+ * `wait` for the store as long as for the lock, or `reject` at once while it is known to be down.
+ *
+ * @inline
+ */
 export type WhenUnavailable = 'wait' | 'reject';
 
 /** What all acquisitions of one instance share. */

@@ -47,6 +47,7 @@ export class LockService {
   /** Options that cannot change any more are checked once. */
   readonly #checked = new WeakMap<AcquireOptions, CheckedOptions>();
 
+  /** @internal */
   constructor(manager: LockManager, settings: LockSettings, events$: Observable<LockEvent>) {
     this.#manager = manager;
     this.#settings = settings;

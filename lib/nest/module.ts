@@ -109,6 +109,7 @@ export class DistLockModule
   private hooksCheck: Timer | undefined;
 
   // By the constructor: Nest runs the shutdown hooks of a module that was compiled but never initialised.
+  /** @internal */
   constructor(
     @Inject(REGISTRATION) private readonly registration: Registration,
     private readonly discovery: DiscoveryService,

@@ -11,6 +11,7 @@ export interface EtcdTls {
   readonly key?: string | Buffer;
 }
 
+/** @inline */
 export interface EtcdAuth {
   readonly username: string;
   readonly password: string;

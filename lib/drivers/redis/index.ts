@@ -1,3 +1,8 @@
+/**
+ * The drivers for Redis: one server, Sentinel, Cluster, and Redlock over independent servers.
+ *
+ * @module nestjs-dist-lock/redis
+ */
 export type { RedisClient, RedisConnectionOptions } from './connection/clients.js';
 export type { FailoverOptions } from './connection/connection-options.js';
 export { RedisDriver, type RedisDriverOptions } from './redis.driver.js';
