@@ -17,13 +17,13 @@ import { filter, firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { firesScope, membersScope } from '../../lib/core/store-key.js';
 import { scripts } from '../../lib/drivers/redis/scripts/scripts.generated.js';
-import { readmeUser } from '../package/readme.js';
+import { documentedUser } from '../package/pages.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
 
 // The user that the README tells people to create, word for word.
-const { name, password, namespace, rules } = readmeUser();
+const { name, password, namespace, rules } = documentedUser();
 
 /** The operations in which a driver needs something, with what they are called in a failing test. */
 type Operation =

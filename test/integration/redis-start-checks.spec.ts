@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { Module } from '@nestjs/common';
 import { describe, expect, it, vi } from 'vitest';
 import { StartChecks } from '../../lib/drivers/redis/start-checks.js';
-import { readmeUser } from '../package/readme.js';
+import { documentedUser } from '../package/pages.js';
 import { request } from '../support/engine.js';
 import { RecordingLogger } from '../support/nest-log.js';
 import { RealEngine } from '../support/real-engine.js';
@@ -13,7 +13,7 @@ import { TcpProxy } from '../support/tcp-proxy.js';
 import { useRedis } from '../support/use-redis.js';
 
 const redis = useRedis(['--save', '3600 1']);
-const { name, password, namespace, rules } = readmeUser();
+const { name, password, namespace, rules } = documentedUser();
 const key = `${namespace}:l:k`;
 
 type Options = ConstructorParameters<typeof RedisDriver>[0];
