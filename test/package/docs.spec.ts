@@ -9,6 +9,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { checkAcquireOptions } from '../../lib/core/acquire-options.js';
 import { toMilliseconds } from '../../lib/core/duration.js';
 import { wrappingsOf } from '../../lib/decorators/wrap-method.js';
+import { planConnection } from '../../lib/drivers/redis/connection-options.js';
 import { resolveOptions } from '../../lib/nest/options.js';
 import { Api, compilerOptions, ENTRIES, type Entry } from './api.js';
 import { ROOT } from './consumer.js';
@@ -147,7 +148,7 @@ describe('the tables of the pages', () => {
   });
 
   describe('of options tell the defaults', () => {
-    const LITERAL = /^('.*'|[\d,.]+|true|false|\[\]|\{\})$/;
+    const LITERAL = /^('.*'|[\d,.]+|true|false|\[.*\]|\{\})$/;
     const valueOf = (cell: string): unknown =>
       /^'\d/.test(cell)
         ? toMilliseconds(cell.replaceAll("'", ''), 'default')
@@ -167,6 +168,7 @@ describe('the tables of the pages', () => {
       }
       const tick = wrappingsOf(Jobs.prototype.job)[0]!.options as main.OncePerTickOptions;
       const leaderOnly = Reflect.getMetadata('nestjs-dist-lock:leader-only', Routes) as { timeout: number };
+      const { acks } = planConnection({ host: '127.0.0.1', replicas: { ack: 1 } });
       const limit = checkAcquireOptions({ attempts: 1 }, '').limit as { retryDelay: number };
       return {
         DistLockModuleOptions: {
@@ -198,7 +200,7 @@ describe('the tables of the pages', () => {
         LeaderOnlyOptions: { timeout: leaderOnly.timeout, catchUp: false, election: name },
         LeaderCallbackOptions: { election: name },
         OncePerTickOptions: { tolerance: tick.tolerance, catchUp: tick.catchUp },
-        FailoverOptions: { 'replicas.ack': 0, 'replicas.timeout': 500 },
+        FailoverOptions: { 'replicas.ack': 0, 'replicas.timeout': acks!.timeout },
       };
     }
 
