@@ -22,7 +22,7 @@ import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
 
-// The user that the README tells people to create, word for word.
+// The user that the documentation tells people to create, word for word.
 const { name, password, namespace, rules } = documentedUser();
 
 /** The operations in which a driver needs something, with what they are called in a failing test. */
@@ -167,7 +167,7 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean; w
       await run();
     } catch (error) {
       expect(error, operation).toBeInstanceOf(LockConfigError);
-      expect((error as Error).message, operation).toContain('README');
+      expect((error as Error).message, operation).toContain('docs/drivers/redis.md');
       refused.push(operation);
     }
     const hasArrived = arrivals[operation] ?? (() => true);
@@ -200,7 +200,7 @@ async function leads(leader: LeaderService): Promise<void> {
   await firstValueFrom(leader.isLeader$.pipe(filter(Boolean)));
 }
 
-describe('a Redis user with the permissions of the README', () => {
+describe('a Redis user with the permissions of the documentation', () => {
   it('can do everything, and asks for nothing else', async () => {
     await allow();
     const first = await startInstance('first');

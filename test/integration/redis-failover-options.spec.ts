@@ -121,7 +121,7 @@ describe('replicas.ack', () => {
     redis.closing.push(() => redis.admin.acl('DELUSER', name));
     const one = engine({ username: name, password, replicas: { ack: 1 } });
     const refused = one.manager.acquire(request({ name: `${namespace}:l:k`, ttl, limit: once }));
-    await expect(refused).rejects.toThrow(/'wait' command .*the permissions that the README lists/);
+    await expect(refused).rejects.toThrow(/'wait' command .*the permissions that docs\/drivers\/redis\.md lists/);
     await expect.poll(() => redis.admin.keys('*l:k}'), { timeout: 5000 }).toEqual([]);
   });
 });

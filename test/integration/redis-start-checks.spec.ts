@@ -114,7 +114,7 @@ describe('at the first connection an operator is warned of', () => {
       await one.manager.connect();
       await one.manager.acquire(request({ name: key })).catch(() => undefined);
       const warning = await one.warning(/lacks permissions/);
-      expect(warning).toMatch(new RegExp(`Grant \\${permission}[, ].*as the README says`));
+      expect(warning).toMatch(new RegExp(`Grant \\${permission}[, ].*as docs/drivers/redis\\.md says`));
       expect(one.warnings).toHaveLength(1);
     },
   );

@@ -470,7 +470,7 @@ async function openAs(user: ReturnType<typeof documentedUser>, ...changes: strin
   return servers.map(({ port }) => ({ host: '127.0.0.1', port, username: user.name, password: user.password }));
 }
 
-it('a user with the permissions of the README does it all', async () => {
+it('a user with the permissions of the documentation does it all', async () => {
   const user = documentedUser();
   const choice = await openAs(user);
   const [driver, waiter] = [await open(choice), await open(choice)];
@@ -493,7 +493,7 @@ it('a user with the permissions of the README does it all', async () => {
   await driver.facts.remove(scope, 'id');
 });
 
-it('a user with the permissions of the README but for +publish does it all, nobody is told, and each server is warned of', async () => {
+it('a user with the permissions of the documentation but for +publish does it all, nobody is told, and each server is warned of', async () => {
   const user = documentedUser();
   const choice = await openAs(user, '-publish');
   const [driver, waiter] = [await open(choice), await open(choice)];

@@ -14,6 +14,7 @@ import { resolveOptions } from '../../lib/nest/options.js';
 import { Api, compilerOptions, ENTRIES, type Entry } from './api.js';
 import { ROOT } from './consumer.js';
 import { errorClasses, ERRORS } from './errors.js';
+import { messagesOfLib } from './messages.js';
 import { codeBlocks, deadLinks, linksOf, type Page, PAGES, type Table, tablesOf } from './pages.js';
 
 const README = PAGES[0]!;
@@ -399,4 +400,11 @@ it('commands of npm on the pages exist', () => {
   );
   expect(named.length).toBeGreaterThan(10);
   expect(named.filter(([, script]) => !(script in scripts))).toEqual([]);
+});
+
+it('pages that messages name exist, with the heading that they name', () => {
+  const named = messagesOfLib().flatMap(({ text }) => [...text.matchAll(/(docs\/\S+\.md) \w+ under "([^"]+)"/g)]);
+  expect(named.length).toBeGreaterThan(2);
+  const links = named.map(([, path = '', heading = '']) => `${path}#${heading.toLowerCase().replaceAll(' ', '-')}`);
+  expect(deadLinks([{ path: 'README.md', text: links.map((link) => `[a](${link})`).join(' ') }])).toEqual([]);
 });
