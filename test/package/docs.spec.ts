@@ -15,7 +15,7 @@ import { Api, compilerOptions, ENTRIES, type Entry } from './api.js';
 import { ROOT } from './consumer.js';
 import { errorClasses, ERRORS } from './errors.js';
 import { messagesOfLib } from './messages.js';
-import { codeBlocks, deadLinks, linksOf, type Page, PAGES, type Table, tablesOf } from './pages.js';
+import { codeBlocks, deadLinks, documentedUser, linksOf, type Page, PAGES, type Table, tablesOf } from './pages.js';
 
 const README = PAGES[0]!;
 const TABLES = PAGES.flatMap(tablesOf);
@@ -271,6 +271,33 @@ describe('the tables of the pages', () => {
     expect(new Map(written as [string, string[]][])).toEqual(new Map(real as [string, string[]][]));
   });
 
+  describe('of permissions', () => {
+    const granted = (): string[] => documentedUser().rules.filter((rule) => /^[+~&]/.test(rule));
+    const described = (): readonly string[][] =>
+      TABLES.filter(({ head }) => head[0] === 'Permission').flatMap(({ rows }) => rows.map(([cell = '']) => [cell]));
+
+    /** The rules that no row explains, and those that the user does not have. `+get … +hlen` are all in between. */
+    function differencesOf(rules: readonly string[], rows: readonly string[][]): string[] {
+      const explained = rows.flatMap(([cell = '']) => {
+        const [first = '', last] = cell.split(' … ');
+        return last === undefined ? cell.split(', ') : rules.slice(rules.indexOf(first), rules.indexOf(last) + 1);
+      });
+      return [
+        ...rules.filter((rule) => !explained.includes(rule)),
+        ...explained.filter((rule) => !rules.includes(rule)),
+      ];
+    }
+
+    it('explain each rule of the user that the page creates, and no other', () => {
+      expect(differencesOf(granted(), described())).toEqual([]);
+    });
+
+    it('would be caught otherwise', () => {
+      const rules = ['+get', '+set', '+del', '+ping'];
+      expect(differencesOf(rules, [['+get … +del'], ['+info']])).toEqual(['+ping', '+info']);
+    });
+  });
+
   it('of guarantees tell the shortest TTL of each driver', () => {
     const redis = new RedisDriver({ url: 'redis://127.0.0.1' });
     const redlock = new RedlockDriver({
@@ -403,7 +430,8 @@ it('commands of npm on the pages exist', () => {
 });
 
 it('pages that messages name exist, with the heading that they name', () => {
-  const named = messagesOfLib().flatMap(({ text }) => [...text.matchAll(/(docs\/\S+\.md) \w+ under "([^"]+)"/g)]);
+  const texts = messagesOfLib().map(({ text }) => text);
+  const named = [...texts.join('\n').matchAll(/(docs\/\S+\.md) \w+ under "([^"]+)"/g)];
   expect(named.length).toBeGreaterThan(2);
   const links = named.map(([, path = '', heading = '']) => `${path}#${heading.toLowerCase().replaceAll(' ', '-')}`);
   expect(deadLinks([{ path: 'README.md', text: links.map((link) => `[a](${link})`).join(' ') }])).toEqual([]);
