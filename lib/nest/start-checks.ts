@@ -129,6 +129,6 @@ function checkLockedMethod(label: string, method: object, { name, logger, ttlRan
 function warnOfWaitingJob(label: string, logger: Logger): void {
   logger.warn(
     `@WithLock on the scheduled method ${label} waits for the lock, so every replica runs the job, one after the other. ` +
-      "Use otherwise: 'skip' to run it on one of them, or @LeaderOnly().",
+      'Use @OncePerTick() to run each fire of a @Cron() on one of them, or @LeaderOnly().',
   );
 }

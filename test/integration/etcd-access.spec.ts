@@ -30,7 +30,7 @@ describe('a cluster that wants a password', () => {
     for (const name of ['root', 'billing', 'stranger']) {
       await member.post('auth/user/add', { name, password: auth.password });
     }
-    // As in the README: everything that begins with 'billing:', and nothing else.
+    // As in the documentation: everything that begins with 'billing:', and nothing else.
     const perm = { permType: 'READWRITE', key: base64('billing:'), range_end: base64('billing;') };
     for (const name of ['root', 'billing']) await member.post('auth/role/add', { name });
     await member.post('auth/role/grant', { name: 'billing', perm });

@@ -17,13 +17,13 @@ import { filter, firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { firesScope, membersScope } from '../../lib/core/store-key.js';
 import { scripts } from '../../lib/drivers/redis/scripts/scripts.generated.js';
-import { readmeUser } from '../package/readme.js';
+import { documentedUser } from '../package/pages.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
 
-// The user that the README tells people to create, word for word.
-const { name, password, namespace, rules } = readmeUser();
+// The user that the documentation tells people to create, word for word.
+const { name, password, namespace, rules } = documentedUser();
 
 /** The operations in which a driver needs something, with what they are called in a failing test. */
 type Operation =
@@ -167,7 +167,7 @@ async function tryEverything(): Promise<{ refused: Operation[]; told: boolean; w
       await run();
     } catch (error) {
       expect(error, operation).toBeInstanceOf(LockConfigError);
-      expect((error as Error).message, operation).toContain('README');
+      expect((error as Error).message, operation).toContain('docs/drivers/redis.md');
       refused.push(operation);
     }
     const hasArrived = arrivals[operation] ?? (() => true);
@@ -200,7 +200,7 @@ async function leads(leader: LeaderService): Promise<void> {
   await firstValueFrom(leader.isLeader$.pipe(filter(Boolean)));
 }
 
-describe('a Redis user with the permissions of the README', () => {
+describe('a Redis user with the permissions of the documentation', () => {
   it('can do everything, and asks for nothing else', async () => {
     await allow();
     const first = await startInstance('first');

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import type { LockDriver } from '../../lib/core/lock-driver.js';
 import { RedisConnection } from '../../lib/drivers/redis/connection/connection.js';
 import { slotOf } from '../../lib/drivers/redis/connection/slots.js';
-import { readmeUser } from '../package/readme.js';
+import { documentedUser } from '../package/pages.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import type { RedisServer } from '../support/redis-server.js';
@@ -219,7 +219,7 @@ describe('RedisDriver on a cluster', () => {
   });
 
   it('needs few permissions more than one server', async () => {
-    const { name, password, namespace, rules } = readmeUser();
+    const { name, password, namespace, rules } = documentedUser();
     const added = ['+cluster|slots', '+cluster|info', '+asking', '+readonly', '+readwrite', '+wait'];
     await onEach(async (client) => {
       await client.acl('SETUSER', name, ...rules, ...added);

@@ -275,13 +275,13 @@ const FAILURES: Failure[] = [
     name: 'NOPERM, for a command',
     provoke: rules('-evalsha'),
     meaning: 'configuration',
-    text: /NOPERM .* — Give the Redis user the permissions that the README lists/s,
+    text: /NOPERM .* — Give the Redis user the permissions that docs\/drivers\/redis\.md lists/s,
   },
   {
     name: 'NOPERM, for a key',
     provoke: rules('resetkeys', '~other:*'),
     meaning: 'configuration',
-    text: /NOPERM .* — Give the Redis user the permissions that the README lists/s,
+    text: /NOPERM .* — Give the Redis user the permissions that docs\/drivers\/redis\.md lists/s,
   },
   {
     name: 'NOPERM, inside of a script',

@@ -2,7 +2,7 @@ import { Cluster, Redis } from 'ioredis';
 import { LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
 import { describe, expect, it, vi } from 'vitest';
-import { readmeUser } from '../package/readme.js';
+import { documentedUser } from '../package/pages.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -116,12 +116,12 @@ describe('replicas.ack', () => {
   });
 
   it('names the permission that it needs, and leaves nothing behind', async () => {
-    const { name, password, namespace, rules } = readmeUser();
+    const { name, password, namespace, rules } = documentedUser();
     await redis.admin.acl('SETUSER', name, ...rules);
     redis.closing.push(() => redis.admin.acl('DELUSER', name));
     const one = engine({ username: name, password, replicas: { ack: 1 } });
     const refused = one.manager.acquire(request({ storeKey: `${namespace}:l:k`, ttl, limit: once }));
-    await expect(refused).rejects.toThrow(/'wait' command .*the permissions that the README lists/);
+    await expect(refused).rejects.toThrow(/'wait' command .*the permissions that docs\/drivers\/redis\.md lists/);
     await expect.poll(() => redis.admin.keys('*l:k}'), { timeout: 5000 }).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { DistLockModule, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it, vi } from 'vitest';
 import { StartChecks } from '../../lib/drivers/redis/checks/start-checks.js';
-import { readmeUser } from '../package/readme.js';
+import { documentedUser } from '../package/pages.js';
 import { request } from '../support/engine.js';
 import { RecordingLogger } from '../support/nest-log.js';
 import { RealEngine } from '../support/real-engine.js';
@@ -13,7 +13,7 @@ import { TcpProxy } from '../support/tcp-proxy.js';
 import { useRedis } from '../support/use-redis.js';
 
 const redis = useRedis(['--save', '3600 1']);
-const { name, password, namespace, rules } = readmeUser();
+const { name, password, namespace, rules } = documentedUser();
 const key = `${namespace}:l:k`;
 
 type Options = ConstructorParameters<typeof RedisDriver>[0];
@@ -114,7 +114,7 @@ describe('at the first connection an operator is warned of', () => {
       await one.manager.connect();
       await one.manager.acquire(request({ storeKey: key })).catch(() => undefined);
       const warning = await one.warning(/lacks permissions/);
-      expect(warning).toMatch(new RegExp(`Grant \\${permission}[, ].*as the README says`));
+      expect(warning).toMatch(new RegExp(`Grant \\${permission}[, ].*as docs/drivers/redis\\.md says`));
       expect(one.warnings).toHaveLength(1);
     },
   );

@@ -10,7 +10,7 @@ import { newHolder } from '../../lib/core/ids.js';
 import { bucketOf, marksKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
 import { LockManager } from '../../lib/locks/lock-manager.js';
-import { readmeUser } from '../package/readme.js';
+import { documentedUser } from '../package/pages.js';
 import { request } from '../support/engine.js';
 import { RedisServer } from '../support/redis-server.js';
 
@@ -465,13 +465,13 @@ describe('contenders', () => {
   });
 });
 
-async function openAs(user: ReturnType<typeof readmeUser>, ...changes: string[]): Promise<RedlockServer[]> {
+async function openAs(user: ReturnType<typeof documentedUser>, ...changes: string[]): Promise<RedlockServer[]> {
   await Promise.all(admins.map((admin) => admin.call('ACL', 'SETUSER', user.name, ...user.rules, ...changes)));
   return servers.map(({ port }) => ({ host: '127.0.0.1', port, username: user.name, password: user.password }));
 }
 
-it('a user with the permissions of the README does it all', async () => {
-  const user = readmeUser();
+it('a user with the permissions of the documentation does it all', async () => {
+  const user = documentedUser();
   const choice = await openAs(user);
   const [driver, waiter] = [await open(choice), await open(choice)];
   const key = `${user.namespace}:l:k`;
@@ -493,8 +493,8 @@ it('a user with the permissions of the README does it all', async () => {
   await driver.facts.remove(scope, 'id');
 });
 
-it('a user with the permissions of the README but for +publish does it all, nobody is told, and each server is warned of', async () => {
-  const user = readmeUser();
+it('a user with the permissions of the documentation but for +publish does it all, nobody is told, and each server is warned of', async () => {
+  const user = documentedUser();
   const choice = await openAs(user, '-publish');
   const [driver, waiter] = [await open(choice), await open(choice)];
   const key = `${user.namespace}:l:k`;

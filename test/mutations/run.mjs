@@ -10,7 +10,7 @@ import { createVitest } from 'vitest/node';
 import { mutations } from './mutations.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const COPIED = ['lib', 'test', 'README.md', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+const COPIED = ['lib', 'test', 'docs', 'README.md', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 const GENERATOR = 'lib/drivers/redis/scripts/generate.mjs';
 const GENERATED = ['redis', 'redlock'].map((driver) => `lib/drivers/${driver}/scripts/scripts.generated.ts`);
 /** Milliseconds after which tests hang for good: each of them has failed long before. */

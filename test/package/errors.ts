@@ -1,6 +1,6 @@
 import * as main from 'nestjs-dist-lock';
 
-/** One of each class of errors, in the order of the tables in README and docs. */
+/** One of each class of errors, in the order of the tables in docs. */
 export const ERRORS: readonly main.DistLockError[] = [
   new main.LockNotAcquiredError('key', 1),
   new main.TooManyWaitingError('key', 1, 'lock.maxWaiting'),

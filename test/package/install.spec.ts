@@ -6,7 +6,7 @@ import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisServer } from '../support/redis-server.js';
 import { Consumer, npm, ROOT } from './consumer.js';
-import { codeBlocks, README, readmeUser } from './readme.js';
+import { codeBlocks, documentedUser, PAGES } from './pages.js';
 
 interface Manifest {
   readonly main: string;
@@ -111,7 +111,7 @@ let tarball: string;
 let files: string[];
 let manifest: Manifest;
 let server: RedisServer;
-/** For the Redis user of the README, who may do what the package needs and no more. */
+/** For the Redis user of the documentation, who may do what the package needs and no more. */
 let onRedis: { REDIS_URL: string; NAMESPACE: string };
 
 beforeAll(async () => {
@@ -123,7 +123,7 @@ beforeAll(async () => {
   const [packed] = JSON.parse(output) as [{ filename: string; files: { path: string }[] }];
   tarball = join(tarballs, packed.filename);
   files = packed.files.map(({ path }) => path);
-  const { name, password, namespace, rules } = readmeUser();
+  const { name, password, namespace, rules } = documentedUser();
   server = await RedisServer.start({ args: ['--user', name, ...rules] });
   onRedis = { REDIS_URL: `redis://${name}:${password}@127.0.0.1:${server.port}`, NAMESPACE: namespace };
 }, INSTALL_TIME);
@@ -280,14 +280,18 @@ describe.each(APPLICATIONS)('$name', ({ type, nest, schedule, ioredis, build, mo
       expect(found(ESNext, Bundler, ESNext)).toEqual(declarations('esm'));
     });
 
-    it('runs the tests that the README shows, and compiles all of its code', PATIENT, async () => {
-      const blocks = codeBlocks(README).filter(({ language }) => language === 'ts');
-      const sources = blocks.map(({ line }) => `readme-${line}.ts`);
-      await Promise.all(blocks.map(({ code }, index) => consumer.write(`src/${sources[index]}`, code)));
-      expect(await consumer.compile({ ...build, skipLibCheck: true, outDir: 'readme' }, sources)).toEqual([]);
-      const tests = sources.filter((_, index) => blocks[index]!.code.includes("from 'node:test'"));
-      expect(tests.length).toBe(3);
-      const compiled = tests.map((file) => `readme/${file.replace('.ts', '.js')}`);
+    it('runs the tests that the pages show, and compiles all of their code', PATIENT, async () => {
+      const blocks = PAGES.flatMap(({ path, text }) =>
+        codeBlocks(text)
+          .filter(({ language }) => language === 'ts')
+          .map(({ line, code }) => ({ source: `${path.replaceAll(/\W/g, '-')}-${line}.ts`, code })),
+      );
+      await Promise.all(blocks.map(({ source, code }) => consumer.write(`src/${source}`, code)));
+      const sources = blocks.map(({ source }) => source);
+      expect(await consumer.compile({ ...build, skipLibCheck: true, outDir: 'pages' }, sources)).toEqual([]);
+      const tests = blocks.filter(({ code }) => code.includes("from 'node:test'"));
+      expect(tests.length).toBeGreaterThanOrEqual(3);
+      const compiled = tests.map(({ source }) => `pages/${source.replace('.ts', '.js')}`);
       const { code, output } = await consumer.node(['--test', ...compiled]);
       expect(code, output).toBe(0);
     });

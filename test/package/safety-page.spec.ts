@@ -8,7 +8,7 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 /** Files below a folder, of these endings. */
 function find(folder: string, ending: RegExp): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((path) => ending.test(path) && !path.includes('node_modules'))
+    .filter((path) => ending.test(path) && !path.startsWith('site'))
     .map((path) => `${folder}/${path}`)
     .sort();
 }

@@ -9,7 +9,7 @@ import { RecordingLogger } from '../../support/nest-log.js';
 function warningFor(method: string): string {
   return (
     `@WithLock on the scheduled method ${method} waits for the lock, so every replica runs the job, one after the other. ` +
-    "Use otherwise: 'skip' to run it on one of them, or @LeaderOnly()."
+    'Use @OncePerTick() to run each fire of a @Cron() on one of them, or @LeaderOnly().'
   );
 }
 

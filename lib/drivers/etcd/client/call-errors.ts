@@ -75,7 +75,7 @@ const rules: readonly Rule[] = [
   {
     pattern: /permission denied/,
     meaning: 'configuration',
-    repair: 'Grant the user read and write on the prefix that the README names under "etcd permissions".',
+    repair: 'Grant the user read and write on the prefix that docs/drivers/etcd.md names under "etcd permissions".',
   },
   { pattern: /user name is empty/, meaning: 'token-missing', repair: 'This cluster needs a login: pass `auth`.' },
   {

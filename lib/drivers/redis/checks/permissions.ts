@@ -8,7 +8,7 @@ type Needed = readonly [permission: string, ...command: string[]];
 const HINTS = new Set(['+publish', '+pubsub|numsub']);
 
 /**
- * What a user needs for the locks of a namespace: what the README lists but for SUBSCRIBE, which is not sent over this
+ * What a user needs for the locks of a namespace: what docs/drivers/redis.md lists but for SUBSCRIBE, which is not sent over this
  * connection, and whose refusal shows itself.
  */
 function needed(namespace: string): { general: Needed[]; onKeys: Needed[]; onChannels: Needed[] } {

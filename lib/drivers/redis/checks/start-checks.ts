@@ -9,7 +9,7 @@ import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, refus
 /**
  * Looks at each server when a connection to it becomes ready, and warns of what will break locks one day: eviction, no
  * persistence, a missing permission, a clock that was set. Each warning is given once, and tells the repair. Needs no
- * permission beyond those that the README lists, and skips what this user may not see.
+ * permission beyond those that docs/drivers/redis.md lists, and skips what this user may not see.
  *
  * Three things are refused, because locks would seem to work: a sentinel, a server that is too old, and a database that
  * cannot be selected, where ioredis goes on in database 0.
@@ -139,7 +139,7 @@ export class StartChecks {
     if (missing.length === 0) return;
     this.#say(
       `Redis at ${server}: the user lacks permissions for the locks of "${namespace}". ` +
-        `Grant ${missing.join(' ')}, as the README says under "Redis permissions".`,
+        `Grant ${missing.join(' ')}, as docs/drivers/redis.md says under "Redis permissions".`,
     );
   }
 

@@ -127,7 +127,7 @@ const rules: readonly Rule[] = [
     // Inside of a script the refusal has no code: the last is that of Redis 7.2 and of Valkey.
     pattern: /(?:^|[-\s])NOPERM\b|user executing the script can't|ACL failure in script/,
     meaning: 'configuration',
-    repair: 'Give the Redis user the permissions that the README lists under "Redis permissions".',
+    repair: 'Give the Redis user the permissions that docs/drivers/redis.md lists under "Redis permissions".',
   },
   { pattern: reply('NOAUTH|WRONGPASS'), meaning: 'login', repair: 'Check username and password.' },
   {
