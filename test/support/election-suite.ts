@@ -46,7 +46,7 @@ export function electionSuite(name: string, connect: () => LockDriver, options: 
     const join = async (id: string, settings: Partial<ElectionSettings> = {}): Promise<Instance> => {
       const driver = new FaultyDriver(connect(), new SystemClock());
       const { manager } = new RealEngine(driver, id);
-      const scope = { name: `${namespace}:e:default`, membersScope: `${namespace}:m:default` };
+      const scope = { storeKey: `${namespace}:e:default`, membersScope: `${namespace}:m:default` };
       const instance = new Candidate({ driver, manager }, id, { ...timings, ...scope, grace: 1000, ...settings });
       instances.push(instance);
       await instance.start();

@@ -295,7 +295,7 @@ describe('@OncePerTick is refused', () => {
     [{ job: 5 }, '@OncePerTick: job: expected a string.'],
     [{ job: '' }, '@OncePerTick: job: must not be empty.'],
     [{ catchUp: 'yes' }, '@OncePerTick: catchUp: expected a boolean.'],
-    [{ retry: 1 }, '@OncePerTick: retry: unknown option. Known: job, tolerance, catchUp, name.'],
+    [{ retry: 1 }, '@OncePerTick: retry: unknown option. Known: job, tolerance, catchUp, registration.'],
   ])('where it is written: %o', (options, text) => {
     expect(() => OncePerTick(options as OncePerTickOptions)).toThrow(new LockConfigError(text));
   });
