@@ -102,7 +102,7 @@ export class HeldLeases implements HoldOwner {
     this.#forget(hold);
   }
 
-  /** Lets the next caller of this instance use the tenure, without the store, with the next token. */
+  /** Lets the next caller of this instance use the lease, without the store, with the next token. */
   async #passOn(lease: Lease): Promise<boolean> {
     lease.passed++;
     // Callers that do nothing but pass a lease on must not starve timers, renewals among them.
@@ -119,7 +119,7 @@ export class HeldLeases implements HoldOwner {
 
   /**
    * While nobody else is known to wait, the instance keeps the key as long as it has callers for it; else it passes it
-   * on a few times only. A tenure that is not renewed in time is given back, whoever waits here.
+   * on a few times only. A lease that is not renewed in time is given back, whoever waits here.
    */
   #mayPassOn(lease: Lease, now: number): boolean {
     const seat = this.#room.first(lease.claim.key);

@@ -8,7 +8,7 @@ import { driftMargin } from '../core/validity.js';
 import type { CallSite } from './call-site.js';
 import type { Watch } from './watch.js';
 
-/** One grant of a key: a token and a signal of its own, valid as long as the tenure that it uses. */
+/** One grant of a key: a token and a signal of its own, valid as long as the lease that it uses. */
 export class Hold implements Linked<Hold> {
   before: Hold | undefined;
   after: Hold | undefined;

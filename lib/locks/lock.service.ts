@@ -103,11 +103,11 @@ export class LockService {
 
   #request(key: string, options: AcquireOptions, callSite?: CallSite): AcquireRequest {
     const { namespace, ttl: defaultTtl, wait } = this.#settings;
-    const name = lockStoreKey(namespace, key);
+    const storeKey = lockStoreKey(namespace, key);
     const checked = this.#checked.get(options) ?? this.#check(key, options);
     const { ttl = defaultTtl, limit = { wait }, metadata, signal, reentrant, unavailable } = checked;
     // Property by property: on Node 20 each one that follows a spread costs half a microsecond.
-    return { key, storeKey: name, ttl, limit, metadata, signal, reentrant, unavailable, callSite };
+    return { key, storeKey, ttl, limit, metadata, signal, reentrant, unavailable, callSite };
   }
 
   #check(key: string, options: AcquireOptions): CheckedOptions {

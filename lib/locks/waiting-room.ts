@@ -152,7 +152,7 @@ export class Seat implements Linked<Seat> {
     return this.#called || this.#handed !== undefined;
   }
 
-  /** Whether what the store keeps of the tenure is what this caller asked for, and has not asked the store for yet. */
+  /** Whether what the store keeps of the lease is what this caller asked for, and has not asked the store for yet. */
   fits({ claim, validFor }: Lease): boolean {
     if (this.#called) return false;
     const { ttl, metadata = NO_METADATA } = this.wish;

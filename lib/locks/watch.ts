@@ -7,9 +7,9 @@ interface Watched {
   watch: unknown;
 }
 
-/** The watchdog's notes on one tenure, for as long as it is renewed. */
-export class Watch<Tenure extends Watched = Watched> implements Timed {
-  readonly lease: Tenure;
+/** The watchdog's notes on one lease, for as long as it is renewed. */
+export class Watch<Lease extends Watched = Watched> implements Timed {
+  readonly lease: Lease;
   place: number | undefined;
   /** When somebody has to look at it: it is due, or over. */
   deadline = Infinity;
@@ -26,11 +26,11 @@ export class Watch<Tenure extends Watched = Watched> implements Timed {
   isAtRisk = false;
   cause: unknown;
 
-  constructor(lease: Tenure) {
+  constructor(lease: Lease) {
     this.lease = lease;
   }
 
-  /** Whether the tenure is still renewed. */
+  /** Whether the lease is still renewed. */
   get isOpen(): boolean {
     return this.lease.watch === this;
   }

@@ -72,7 +72,7 @@ export class Registration {
         this.logger.error(message, cause instanceof Error ? cause.stack : cause);
       return new Election(this.#manager, options.instance, settings, { changed, report, problem });
     });
-    this.configured = options.elections.map(({ name: election }) => election);
+    this.configured = options.elections.map((election) => election.name);
     for (const settings of options.elections) this.elections.add(settings, LeaderService);
     const { namespace, ttlRange } = options.lock;
     this.leaderElections = new LeaderElections(this.elections, { namespace, ttlRange, grace: options.grace });

@@ -116,8 +116,10 @@ export class Electorate {
    */
   async disturb(kind: Kind, victim: Replica, stopFor: number): Promise<void> {
     const { token } = victim;
-    if (token !== undefined) await this.candidate(0);
-    if (token !== undefined) this.disturbances.push({ kind, token, at: now() });
+    if (token !== undefined) {
+      await this.candidate(0);
+      this.disturbances.push({ kind, token, at: now() });
+    }
     if (kind === 'pause') this.#pausing.add(this.#pause(victim, token, stopFor));
     else void this.#replace(victim, kind === 'kill' ? 'SIGKILL' : 'SIGTERM');
     if (token !== undefined) await this.leader(token);

@@ -26,7 +26,6 @@ const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers 
 const etcd = { specs: [CONTRACT], grep: '^EtcdDriver, members: 1' };
 
 const coreMutations = [
-  ...inFile('lib/core/tenure.ts', { specs: [locks('validity')] }, []),
   ...inFile('lib/locks/lease.ts', { specs: [locks('validity')] }, [
     ['S1 a lease is valid for less than its TTL, by a margin', 'ttl - driftMargin(ttl)', 'ttl'],
     [
@@ -516,7 +515,7 @@ const coreMutations = [
     ],
     ['"contended" is kept for the lease that is held', 'line.occupant.waiters ||= 1', 'line.occupant.waiters ||= 0'],
     ['"contended" is kept for the lease that is on its way', 'else if (line?.first) line.first.contended = true;', ''],
-    ['a tenure vacates its own place only', 'line?.occupant !== lease', '!line', { specs: [locks('watchdog')] }],
+    ['a lease vacates its own place only', 'line?.occupant !== lease', '!line', { specs: [locks('watchdog')] }],
     [
       'the next in line is called when one leaves',
       '    this.#moved(seat.line);',

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import ts from 'typescript';
-import { ROOT } from './consumer.js';
+import { ROOT } from './repository.js';
 
 /** The entries of the package and the files that they are built from. */
 export const ENTRIES = {

@@ -12,10 +12,10 @@ import { planConnection } from '../../lib/drivers/redis/connection/connection-op
 import { checkAcquireOptions } from '../../lib/locks/acquire-options.js';
 import { resolveOptions } from '../../lib/nest/options.js';
 import { Api, compilerOptions, ENTRIES, type Entry } from './api.js';
-import { ROOT } from './consumer.js';
 import { errorClasses, ERRORS } from './errors.js';
 import { messagesOfLib } from './messages.js';
 import { codeBlocks, deadLinks, documentedUser, linksOf, type Page, PAGES, type Table, tablesOf } from './pages.js';
+import { ROOT } from './repository.js';
 
 const README = PAGES[0]!;
 const TABLES = PAGES.flatMap(tablesOf);

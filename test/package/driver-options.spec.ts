@@ -1,19 +1,17 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { LockConfigError } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
 import { timeouts } from '../../lib/drivers/redis/connection/clients.js';
 import { ofCluster, ofRedis } from '../../lib/drivers/redis/connection/known-options.js';
-import { ROOT } from './consumer.js';
+import { read } from './repository.js';
 
 interface Row {
   readonly names: readonly string[];
   readonly value: string;
 }
 
-const pageOf = (driver: string): string => readFileSync(join(ROOT, `docs/drivers/${driver}.md`), 'utf8');
+const pageOf = (driver: string): string => read(`docs/drivers/${driver}.md`);
 
 /** The options on a page of a driver, and their defaults: from the tables below its heading "Options". */
 function optionsOf(page: string): Row[] {

@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import * as main from 'nestjs-dist-lock';
 import type { LockDriver } from 'nestjs-dist-lock';
 import { driverContract } from 'nestjs-dist-lock/testing';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { ROOT } from './consumer.js';
+import { read } from './repository.js';
 
 interface Row {
   readonly token: number;
@@ -18,7 +16,7 @@ interface PageModule {
   readonly TableDriver: new (table: Table) => LockDriver;
 }
 
-const PAGE = readFileSync(join(ROOT, 'docs/internals/writing-a-driver.md'), 'utf8');
+const PAGE = read('docs/internals/writing-a-driver.md');
 /** The first block of TypeScript. */
 const [, CODE = ''] = /^```ts\n(.*?)^```$/ms.exec(PAGE) ?? [];
 

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ROOT } from './consumer.js';
 import { errorClasses, ERRORS } from './errors.js';
 import { INTERNAL, messagesOf, messagesOfLib } from './messages.js';
 import { table } from './pages.js';
+import { ROOT } from './repository.js';
 
 const PAGE = readFileSync(join(ROOT, 'docs/errors.md'), 'utf8');
 const HEAD = '| Message | What to do |';

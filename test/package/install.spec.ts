@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisServer } from '../support/redis-server.js';
-import { Consumer, npm, ROOT } from './consumer.js';
+import { Consumer, npm } from './consumer.js';
 import { codeBlocks, documentedUser, PAGES } from './pages.js';
+import { ROOT } from './repository.js';
 
 interface Manifest {
   readonly main: string;

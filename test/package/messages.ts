@@ -1,7 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import ts from 'typescript';
-import { ROOT } from './consumer.js';
+import { filesBelow, read } from './repository.js';
 
 /**
  * Finds the messages of lib: the texts of errors, of refused options, of log lines and warnings, and the repairs in tables
@@ -37,10 +35,8 @@ const REPORTS: ReadonlySet<string> = new Set([
 export const INTERNAL: ReadonlySet<string> = new Set(['Connection is closed.']);
 
 export function messagesOfLib(): Message[] {
-  const files = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts') && !file.includes('generated') && !file.startsWith('testing'))
-    .sort();
-  return messagesOf(new Map(files.map((file) => [file, readFileSync(join(ROOT, 'lib', file), 'utf8')])));
+  const files = filesBelow('lib', /\.ts$/).filter((file) => !/generated|^lib\/testing\//.test(file));
+  return messagesOf(new Map(files.map((file) => [file, read(file)])));
 }
 
 /** @param code the texts of the files, by their paths */

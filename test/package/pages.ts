@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, normalize } from 'node:path/posix';
-import { ROOT } from './consumer.js';
+import { filesBelow, read, ROOT } from './repository.js';
 
 /** A page of the documentation. */
 export interface Page {
@@ -10,14 +10,10 @@ export interface Page {
 }
 
 /** The README and all pages below `docs`. */
-export const PAGES: readonly Page[] = [
-  'README.md',
-  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
-    // `docs/site` builds the site: its dependencies and its output are no pages.
-    .filter((file) => file.endsWith('.md') && !file.startsWith('site'))
-    .map((file) => `docs/${file.replaceAll('\\', '/')}`)
-    .sort(),
-].map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
+export const PAGES: readonly Page[] = ['README.md', ...filesBelow('docs', /\.md$/)].map((path) => ({
+  path,
+  text: read(path),
+}));
 
 export interface CodeBlock {
   readonly language: string;

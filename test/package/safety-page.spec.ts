@@ -1,23 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ROOT } from './consumer.js';
-
-const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
-
-/** Files below a folder, of these endings. */
-function find(folder: string, ending: RegExp): string[] {
-  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((path) => ending.test(path) && !path.startsWith('site'))
-    .map((path) => `${folder}/${path}`)
-    .sort();
-}
+import { filesBelow, read } from './repository.js';
 
 const PAGE = read('docs/internals/safety.md');
 const RULES = Array.from({ length: 11 }, (_, index) => `S${index + 1}`);
-const TESTS = new Map(find('test', /\.\w+$/).map((path) => [path, read(path)]));
+const TESTS = new Map(filesBelow('test', /\.\w+$/).map((path) => [path, read(path)]));
 /** Comments, names of tests and names of mutations. This file cites a rule that does not exist. */
-const CITING = [...find('lib', /\.(ts|mjs|lua)$/), ...find('test', /\.(ts|mjs)$/)].filter(
+const CITING = [...filesBelow('lib', /\.(ts|mjs|lua)$/), ...filesBelow('test', /\.(ts|mjs)$/)].filter(
   (path) => path !== 'test/package/safety-page.spec.ts',
 );
 
@@ -86,7 +74,7 @@ describe('the page of the safety rules', () => {
     expect(RULES.filter((id) => !new RegExp(`\\b${id}\\b`).test(cited))).toEqual([]);
   });
 
-  it.each(find('docs', /\.md$/))('%s names tests that exist', (page) => {
+  it.each(filesBelow('docs', /\.md$/))('%s names tests that exist', (page) => {
     expect(missingTests(read(page))).toEqual([]);
   });
 });

@@ -164,7 +164,7 @@ describe('validity', () => {
   });
 });
 
-describe('Tenure', () => {
+describe('Lease', () => {
   const claim = { key: 'test:l:k', holder: 'h', ttl: 1000, instance: 'a', metadata: {} };
   const grant = { claim, fencingToken: 1, tokens: 1, stray: false, anchor: 0, waiters: 0 };
 
