@@ -14,16 +14,18 @@ export {
   DriverUnavailableError,
   LockConfigError,
   LockKeyError,
-  LockLostError,
-  LockNotAcquiredError,
   LockNotBoundError,
   LockServiceClosedError,
-  type LossReason,
   MemberNotFoundError,
-  NestedLockError,
   NotLeaderError,
-  TooManyWaitingError,
 } from './core/errors.js';
+export {
+  LockLostError,
+  LockNotAcquiredError,
+  type LossReason,
+  NestedLockError,
+  TooManyWaitingError,
+} from './core/lock-errors.js';
 export type { FireEvent, LockEvent } from './core/events.js';
 export type { FactStore } from './core/fact-store.js';
 export { Lock } from './locks/lock.js';

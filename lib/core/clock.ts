@@ -1,20 +1,22 @@
 import { detached } from './detached.js';
-import { LONGEST_DURATION } from './duration.js';
+import { LONGEST_DURATION, type Milliseconds } from './duration.js';
 import { type Linked, LinkedList } from './linked-list.js';
 import { type Suspends, suspendsOfProcess } from './suspends.js';
 
 /**
- * Time for one process. `now()` never goes back and counts the time that a suspended machine slept, as far as the wall
- * clock tells: a suspend shorter than a second and a paused virtual machine cannot be seen here, fencing tokens cover
- * those. Readings of two processes must never be compared.
+ * Time for one process. `now()` never goes back, and counts the time that a suspended machine slept. Readings of two
+ * processes must never be compared.
+ *
+ * Not covered: a suspend shorter than a second and a paused virtual machine, which the wall clock does not show. Fencing
+ * tokens cover those.
  */
 export interface Clock {
-  /** Milliseconds. */
+  /** In milliseconds, from a start of its own. */
   now(): number;
   /** Milliseconds since 1970, for people and for other machines; never part of a deadline. */
   wall(): number;
-  /** Runs `task` once, outside every async call chain. `keepAlive`: until then the process does not end by itself. */
-  after(milliseconds: number, task: () => void, keepAlive?: boolean): Timer;
+  /** Runs `task` once, outside of every call chain. `keepAlive`: until then the process does not end by itself. */
+  after(delay: Milliseconds, task: () => void, keepAlive?: boolean): Timer;
 }
 
 export interface Timer {
@@ -26,11 +28,17 @@ export type Random = () => number;
 
 export const systemRandom: Random = () => Math.random();
 
-/** The largest lead of the wall clock over the monotonic one that still counts as an adjustment, not as a suspend. */
-const ADJUSTMENT = 1000;
+/**
+ * Milliseconds that only go on with the time: no suspend counts, so nobody who sets the wall clock can move them. For a
+ * wait that must never end early, where `Clock.now()` is for a belief that must never end late.
+ */
+export const monotonicNow = (): number => performance.now();
 
-/** Milliseconds between two looks at the clock, while a timer is pending. */
-const LOOK_EVERY = 1000;
+/** The largest lead of the wall clock over the monotonic one that still counts as an adjustment, not as a suspend. */
+const ADJUSTMENT: Milliseconds = 1000;
+
+/** Time between two looks at the clock, while a timer is pending. */
+const LOOK_EVERY: Milliseconds = 1000;
 
 /**
  * The system's time. All clocks that are made without arguments are one clock: they count the same suspends, also across
@@ -52,9 +60,9 @@ export class SystemClock implements Clock {
     return this.#time.wall();
   }
 
-  after(milliseconds: number, task: () => void, keepAlive = false): Timer {
+  after(delay: Milliseconds, task: () => void, keepAlive = false): Timer {
     const now = this.#time.now();
-    return this.#time.timers.add(now, now + milliseconds, task, keepAlive);
+    return this.#time.timers.add(now, now + delay, task, keepAlive);
   }
 }
 
@@ -65,8 +73,8 @@ class Time {
   readonly timers = new PendingTimers(() => void this.now());
   readonly #monotonic: () => number;
   readonly #suspends: Suspends;
-  /** How much sleep the timers know of. */
-  #slept: number;
+  /** The sleep that the timers know of. */
+  #slept: Milliseconds;
 
   constructor(monotonic?: () => number, wall?: () => number) {
     this.#monotonic = monotonic ?? (() => performance.now());
@@ -94,7 +102,7 @@ class Time {
 
 /**
  * Timers that know when they are due by our clock. The system's timers do not count the time that a suspended machine
- * slept: while any is pending somebody looks at the clock, and after a suspend all are set again.
+ * slept. So the clock is read every second while any is pending, and after a suspend all are set again.
  */
 class PendingTimers {
   readonly #look: () => void;
@@ -113,7 +121,7 @@ class PendingTimers {
     return timer;
   }
 
-  /** What is due by now fires at once, though never inside of this call. */
+  /** Timers that are due by now fire at once, though never inside of this call. */
   rearm(now: number): void {
     for (const timer of this.#pending.items()) timer.arm(now);
   }

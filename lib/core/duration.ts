@@ -3,17 +3,20 @@ import { LockConfigError } from './errors.js';
 /** Milliseconds, or a number with a unit: `'500ms'`, `'30s'`, `'2m'`, `'1.5h'`, `'1d'`. Above 0, at most 24 days. */
 export type Duration = number | string;
 
-/** The longest that a timer of Node can run is 2^31 - 1 ms, a little over this. */
-export const LONGEST_DURATION = 24 * 24 * 3600 * 1000;
+/** A duration, checked or measured: a number of milliseconds. */
+export type Milliseconds = number;
 
-const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** A timer of Node runs for at most 2^31 - 1 ms, a little more than this. */
+export const LONGEST_DURATION: Milliseconds = 24 * 24 * 3600 * 1000;
+
+const units: Record<string, Milliseconds> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
- * Whole milliseconds of a duration.
+ * A duration as a whole number.
  *
- * @throws LockConfigError naming `option` and the repair
+ * @throws LockConfigError that names `option` and the repair
  */
-export function toMilliseconds(value: Duration, option: string): number {
+export function toMilliseconds(value: Duration, option: string): Milliseconds {
   const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(value) : null;
   const milliseconds = match ? Number(match[1]) * units[match[2]!]! : value;
   if (typeof milliseconds !== 'number' || !Number.isFinite(milliseconds)) {

@@ -1,4 +1,5 @@
-import type { LossReason } from './errors.js';
+import type { Milliseconds } from './duration.js';
+import type { LossReason } from './lock-errors.js';
 
 /** @inline */
 interface OfLease {
@@ -12,19 +13,19 @@ interface OfGrant extends OfLease {
   readonly fencingToken: number;
 }
 
-/** What happens to the locks, and to the leaders' leases, of one instance. Durations are milliseconds. */
+/** The events of the locks, and of the leaders' leases, of one instance. */
 export type LockEvent =
-  | (OfGrant & { readonly type: 'acquired'; readonly waited: number })
+  | (OfGrant & { readonly type: 'acquired'; readonly waited: Milliseconds })
   /** Somebody else holds the key: this caller starts to wait, or is refused. Once per call. */
   | (OfLease & { readonly type: 'contended'; readonly heldBy: string | undefined })
-  | (OfGrant & { readonly type: 'renewed'; readonly took: number })
-  /** A renewal failed or did not answer; the lock is still valid for `remaining` and renewal is being retried. */
-  | (OfGrant & { readonly type: 'at-risk'; readonly remaining: number; readonly cause?: unknown })
-  | (OfGrant & { readonly type: 'lost'; readonly reason: LossReason; readonly held: number })
-  | (OfGrant & { readonly type: 'released'; readonly held: number })
+  | (OfGrant & { readonly type: 'renewed'; readonly took: Milliseconds })
+  /** A renewal failed or was not answered; the lock is still valid for `remaining`, and renewals go on. */
+  | (OfGrant & { readonly type: 'at-risk'; readonly remaining: Milliseconds; readonly cause?: unknown })
+  | (OfGrant & { readonly type: 'lost'; readonly reason: LossReason; readonly held: Milliseconds })
+  | (OfGrant & { readonly type: 'released'; readonly held: Milliseconds })
   | FireEvent;
 
-/** What happens to the fires of `@OncePerTick()` jobs. `instant` is the scheduled time, in milliseconds since 1970. */
+/** The events of the fires of `@OncePerTick()` jobs. `instant` is the scheduled time, in milliseconds since 1970. */
 export type FireEvent =
   /** This instance runs the fire. */
   | { readonly type: 'fire-claimed'; readonly job: string; readonly instant: number }

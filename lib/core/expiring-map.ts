@@ -1,8 +1,9 @@
 import type { Clock } from './clock.js';
+import type { Milliseconds } from './duration.js';
 
 /**
- * A map whose entries end by themselves. Those that have ended are dropped when it is listed, or has twice as many as
- * were left the time before, so that each new one costs the same however many there are.
+ * A map whose entries end by themselves. Ended entries are dropped when it is listed, and when it has twice as many
+ * entries as were left the time before. So the cost of a new entry does not depend on their number.
  */
 export class ExpiringMap<V> {
   readonly #clock: Clock;
@@ -18,17 +19,17 @@ export class ExpiringMap<V> {
     return entry && entry.until > this.#clock.now() ? entry.value : undefined;
   }
 
-  set(id: string, value: V, ttl: number): void {
+  set(id: string, value: V, ttl: Milliseconds): void {
     if (this.#entries.size >= this.#most) this.#prune();
     this.#entries.set(id, { value, until: this.#clock.now() + ttl });
   }
 
-  /** With those that have ended and were not dropped yet. */
+  /** With those that have ended and were not dropped so far. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** Whether it was there. */
+  /** True when it was there. */
   delete(id: string): boolean {
     const wasThere = this.get(id) !== undefined;
     this.#entries.delete(id);

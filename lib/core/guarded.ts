@@ -1,6 +1,6 @@
 /**
- * Listeners and loggers of the application, for calls from inside the engine: one that throws ends neither a tick of the
- * watchdog nor a campaign. The process is warned of it, once for each message.
+ * A listener or logger of the application, for calls from inside of the engine: one that throws ends neither a tick of
+ * the watchdog nor a campaign. The error is emitted as a warning of the process, once for each message.
  */
 export function guarded<Args extends unknown[]>(
   what: string,
@@ -15,7 +15,7 @@ export function guarded<Args extends unknown[]>(
   };
 }
 
-/** So many different messages are remembered. */
+/** The number of different messages that are remembered. */
 const REMEMBERED = 100;
 const warned = new Set<string>();
 

@@ -1,12 +1,12 @@
-/** What a heap can hold: in one heap at a time, and its deadline does not change while it is there. */
+/** An item of a heap: in one heap at a time, and with a deadline that does not change while it is there. */
 export interface Timed {
   /** In the time of the clock. */
   readonly deadline: number;
-  /** Where the heap keeps it; undefined while it is in none. */
+  /** Its index in the heap; undefined while it is in none. */
   place: number | undefined;
 }
 
-/** Things with a deadline each, the earliest first. What is added with the latest deadline so far costs one comparison. */
+/** Items with a deadline each, the earliest first. Adding the latest deadline so far costs one comparison. */
 export class Heap<Item extends Timed> {
   readonly #items: Item[] = [];
 

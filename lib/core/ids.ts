@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 
-/** An unguessable id of one tenure of one lease. Never used again once its release or cancel was sent. */
+/** An unguessable id of one holder of one lease. Never used again once its release or cancel was sent. */
 export function newHolder(): string {
   return randomUUID();
 }

@@ -4,8 +4,8 @@ export interface Linked<Item> {
 }
 
 /**
- * What comes and goes with every call. A Set would do, but the tables that it leaves behind when it grows and shrinks
- * keep what was in them alive until the next full garbage collection. An item is in one list at a time.
+ * A list for items that come and go with every call. A Set leaves tables behind when it grows and shrinks, which keep
+ * its former items alive until the next full garbage collection. An item is in one list at a time.
  */
 export class LinkedList<Item extends Linked<Item>> {
   first: Item | undefined;

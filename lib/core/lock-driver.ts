@@ -1,3 +1,4 @@
+import type { Milliseconds } from './duration.js';
 import type { FactStore } from './fact-store.js';
 
 /**
@@ -10,7 +11,7 @@ import type { FactStore } from './fact-store.js';
  * - A holder that was released or cancelled is never granted or queued again, also when its acquire arrives late.
  * - Fencing tokens strictly increase per key, in the atomic step that changes the holder, and stay below 2^53. A grant
  *   may reserve a block of them; no later grant then gets a token that is not above the whole block.
- * - With a queue, a release passes the lease to the waiter that has waited longest and is alive. A waiter says that it
+ * - With a queue, a release passes the lease to the waiter that has waited longest and is alive. A waiter shows that it
  *   is every `heartbeat(ttl)`, by `keepPlaces` or by asking again; its lease may be armed for a few heartbeats only.
  * - From `connect` until `close` a driver with a store keeps the process alive, also while the store is away. Within a
  *   second after `close` nothing of it does.
@@ -20,12 +21,12 @@ export interface LockDriver {
   readonly capabilities: DriverCapabilities;
   /**
    * Starts to deliver events to `listener`. Rejects with a DriverUnavailableError when the first connection fails; the
-   * driver goes on trying by itself and says `up` once it succeeds. Several listeners may share one driver.
+   * driver goes on trying by itself and reports `up` once it succeeds. Several listeners may share one driver.
    */
   connect(listener: DriverListener): Promise<void>;
   /**
-   * `queue`: the caller will wait, so queue it, or tell it (`freed`) when the key is worth asking for again. `tokens`:
-   * so many can be used at once; a driver may reserve more, or fewer.
+   * `queue`: the caller will wait, so queue it, or report `freed` when the key is worth asking for again. `tokens`: the
+   * number that can be used at once; a driver may reserve more, or fewer.
    */
   acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued>;
   /** Leaves the queue, or gives back what was granted in the meantime. */
@@ -43,7 +44,7 @@ export interface LockDriver {
    */
   renewalGroup?(key: string): number;
   /**
-   * Whether this holder had the key. A repeated release answers false and never touches a successor. `to`: the id of a
+   * Answers true when this holder had the key. A repeated release answers false and never touches a successor. `to`: the id of a
    * waiting instance that comes before the others; without effect where it does not wait, or there is no queue.
    */
   release(lease: LeaseRef, to?: string): Promise<boolean>;
@@ -58,29 +59,28 @@ export interface LockDriver {
 export interface DriverCapabilities {
   /** How far the exclusion reaches. */
   readonly scope: 'process' | 'server';
-  /** Whether waiters are served in the order of their arrival over all instances. */
+  /** Waiters are served in the order of their arrival, over all instances. */
   readonly queue: boolean;
-  /** Whether waiters are told of a release; otherwise the core polls. */
+  /** Waiters get an event at a release; otherwise the core polls. */
   readonly push: boolean;
-  /** The smallest TTL it accepts, in milliseconds. */
-  readonly minTtl: number;
-  /** The largest TTL for which it keeps its promises, in milliseconds; it is not asked for larger ones. Default: no limit. */
-  readonly maxTtl?: number | undefined;
+  /** The smallest TTL that it accepts. */
+  readonly minTtl: Milliseconds;
+  /** The largest TTL for which it keeps its promises; the core asks for no larger one. Default: no limit. */
+  readonly maxTtl?: Milliseconds | undefined;
 }
 
 export type TtlRange = Pick<DriverCapabilities, 'minTtl' | 'maxTtl'>;
 
 export type AcquireMode = 'try' | 'queue';
 
-/** One tenure of one lease, named by the store. `key` is the whole name, namespace included. */
+/** One lease of one holder. `key` is the store key, namespace included. */
 export interface LeaseRef {
   readonly key: string;
   readonly holder: string;
-  /** Milliseconds. */
-  readonly ttl: number;
+  readonly ttl: Milliseconds;
 }
 
-/** The wish for a lease; everything that the store keeps of it. */
+/** The wish for a lease, with all that the store keeps of it. */
 export interface Claim extends LeaseRef {
   readonly instance: string;
   readonly metadata: Readonly<Record<string, string>>;
@@ -99,13 +99,13 @@ export interface Granted extends TokenBlock {
   readonly status: 'granted';
   /** Others that wait in the store. */
   readonly waiters: number;
-  /** Milliseconds for which the store armed the lease. */
-  readonly ttl: number;
+  /** The time for which the store armed the lease. */
+  readonly ttl: Milliseconds;
 }
 
 export interface Refused {
   readonly status: 'refused';
-  /** Who holds the key; null when nobody does and the claim had been cancelled. */
+  /** The holder of the key; null when nobody holds it and the claim had been cancelled. */
   readonly record: LockRecord | null;
 }
 
@@ -116,32 +116,34 @@ export interface Queued {
 
 /** A claim that waits in the queue. */
 export interface PlaceRef extends LeaseRef {
-  /** The fencing token of the lease that was in front of it when it last heard. */
+  /** The fencing token of the lease that was in front of it at its last answer. */
   readonly behind: number;
 }
 
 /**
- * Still queued: the milliseconds that remain of the lease in front, and who has that where its fencing token is not the
- * one of `behind`. `ask`: the lease is free, or the claim is not in the queue: it was granted, passed by, cancelled, or
- * never queued.
+ * - An object: still queued. `remaining` is the rest of the lease in front; `record` names its holder where its fencing
+ *   token is not the one of `behind`.
+ * - `ask`: the lease is free, or the claim is not in the queue: it was granted, passed by, cancelled, or never queued.
  */
-export type PlaceOutcome = { readonly remaining: number; readonly record?: LockRecord } | 'ask';
+export type PlaceOutcome = { readonly remaining: Milliseconds; readonly record?: LockRecord } | 'ask';
 
 /**
- * The number of those who wait for a lease that is still held; `held`: the store could not tell how many do; `unknown`:
- * this one may be held and re-armed, or not.
+ * - An object: still held, and the number of those who wait for it.
+ * - `held`: still held; the store does not know how many wait.
+ * - `gone`: this holder no longer has it.
+ * - `unknown`: it may be held and re-armed, or not.
  */
 export type RenewOutcome = { readonly waiters: number } | 'held' | 'gone' | 'unknown';
 
-/** What the store knows of a held key. */
+/** A held key, as the store knows it. */
 export interface LockRecord {
   readonly holder: string;
   readonly instance: string;
   readonly fencingToken: number;
-  /** When this tenure began, in milliseconds since 1970, by the clock of the store, or of the holder where it has none. */
+  /** When this lease began, in milliseconds since 1970, by the clock of the store, or of the holder where it has none. */
   readonly since: number;
-  /** Milliseconds until the lease runs out, by the store's clock. A hint. */
-  readonly remaining: number;
+  /** Time until the lease runs out, by the store's clock. A hint. */
+  readonly remaining: Milliseconds;
   readonly metadata: Readonly<Record<string, string>>;
   /** Instances that wait in the store, where the driver knows. */
   readonly waiters: number;
@@ -154,15 +156,15 @@ export type DriverEvent =
   | (Granted & { readonly type: 'granted'; readonly key: string; readonly holder: string })
   /** Somebody began to wait for a lease of this instance. */
   | { readonly type: 'contended'; readonly key: string }
-  /** Connected, or to another server: what was granted, queued or told before may be lost. */
+  /** Connected, perhaps to another server: earlier grants, places in queues and messages may be lost. */
   | { readonly type: 'up' }
   | { readonly type: 'down'; readonly cause: Error }
-  /** Something that an operator should mend before it breaks a lock; said once. */
+  /** Something that an operator should fix before it breaks a lock; reported once. */
   | { readonly type: 'warning'; readonly message: string };
 
 export type DriverListener = (event: DriverEvent) => void;
 
-/** Milliseconds after which a waiter asks again, to keep its place in a queue. */
-export function heartbeat(ttl: number): number {
+/** Time after which a waiter asks again, to keep its place in a queue. */
+export function heartbeat(ttl: Milliseconds): Milliseconds {
   return Math.max(1, Math.floor(Math.min(ttl / 6, 1000)));
 }

@@ -1,11 +1,11 @@
-import { type Duration, toMilliseconds } from './duration.js';
+import { type Duration, type Milliseconds, toMilliseconds } from './duration.js';
 import { LockConfigError } from './errors.js';
 import type { TtlRange } from './lock-driver.js';
 
-/** In bytes. */
+/** Bytes as JSON. */
 const LARGEST_METADATA = 4096;
 
-/** Checks the options of one call or registration and reports all that is wrong in one error. */
+/** Checks the options of one call or registration, and reports all problems in one error. */
 export class OptionsCheck {
   readonly #where: string;
   readonly #problems: string[] = [];
@@ -38,8 +38,8 @@ export class OptionsCheck {
     return value;
   }
 
-  /** Milliseconds, or `fallback` where the option is absent or wrong. */
-  duration(value: Duration | undefined, path: string, fallback: number): number {
+  /** The duration, or `fallback` where the option is absent or wrong. */
+  duration(value: Duration | undefined, path: string, fallback: Milliseconds): Milliseconds {
     if (value === undefined) return fallback;
     try {
       return toMilliseconds(value, path);
@@ -49,8 +49,13 @@ export class OptionsCheck {
     }
   }
 
-  /** As `duration`; what the driver does not accept is wrong also where it is the fallback. */
-  ttl(value: Duration | undefined, path: string, fallback: number, { minTtl, maxTtl = Infinity }: TtlRange): number {
+  /** As `duration`; a TTL that the driver does not accept is wrong also where it is the fallback. */
+  ttl(
+    value: Duration | undefined,
+    path: string,
+    fallback: Milliseconds,
+    { minTtl, maxTtl = Infinity }: TtlRange,
+  ): Milliseconds {
     const ttl = this.duration(value, path, fallback);
     if (ttl < minTtl) this.problem(`${path}: ${ttl} ms is under the minimum of ${minTtl} ms. Set a longer one.`);
     if (ttl > maxTtl) {
@@ -66,7 +71,7 @@ export class OptionsCheck {
     if (value !== undefined && typeof value !== type) this.problem(`${path}: expected a ${type}.`);
   }
 
-  /** What goes into the store with every lease, and to every instance with every member. */
+  /** Metadata goes into the store with every lease, and to every instance with every member. */
   metadata(value: unknown, path: string): void {
     if (value === undefined) return;
     const fits =

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.js';
+import type { Milliseconds } from './duration.js';
 
-/** Resolves after a time in milliseconds. A pause alone keeps no process alive. */
-export function pause(clock: Clock, milliseconds: number): Promise<void> {
-  return new Promise((resolve) => void clock.after(milliseconds, resolve));
+/** Resolves after this time. `keepAlive`: until then the process does not end by itself. */
+export function pause(clock: Clock, time: Milliseconds, keepAlive = false): Promise<void> {
+  return new Promise((resolve) => void clock.after(time, resolve, keepAlive));
 }

@@ -1,10 +1,10 @@
 /**
- * One listener for each signal, however many of us listen: with eleven listeners of their own Node warns of a leak, and
- * many calls that share the signal of a request, or of the process, are no leak.
+ * One listener of this package for each signal. From eleven listeners on Node warns of a leak, and many calls that share
+ * the signal of a request, or of the process, are no leak.
  */
 const shared = new WeakMap<AbortSignal, SharedListener>();
 
-/** Calls `listener` when the signal aborts, at once where it has. Returns how to stop listening. */
+/** Calls `listener` when the signal aborts, at once where it has. Returns a function that stops listening. */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   if (signal.aborted) {
     listener();

@@ -33,7 +33,7 @@ export function membersScope(namespace: string, election: string): string {
   return `${namespace}:m:${election}`;
 }
 
-/** The scope of the fires that were claimed of an application's jobs. */
+/** The scope of the claimed fires of an application's jobs. */
 export function firesScope(namespace: string): string {
   return `${namespace}:f:`;
 }
@@ -44,7 +44,7 @@ export function electionOf(storeKey: string): string | undefined {
   return storeKey.startsWith(':e:', kind) ? storeKey.slice(kind + 3) : undefined;
 }
 
-/** What messages call it: `Lock "order:42"`, `Election "default"`. */
+/** The name in messages: `Lock "order:42"`, `Election "default"`. */
 export function subjectOf(storeKey: string, key: string): string {
   return electionOf(storeKey) === undefined ? `Lock "${key}"` : `Election "${key}"`;
 }

@@ -1,9 +1,11 @@
-/** How long the machine slept, as far as the clocks of this process tell. */
+import type { Milliseconds } from './duration.js';
+
+/** The sleep of the machine, as far as the clocks of this process show it. */
 export interface Suspends {
-  /** Milliseconds, all suspends together. */
-  slept: number;
-  /** Of the wall clock over the monotonic one, at the latest look. */
-  lead: number;
+  /** All suspends together. */
+  slept: Milliseconds;
+  /** The lead of the wall clock over the monotonic one, at the latest look. */
+  lead: Milliseconds;
 }
 
 // Plain data under a name of the process: where a tool loads both the ESM and the CommonJS copy of this package, or two
@@ -11,7 +13,7 @@ export interface Suspends {
 const SUSPENDS = Symbol.for('nestjs-dist-lock/suspends');
 const shared = globalThis as { [SUSPENDS]?: Suspends };
 
-/** One record for the whole process. @param lead of the wall clock now, for the first one to ask */
-export function suspendsOfProcess(lead: number): Suspends {
+/** One record for the whole process. @param lead of the wall clock now, for the first caller */
+export function suspendsOfProcess(lead: Milliseconds): Suspends {
   return (shared[SUSPENDS] ??= { slept: 0, lead });
 }

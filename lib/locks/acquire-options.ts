@@ -1,8 +1,7 @@
-import type { Duration } from '../core/duration.js';
+import type { Duration, Milliseconds } from '../core/duration.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
-import type { WhenUnavailable } from './acquisition.js';
-import type { AcquireRequest } from './lock-manager.js';
+import type { AcquireRequest, WhenUnavailable } from './lock-request.js';
 
 export interface TryOptions {
   /**
@@ -21,26 +20,28 @@ export interface AcquireOptions extends TryOptions {
   wait?: Duration | 'forever';
   /** Ends the wait; `acquire` then rejects with the signal's reason. Does not end the lock. */
   signal?: AbortSignal;
-  /** Tries so many times, without queueing, instead of waiting. */
+  /** The number of tries, without queueing, instead of a wait. */
   attempts?: number;
   /** Time between two attempts. Default: 200 ms. */
   retryDelay?: Duration;
   /**
-   * What to do while the store is known to be down: `wait` for it as long as for the lock, or `reject` with a
-   * DriverUnavailableError at the first request that fails. A store that was down for longer than `wait` before the
-   * call is not waited for in either case. Default: `wait`.
+   * While the store is known to be down, `wait` waits for it as long as for the lock, and `reject` rejects with a
+   * DriverUnavailableError at the first request that fails. In either case the call does not wait for a store that was
+   * down for longer than `wait` before it.
+   *
+   * @defaultValue `wait`
    */
   unavailable?: WhenUnavailable;
 }
 
-/** Options with every duration in milliseconds, checked once. */
+/** Options after the check, with every duration as a number. */
 export type CheckedOptions = Pick<AcquireRequest, 'metadata' | 'signal' | 'reentrant' | 'unavailable'> & {
-  readonly ttl: number | undefined;
+  readonly ttl: Milliseconds | undefined;
   readonly limit: AcquireRequest['limit'] | undefined;
 };
 
 const KNOWN = ['ttl', 'metadata', 'reentrant', 'wait', 'signal', 'attempts', 'retryDelay', 'unavailable'] as const;
-const RETRY_DELAY = 200;
+const RETRY_DELAY: Milliseconds = 200;
 const ANY_TTL: TtlRange = { minTtl: 0 };
 
 /** @throws LockConfigError that names every wrong option and its repair */
@@ -78,7 +79,7 @@ function checkLimit(
   return { attempts, retryDelay: check.duration(retryDelay, 'retryDelay', RETRY_DELAY) };
 }
 
-export function checkWait(check: OptionsCheck, wait: Duration | 'forever', path: string): number {
+export function checkWait(check: OptionsCheck, wait: Duration | 'forever', path: string): Milliseconds {
   if (wait === 'forever') return Infinity;
   if (wait === 0) check.problem(`${path}: 0 is no time to wait; use tryAcquire() or { attempts: 1 } for a single try.`);
   return wait === 0 ? 0 : check.duration(wait, path, 0);

@@ -1,6 +1,7 @@
 import { backoff } from '../core/backoff.js';
 import type { Clock, Random } from '../core/clock.js';
-import { DriverUnavailableError, type HoldFacts, LockConfigError, LockNotAcquiredError } from '../core/errors.js';
+import type { Milliseconds } from '../core/duration.js';
+import { DriverUnavailableError, LockConfigError } from '../core/errors.js';
 import type { LockEventSink } from '../core/events.js';
 import { newHolder } from '../core/ids.js';
 import {
@@ -11,52 +12,22 @@ import {
   type LockRecord,
   NO_METADATA,
 } from '../core/lock-driver.js';
+import { type HoldFacts, LockNotAcquiredError } from '../core/lock-errors.js';
 import { pause } from '../core/pause.js';
 import { electionOf, subjectOf } from '../core/store-key.js';
 import type { CallSites } from './call-site.js';
 import { DriverAnswerError } from './driver-answers.js';
-import { type Heartbeats, Place } from './heartbeats.js';
+import { type Heartbeats, NextLook, Place } from './heartbeats.js';
 import type { HeldLeases } from './held-leases.js';
 import { Hold, Lease } from './lease.js';
-import { NextLook } from './next-look.js';
+import type { LeaseRequest } from './lock-request.js';
 import { believable } from './pushed-grant.js';
 import type { RequestGate } from './request-gate.js';
-import { BLIP, type StoreStatus } from './store-status.js';
+import { BLIP, type StoreConnection } from './store-connection.js';
 import { WAIT_IS_OVER, type WaitLimit } from './wait-limit.js';
 import type { Seat, WaitingRoom } from './waiting-room.js';
 
-export interface LeaseRequest {
-  /** As the caller named it. */
-  readonly key: string;
-  /** As the store knows it. */
-  readonly storeKey: string;
-  readonly ttl: number;
-  readonly validFor?: number | undefined;
-  readonly renewEvery?: number | undefined;
-  readonly metadata?: Readonly<Record<string, string>> | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds to wait in line, or a number of tries that do not queue. */
-  readonly limit: { readonly wait: number } | { readonly attempts: number; readonly retryDelay: number };
-  /** Milliseconds between two looks at a held key where the driver keeps no places; default: what suits the driver. */
-  readonly pollEvery?: number | undefined;
-  /** Told of every refusal. */
-  readonly onRefused?: ((record: LockRecord | null) => void) | undefined;
-  /** Told of every request that failed. */
-  readonly onFailed?: ((cause: unknown) => void) | undefined;
-  /** What to do while the store is known to be down; default: wait. */
-  readonly unavailable?: WhenUnavailable | undefined;
-  /** Nobody awaits it: a campaign. */
-  readonly isBackground?: boolean | undefined;
-}
-
-/**
- * `wait` for the store as long as for the lock, or `reject` at once while it is known to be down.
- *
- * @inline
- */
-export type WhenUnavailable = 'wait' | 'reject';
-
-/** What all acquisitions of one instance share. */
+/** The parts that all acquisitions of one instance share. */
 export interface AcquisitionContext {
   readonly driver: LockDriver;
   readonly clock: Clock;
@@ -67,16 +38,17 @@ export interface AcquisitionContext {
   readonly heartbeats: Heartbeats;
   readonly gate: RequestGate;
   readonly emit: LockEventSink;
-  readonly store: StoreStatus;
+  readonly store: StoreConnection;
   readonly callSites: CallSites;
-  /** Settles when the first connection to the store has succeeded or failed; undefined from then on. */
-  starting(): Promise<void> | undefined;
 }
 
 /**
- * One caller's way to a lease. A request whose outcome is unknown is repeated with the same holder, which the store
- * answers with the same grant; whatever the caller gives up while the outcome is open is cancelled. A grant that used
- * up most of its TTL on the way is confirmed before it is delivered, and one that arrives expired is given back.
+ * One caller's way to a lease.
+ *
+ * 1. A request whose outcome is unknown is repeated with the same holder. The store answers with the same grant.
+ * 2. A claim that the caller gives up while its outcome is open is cancelled.
+ * 3. A grant that used up most of its TTL on the way is confirmed before it is delivered.
+ * 4. A grant that arrives expired is given back.
  */
 export class Acquisition {
   readonly #context: AcquisitionContext;
@@ -84,11 +56,11 @@ export class Acquisition {
   readonly #waitLimit: WaitLimit;
   readonly #startedAt: number;
   #claim: Claim;
-  /** The outcome of an earlier request is unknown: it may have been executed, or reach the store yet. */
+  /** The outcome of an earlier request is unknown: it may have been executed, or still reach the store. */
   #stray = false;
   /** The claim is, or may be, granted or queued in the store. */
   #open = false;
-  /** The anchor of a grant that the store sends by itself: when the last request that it answered "queued" was sent. */
+  /** The anchor of a pushed grant: when the last request that the store answered with "queued" was sent. */
   #queuedAt: number | undefined;
   #refusals = 0;
   #failures = 0;
@@ -110,12 +82,14 @@ export class Acquisition {
     this.#claim = this.#newClaim();
   }
 
-  /** The lease, or undefined when others held the key all the time; `refusal()` then tells who. */
+  /** The use of a lease, or undefined when others held the key all the time: `refusal()` then names them. */
   async run(): Promise<Hold | undefined> {
     const { limit, storeKey } = this.#request;
     try {
-      const starting = this.#context.starting();
+      // 1. The first caller of an instance connects to the store.
+      const starting = this.#context.store.starting();
       if (starting) await this.#waitLimit.race(starting);
+      // 2. Get in the line of the key. The caller in front may hand its lease over, without the store.
       if ('wait' in limit) {
         this.#seat = this.#context.room.enter(storeKey, this.#request);
         if (!this.#seat.isTurn) await this.#waitInLine(this.#seat);
@@ -124,16 +98,20 @@ export class Acquisition {
       for (let attempt = 1; ; attempt++) {
         this.#waitLimit.throwIfOver();
         this.#seat?.listen();
+        // 3. Ask the store.
         const lease = await this.#ask();
         if (lease) return this.#firstHold(lease);
+        // 4. Give up, or wait: for a push, a heartbeat that says "ask", or the time of the next attempt.
         const isLast = 'attempts' in limit && attempt >= limit.attempts;
         if (this.#isHopeless(isLast)) throw WAIT_IS_OVER;
         await this.#waitLimit.wait(isLast ? this.#context.store.upWithin(BLIP) : this.#pause());
         this.#leavePlace();
+        // 5. A grant that the store pushed meanwhile saves the next request.
         const pushed = this.#takePushed();
         if (pushed) return this.#firstHold(pushed);
       }
     } catch (error) {
+      // 6. Nothing of a claim that is given up stays behind, in the store or in the line.
       if (this.#open || this.#stray) this.#context.heldLeases.cancel(this.#claim);
       if (this.#seat?.handed) void this.#context.heldLeases.share(this.#seat.handed).release();
       if (error !== WAIT_IS_OVER) throw error;
@@ -145,12 +123,13 @@ export class Acquisition {
     }
   }
 
+  /** The error for a caller that others kept waiting for all its time. */
   refusal(): LockNotAcquiredError {
     const { room, instance, callSites } = this.#context;
     const { key, storeKey } = this.#request;
     const own = room.occupant(storeKey)?.hold;
     if (own) {
-      // Perhaps this very call chain has it: the next time this is to say where it was acquired.
+      // Perhaps this very call chain has it: the next error is to name the place where it was acquired.
       if (!own.isGuarded) callSites.noteAll();
       return new LockNotAcquiredError(key, this.#waited, instance, own.facts());
     }
@@ -165,7 +144,7 @@ export class Acquisition {
     return { since, remaining: left > 0 ? left : undefined };
   }
 
-  get #waited(): number {
+  get #waited(): Milliseconds {
     return this.#context.clock.now() - this.#startedAt;
   }
 
@@ -179,7 +158,7 @@ export class Acquisition {
     return this.#waitLimit.wait(seat.turn());
   }
 
-  /** One request to the store, and as many more as a slow grant needs for its confirmation. */
+  /** One request to the store, and a second one that confirms a slow grant. */
   async #ask(): Promise<Lease | undefined> {
     const { clock, driver, room, gate } = this.#context;
     for (let confirming = false; ;) {
@@ -215,7 +194,7 @@ export class Acquisition {
     }
   }
 
-  /** Who gives up here leaves without a request; a claim that the store knows comes first, or its place there is lost. */
+  /** A caller that gives up here sends no request. A claim that the store knows comes first, or its place there is lost. */
   async #turn(): Promise<void> {
     const { driver, gate } = this.#context;
     try {
@@ -245,9 +224,9 @@ export class Acquisition {
   }
 
   /**
-   * A grant that the store sent by itself. It must be newer than the last answer that we wait, which its token tells: an
-   * earlier grant to this claim, whose message comes late, has run out by now. One that needs confirmation is left to
-   * the next request.
+   * A grant that the store pushed. Its token must be above that of the lease in front at the last "queued": an earlier
+   * grant to this claim, whose message comes late, has run out by now. A grant that needs confirmation is left to the
+   * next request.
    */
   #takePushed(): Lease | undefined {
     const pushed = this.#seat?.takePushed(this.#claim.holder);
@@ -295,7 +274,7 @@ export class Acquisition {
     this.#context.emit({ type: 'contended', key, election: electionOf(storeKey), heldBy });
   }
 
-  /** Whether to give up after a try. A single one that was not sent is repeated: the connection may just have broken. */
+  /** Gives up after this try? A single one that was not sent is repeated: the connection may just have broken. */
   #isHopeless(isLast: boolean): boolean {
     const failure = this.#failure;
     if (failure === undefined) return isLast;
@@ -321,7 +300,7 @@ export class Acquisition {
     return pause(this.#context.clock, milliseconds);
   }
 
-  /** Until the store passes the lease on to this claim, or a heartbeat tells that it has to ask. */
+  /** Resolves when the store passes the lease on to this claim, or a heartbeat says that it has to ask. */
   #keepPlace(seat: Seat, queuedAt: number): Promise<void> {
     const { clock, heartbeats } = this.#context;
     this.#place = new Place(this.#claim, queuedAt, clock.now(), this.#record, {
@@ -349,7 +328,7 @@ export class Acquisition {
     this.#place = undefined;
   }
 
-  #delay(): number {
+  #delay(): Milliseconds {
     const { random, driver } = this.#context;
     const { limit, pollEvery } = this.#request;
     if ('attempts' in limit) return limit.retryDelay * (0.75 + random() / 2);
@@ -359,8 +338,8 @@ export class Acquisition {
       pollEvery !== undefined || driver.capabilities.push
         ? (pollEvery ?? 500) * (0.75 + random() / 2)
         : backoff(this.#refusals, 10, 100, random);
-    // A holder that died is followed when its lease has run out. Where the store knows no order among those who wait,
-    // a spread keeps them from asking all at once.
+    // A dead holder is followed when its lease has run out. Where the store knows no order of waiters, a spread keeps
+    // them from asking all at once.
     const spread = driver.capabilities.queue ? 0 : random() * 10;
     return this.#nextLook.after(this.#record?.remaining, Math.min(queued, poll)) + spread;
   }
@@ -385,7 +364,7 @@ function notExecuted(error: unknown): boolean {
   return error instanceof LockConfigError || (error instanceof DriverUnavailableError && !error.sent);
 }
 
-/** Whether enough of a grant is left for it to be delivered without another look at the store. */
-function isFresh(lease: Lease, ttl: number): boolean {
+/** Is enough of a grant left for it to be delivered without another look at the store? */
+function isFresh(lease: Lease, ttl: Milliseconds): boolean {
   return lease.remainingAt(lease.since) > Math.min(ttl, lease.validFor) / 4;
 }

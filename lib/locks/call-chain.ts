@@ -1,19 +1,21 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import { callChains } from '../core/detached.js';
-import type { LockHandle } from './lock-handle.js';
-import type { Lock } from './lock.js';
+import type { HeldLeases } from './held-leases.js';
+import type { Lock, LockHandle } from './lock.js';
+import { WAIT_IS_OVER, type WaitLimit } from './wait-limit.js';
 
 /**
- * What the running async call chain is inside of: guarded calls and leader work. Each has a frame, which is open while
- * it runs, so code that was started but not awaited finds its locks only as long as they protect it.
+ * The frames of the running async call chain: one for each guarded call and each piece of leader work that it is inside
+ * of. A frame is open while its call runs, so code that was started but not awaited finds its locks only as long as they
+ * protect it.
  *
- * A callback pool that runs one caller's code in another caller's context carries the frames along; such a pool must
- * bind its callbacks with `AsyncResource.bind`.
+ * Not covered: a callback pool that runs one caller's code in another caller's context carries the frames along. Such a
+ * pool must bind its callbacks with `AsyncResource.bind`.
  */
 interface AnyFrame {
-  /** Who opened it: two applications in one process never see each other's frames. */
+  /** Its owner: two applications in one process never see each other's frames. */
   readonly scope: object;
-  /** What protects it; leader work has none of its own. */
+  /** The lock that protects the call; leader work has none of its own. */
   readonly lock: LockHandle | undefined;
   readonly parent: AnyFrame | undefined;
   open: boolean;
@@ -44,7 +46,7 @@ export async function runInside<T>(
   }
 }
 
-/** Whether this call chain is part of work of `scope` that still runs. */
+/** Is this call chain part of work of `scope` that still runs? */
 export function isInside(scope: object): boolean {
   for (let frame = storage.getStore(); frame; frame = frame.parent) {
     if (frame.scope === scope && frame.open) return true;
@@ -65,6 +67,37 @@ export function findFrame(scope: object, storeKey?: string): Frame | undefined {
  */
 export function currentLock(key?: string): Lock | undefined {
   return find((frame) => key === undefined || frame.lock.key === key)?.lock;
+}
+
+/**
+ * A further handle for the lease of a frame, without the store: siblings below one frame have it one after the other.
+ * Undefined when the wait is over first.
+ */
+export async function shareLease(
+  frame: Frame,
+  heldLeases: HeldLeases,
+  waitLimit: WaitLimit,
+): Promise<LockHandle | undefined> {
+  const before = frame.lastChild;
+  let done!: () => void;
+  const own = new Promise<void>((resolve) => (done = resolve));
+  frame.lastChild = before.then(() => own);
+  // Counts from now on, so that the lease outlives a parent that does not wait for us.
+  const handle = heldLeases.share(frame.lock.hold, {
+    letGo: (shared) => {
+      done();
+      return heldLeases.letGo(shared);
+    },
+  });
+  try {
+    await waitLimit.wait(before);
+    handle.ensure();
+    return handle;
+  } catch (error) {
+    await handle.release();
+    if (error === WAIT_IS_OVER) return undefined;
+    throw error;
+  }
 }
 
 function find(matches: (frame: Frame) => boolean): Frame | undefined {

@@ -1,10 +1,10 @@
-/** So many acquisitions note their place from the start; the others once it turned out that one is needed. */
+/** The number of acquisitions whose place is noted from the start; others are noted once one was needed. */
 const NOTED_FROM_THE_START = 1000;
 const FRAMES = 3;
 
 /** Where in the code a lock was acquired. */
 export class CallSite {
-  // The text is made when somebody asks for it, which is seldom.
+  // The text is made on demand, which is seldom.
   readonly #trace: { readonly stack?: string } = {};
 
   /** @param above the function whose callers count */
@@ -24,7 +24,7 @@ export class CallSite {
 
 /**
  * Notes where locks are acquired. A stack trace costs some microseconds, too many for each of thousands of locks a
- * second: so it is taken for the first ones, and for all once a lock was found that somebody forgot to release.
+ * second. So the first ones are noted, and all of them once a lock was found that somebody forgot to release.
  */
 export class CallSites {
   #left = NOTED_FROM_THE_START;

@@ -1,3 +1,4 @@
+import { detached } from '../core/detached.js';
 import type { FactStore } from '../core/fact-store.js';
 import type {
   AcquireMode,
@@ -28,11 +29,16 @@ import {
 } from './driver-answers.js';
 
 /**
- * A driver whose answers fit the port: one that does not is a rejection that names the driver, and an operator is told
- * once. What it throws is a rejection, too.
+ * A driver as the engine sees it:
+ *
+ * 1. Its answers fit the port. One that does not is a rejection that names the driver, and is reported once for each
+ *    kind of call. An error that the driver throws is a rejection, too.
+ * 2. It runs outside of the callers' call chains. A connection, a timer or a promise that it keeps must not keep the
+ *    frames of the caller for whom it was made.
  */
 export class CheckedDriver implements LockDriver {
   readonly name: string;
+  readonly facts?: FactStore;
   readonly reserve?: NonNullable<LockDriver['reserve']>;
   readonly keepPlaces?: NonNullable<LockDriver['keepPlaces']>;
   readonly renewalGroup?: NonNullable<LockDriver['renewalGroup']>;
@@ -45,6 +51,7 @@ export class CheckedDriver implements LockDriver {
     this.name = driver.name;
     this.#driver = driver;
     this.#warn = warn;
+    if (driver.facts) this.facts = detachedFacts(driver.facts);
     if (driver.reserve) this.reserve = (lease, tokens) => this.#reserve(driver, lease, tokens);
     if (driver.keepPlaces) this.keepPlaces = (places) => this.#keepPlaces(driver, places);
     if (driver.renewalGroup) this.renewalGroup = (key) => this.#group(driver, key);
@@ -54,40 +61,36 @@ export class CheckedDriver implements LockDriver {
     return this.#driver.capabilities;
   }
 
-  get facts(): FactStore | undefined {
-    return this.#driver.facts;
-  }
-
   async connect(listener: DriverListener): Promise<void> {
     const hearing: DriverListener = (event) => {
       if (this.#isEvent(event)) listener(event);
     };
     this.#listeners.set(listener, hearing);
-    await this.#driver.connect(hearing);
+    await detached(() => this.#driver.connect(hearing));
   }
 
   // No async functions on the way of every lock: each costs a promise more.
   acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued> {
-    return promiseTry(() => this.#driver.acquire(claim, mode, tokens)).then((answer) =>
+    return this.#call(() => this.#driver.acquire(claim, mode, tokens)).then((answer) =>
       this.#told(() => checkedAnswer(this.#driver, claim, answer)),
     );
   }
 
   cancel(claim: Claim): Promise<void> {
-    return promiseTry(() => this.#driver.cancel(claim));
+    return this.#call(() => this.#driver.cancel(claim));
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
-    const outcomes = await this.#driver.renew(leases);
+    const outcomes = await this.#call(() => this.#driver.renew(leases));
     return this.#told(() => checkedOutcomes(this.#driver, leases, outcomes));
   }
 
   release(lease: LeaseRef, to?: string): Promise<boolean> {
-    return promiseTry(() => this.#driver.release(lease, to));
+    return this.#call(() => this.#driver.release(lease, to));
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
-    const record = await this.#driver.inspect(key);
+    const record = await this.#call(() => this.#driver.inspect(key));
     return this.#told(() => checkedRecord(this.#driver, record));
   }
 
@@ -98,13 +101,17 @@ export class CheckedDriver implements LockDriver {
   }
 
   async #reserve(driver: LockDriver, lease: LeaseRef, tokens?: number): Promise<TokenBlock | null> {
-    const block = await driver.reserve!(lease, tokens);
+    const block = await this.#call(() => driver.reserve!(lease, tokens));
     return this.#told(() => checkedBlock(driver, block));
   }
 
   async #keepPlaces(driver: LockDriver, places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
-    const outcomes = await driver.keepPlaces!(places);
+    const outcomes = await this.#call(() => driver.keepPlaces!(places));
     return this.#told(() => checkedPlaces(driver, places, outcomes));
+  }
+
+  #call<T>(request: () => Promise<T>): Promise<T> {
+    return detached(() => promiseTry(request));
   }
 
   /** Leases that nobody can sort are renewed together. */
@@ -136,4 +143,14 @@ export class CheckedDriver implements LockDriver {
       throw error;
     }
   }
+}
+
+function detachedFacts(facts: FactStore): FactStore {
+  return {
+    put: (...args) => detached(() => facts.put(...args)),
+    remove: (...args) => detached(() => facts.remove(...args)),
+    list: (...args) => detached(() => facts.list(...args)),
+    watch: (...args) => detached(() => facts.watch(...args)),
+    advance: (...args) => detached(() => facts.advance(...args)),
+  };
 }

@@ -15,11 +15,11 @@ import type {
 } from '../core/lock-driver.js';
 
 /**
- * What a driver answers, checked against the port: a lock must not rest on a fencing token that is no number, nor on a
- * TTL that nobody asked for. One place for all drivers, ours and others'.
+ * The answers and events of a driver, checked against the port: a lock must not rest on a fencing token that is no
+ * number, nor on a TTL that nobody asked for. One place for all drivers, those of this package and others.
  */
 
-/** A driver breaks its contract. What it was asked for may have been executed. */
+/** A driver breaks its contract. The request may have been executed. */
 export class DriverAnswerError extends LockConfigError {
   constructor(
     driver: string,
@@ -33,11 +33,8 @@ export class DriverAnswerError extends LockConfigError {
   }
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
-const METHODS = ['connect', 'acquire', 'cancel', 'renew', 'release', 'inspect', 'close'] as const;
-const OPTIONAL_METHODS = ['keepPlaces', 'renewalGroup', 'reserve'] as const;
-const FACT_STORE_METHODS = ['put', 'remove', 'list', 'watch', 'advance'] as const;
 const EVENTS: readonly unknown[] = [
   'freed',
   'granted',
@@ -46,29 +43,6 @@ const EVENTS: readonly unknown[] = [
   'down',
   'warning',
 ] satisfies DriverEvent['type'][];
-
-/** What an object lacks to be a driver, for people; empty where it is one. */
-export function driverProblems(driver: unknown): string[] {
-  if (!isObject(driver) || METHODS.every((name) => typeof driver[name] !== 'function')) {
-    return ['expected a driver, such as new RedisDriver({ url }).'];
-  }
-  const { capabilities, facts } = driver;
-  const type = driver.constructor === Object ? 'it' : driver.constructor?.name || 'it';
-  const lacks = (object: Fields, names: readonly string[], prefix = ''): string[] =>
-    names.filter((name) => typeof object[name] !== 'function').map((name) => `${type} has no ${prefix}${name}().`);
-  const present = OPTIONAL_METHODS.filter((name) => driver[name] !== undefined);
-  const problems = [...lacks(driver, METHODS), ...lacks(driver, present)];
-  if (typeof driver['name'] !== 'string' || driver['name'] === '') problems.push(`${type} has no name.`);
-  if (facts !== undefined) problems.push(...lacks(isObject(facts) ? facts : {}, FACT_STORE_METHODS, 'facts.'));
-  if (!isObject(capabilities)) return [...problems, `${type} has no capabilities.`];
-  const { scope, queue, push, minTtl, maxTtl } = capabilities;
-  if (scope !== 'process' && scope !== 'server') problems.push("capabilities.scope: expected 'process' or 'server'.");
-  if (typeof queue !== 'boolean') problems.push('capabilities.queue: expected a boolean.');
-  if (typeof push !== 'boolean') problems.push('capabilities.push: expected a boolean.');
-  if (!isTime(minTtl)) problems.push('capabilities.minTtl: expected milliseconds.');
-  if (maxTtl !== undefined && !isTime(maxTtl)) problems.push('capabilities.maxTtl: expected milliseconds, or nothing.');
-  return problems;
-}
 
 /** @throws DriverAnswerError */
 export function checkedAnswer(driver: LockDriver, claim: Claim, answer: unknown): Granted | Refused | Queued {
@@ -188,11 +162,11 @@ function wrongRecord(record: unknown): string | undefined {
   return isCount(waiters) ? undefined : `waiters: ${show(waiters)}`;
 }
 
-function isObject(value: unknown): value is Fields {
+export function isObject(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null;
 }
 
-function isTime(value: unknown): value is number {
+export function isTime(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0;
 }
 
@@ -200,7 +174,7 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Of an object only that it is one: it may be large, or hold what is nobody's business. */
+/** Objects are not shown: they may be large, or hold secrets. */
 function show(value: unknown): string {
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));

@@ -1,13 +1,16 @@
-import type { Clock, Timer } from '../core/clock.js';
+import { Alarm } from '../core/alarm.js';
+import type { Clock } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { subjectOf } from '../core/store-key.js';
 import type { CallSites } from './call-site.js';
+import type { HeldLeases } from './held-leases.js';
 import type { Hold } from './lease.js';
-import type { HoldOwner, LockHandle } from './lock-handle.js';
+import type { HoldOwner, LockHandle } from './lock.js';
 
-/** A lock that its caller has to release is reported once it was held for so many TTLs. */
+/** A lock that its caller has to release is reported once it was held for this number of TTLs. */
 const TTLS = 10;
-/** The shortest time between two looks, in milliseconds. */
-const LOOK_EVERY = 1000;
+/** The shortest time between two looks. */
+const LOOK_EVERY: Milliseconds = 1000;
 const REPAIR = 'release it in a finally block or by "await using", or use withLock()';
 
 /**
@@ -18,18 +21,17 @@ export class ForgottenLocks {
   readonly #clock: Clock;
   readonly #callSites: CallSites;
   readonly #warn: (message: string) => void;
-  readonly #warnAfter: number | undefined;
+  readonly #warnAfter: Milliseconds | undefined;
   readonly #held: () => Hold[];
   readonly #reported = new WeakSet<Hold>();
   readonly #dropped = new FinalizationRegistry<Hold>((hold) => this.#wasDropped(hold));
-  #timer: Timer | undefined;
-  #timerAt = Infinity;
+  readonly #alarm: Alarm;
 
-  /** @param warnAfter milliseconds, for all locks; default: 10 TTLs, for those that their callers have to release */
+  /** @param warnAfter for all locks; default: 10 TTLs, for those that their callers have to release */
   constructor(
     clock: Clock,
     callSites: CallSites,
-    warnAfter: number | undefined,
+    warnAfter: Milliseconds | undefined,
     held: () => Hold[],
     warn: (message: string) => void,
   ) {
@@ -38,26 +40,27 @@ export class ForgottenLocks {
     this.#warnAfter = warnAfter;
     this.#held = held;
     this.#warn = warn;
+    this.#alarm = new Alarm(clock, () => this.#look());
   }
 
   /** The lease is in use from now on. */
   watch(hold: Hold): void {
-    this.#arm(this.#dueAt(hold));
+    this.#alarm.setFor(this.#dueAt(hold));
   }
 
   /**
-   * A handle that its caller has to release: reported when it is collected instead, where its call site was noted. To
-   * watch all handles would cost more than the rest of a lock.
+   * A handle that its caller has to release. One that is collected instead is reported, where its call site was noted:
+   * to watch all handles would cost more than the rest of a lock.
    */
-  handOut(hold: Hold, owner: HoldOwner, share: (hold: Hold, owner: HoldOwner) => LockHandle): LockHandle {
-    if (!hold.callSite) return share(hold, owner);
+  handOut(hold: Hold, heldLeases: HeldLeases): LockHandle {
+    if (!hold.callSite) return heldLeases.share(hold);
     const watched: HoldOwner = {
       letGo: (released) => {
         this.#dropped.unregister(watched);
-        return owner.letGo(released);
+        return heldLeases.letGo(released);
       },
     };
-    const handle = share(hold, watched);
+    const handle = heldLeases.share(hold, watched);
     this.#dropped.register(handle, hold, watched);
     return handle;
   }
@@ -68,15 +71,7 @@ export class ForgottenLocks {
     return acquiredAt + (this.#warnAfter ?? (isGuarded ? Infinity : TTLS * lease.claim.ttl));
   }
 
-  #arm(at: number): void {
-    if (at >= this.#timerAt) return;
-    this.#timer?.cancel();
-    this.#timerAt = at;
-    this.#timer = this.#clock.after(at - this.#clock.now(), () => this.#look());
-  }
-
   #look(): void {
-    this.#timerAt = Infinity;
     const now = this.#clock.now();
     let next = Infinity;
     for (const hold of this.#held()) {
@@ -84,7 +79,7 @@ export class ForgottenLocks {
       if (this.#dueAt(hold) <= now) this.#isHeldLong(hold, now);
       next = Math.min(next, this.#dueAt(hold));
     }
-    this.#arm(Math.max(next, now + LOOK_EVERY));
+    this.#alarm.setFor(Math.max(next, now + LOOK_EVERY));
   }
 
   #isHeldLong(hold: Hold, now: number): void {

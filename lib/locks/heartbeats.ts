@@ -1,18 +1,46 @@
+import { Alarm } from '../core/alarm.js';
 import { backoff } from '../core/backoff.js';
-import type { Clock, Random, Timer } from '../core/clock.js';
+import type { Clock, Random } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { type Linked, LinkedList } from '../core/linked-list.js';
 import { type Claim, heartbeat, type LockDriver, type LockRecord, type PlaceOutcome } from '../core/lock-driver.js';
-import { NextLook } from './next-look.js';
 
 /** Places that one request to the store keeps at most. */
 const CHUNK = 250;
+/** The first pause between two looks at a lease that seems to end each time. */
+const SHORTEST: Milliseconds = 10;
+
+/**
+ * The time at which a waiter looks at the store again: when the lease in front ends, and at the latest after the usual
+ * time. The end that the store reports is a hint and may be nonsense, so looks that find the lease still there come ever
+ * later, until the usual time is reached.
+ */
+export class NextLook {
+  #early = 0;
+
+  /**
+   * Time from now.
+   *
+   * @param remaining of the lease in front; a number that is no time counts as unknown
+   */
+  after(remaining: Milliseconds | undefined, usual: Milliseconds): Milliseconds {
+    const end = remaining !== undefined && remaining >= 0 ? remaining + 1 : Infinity;
+    const next = Math.max(end, SHORTEST * 2 ** this.#early);
+    if (next >= usual) {
+      this.#early = 0;
+      return usual;
+    }
+    this.#early++;
+    return next;
+  }
+}
 
 export interface PlaceListener {
-  /** Still behind this lease: told of each heartbeat that is answered. */
+  /** The claim still waits behind this lease: called for each heartbeat that is answered. */
   behind(record: LockRecord | null): void;
-  /** A heartbeat was not answered; it is tried again. */
+  /** A heartbeat was not answered; another one follows. */
   failed(cause: unknown): void;
-  /** The claim may have been granted, can be granted, or has lost its place: an acquire tells. */
+  /** The claim may have been granted, can be granted, or has lost its place: an acquire shows which. */
   ask(): void;
 }
 
@@ -22,9 +50,9 @@ export class Place implements Linked<Place> {
   after: Place | undefined;
   readonly claim: Claim;
   readonly listener: PlaceListener;
-  /** When the latest request that the store answered with "queued" was sent: the anchor of a grant that it pushes. */
+  /** The anchor of a pushed grant: when the latest request that the store answered with "queued" was sent. */
   queuedAt: number;
-  /** The lease that was in front then: a pushed grant is newer than that. */
+  /** The lease that was in front then: a pushed grant is newer. */
   record: LockRecord | null;
   /** When the next heartbeat is due, or, while one is under way, when its answer counts as lost. */
   due!: number;
@@ -43,7 +71,7 @@ export class Place implements Linked<Place> {
     this.#plan(now, record?.remaining);
   }
 
-  /** Takes an answer into account. One that was overtaken by a later one tells nothing new. */
+  /** Takes an answer into account, unless a later one overtook it. */
   queued(sentAt: number, now: number, { remaining, record }: Exclude<PlaceOutcome, 'ask'>): void {
     if (sentAt <= this.queuedAt) return;
     this.queuedAt = sentAt;
@@ -55,7 +83,7 @@ export class Place implements Linked<Place> {
     this.listener.behind(this.record);
   }
 
-  #plan(now: number, remaining: number | undefined): void {
+  #plan(now: number, remaining: Milliseconds | undefined): void {
     const usual = heartbeat(this.claim.ttl);
     const next = this.#nextLook.after(remaining, usual);
     this.due = next < usual ? now + next : this.queuedAt + usual;
@@ -65,31 +93,31 @@ export class Place implements Linked<Place> {
 
 /**
  * Keeps the places of all claims of one instance that wait in the queue of the store, with one timer and as few
- * requests as possible, and tells a claim when it has to ask. While the store does not answer, no claim asks: the
- * heartbeats are tried again, and their answers tell.
+ * requests as possible, and wakes a claim when it has to ask. While the store does not answer, no claim asks: only the
+ * heartbeats are tried again.
  */
 export class Heartbeats {
   readonly #driver: LockDriver;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #places = new LinkedList<Place>();
-  #timer: Timer | undefined;
-  #timerAt = Infinity;
+  readonly #alarm: Alarm;
 
   constructor(driver: LockDriver, clock: Clock, random: Random) {
     this.#driver = driver;
     this.#clock = clock;
     this.#random = random;
+    this.#alarm = new Alarm(clock, () => this.#tick());
   }
 
-  /** Whether the driver keeps places; else each claim asks again and again by itself. */
+  /** Does the driver keep places? Otherwise each claim asks again and again by itself. */
   get areBatched(): boolean {
     return this.#driver.keepPlaces !== undefined;
   }
 
   keep(place: Place): void {
     this.#places.append(place);
-    this.#arm(place.due);
+    this.#alarm.setFor(place.due);
   }
 
   /** Does nothing for a place that is not kept. */
@@ -104,21 +132,14 @@ export class Heartbeats {
       place.sentAt = undefined;
       place.due = now;
     }
-    if (this.#places.first) this.#arm(now);
-  }
-
-  #arm(at: number): void {
-    if (at >= this.#timerAt) return;
-    this.#timer?.cancel();
-    this.#timerAt = at;
-    this.#timer = this.#clock.after(at - this.#clock.now(), () => this.#tick());
+    if (this.#places.first) this.#alarm.setFor(now);
   }
 
   #tick(): void {
-    this.#timerAt = Infinity;
     const now = this.#clock.now();
     const groups = new Map<number, Place[]>();
     let next = Infinity;
+    // 1. Collect those that are due, by the part of the store that they wait in.
     for (const place of this.#places.items()) {
       if (place.due - place.slack <= now) {
         if (place.sentAt === undefined) this.#join(groups, place, now);
@@ -126,7 +147,8 @@ export class Heartbeats {
       }
       next = Math.min(next, place.due);
     }
-    if (next < Infinity) this.#arm(next);
+    if (next < Infinity) this.#alarm.setFor(next);
+    // 2. Send one request for each part, or a few where there are many.
     for (const group of groups.values()) {
       for (let from = 0; from < group.length; from += CHUNK) void this.#send(group.slice(from, from + CHUNK), now);
     }
@@ -156,7 +178,7 @@ export class Heartbeats {
           place.listener.ask();
         } else {
           place.queued(sentAt, now, outcome);
-          this.#arm(place.due);
+          this.#alarm.setFor(place.due);
         }
       });
     } catch (error) {
@@ -172,7 +194,7 @@ export class Heartbeats {
     place.sentAt = undefined;
     place.due = now + delay;
     place.slack = delay / 2;
-    this.#arm(place.due);
+    this.#alarm.setFor(place.due);
     place.listener.failed(cause);
   }
 }

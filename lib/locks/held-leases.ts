@@ -1,22 +1,23 @@
 import type { Clock, Random } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import type { LockEventSink } from '../core/events.js';
 import { LinkedList } from '../core/linked-list.js';
 import { type Claim, heartbeat, type LockDriver, type TokenBlock } from '../core/lock-driver.js';
 import { Hold, type Lease } from './lease.js';
-import { type HoldOwner, LockHandle } from './lock-handle.js';
+import { type HoldOwner, LockHandle } from './lock.js';
 import { ReleaseRetries, type Warn } from './release-retries.js';
 import type { RequestGate } from './request-gate.js';
 import type { WaitingRoom } from './waiting-room.js';
 import { Watchdog } from './watchdog.js';
 
-/** How often, and for how many milliseconds, an instance passes a lease on within itself while others wait. */
+/** While others wait, an instance passes a lease on within itself this often, and for this time, at most. */
 const BATCH = 16;
-const BATCH_TIME = 100;
+const BATCH_TIME: Milliseconds = 100;
 const YIELD_EVERY = 64;
 
 /**
- * What this instance has from the store, from the grant to the return: renewed while it is used, passed on to the next
- * caller here where that is fair to the others, and given back otherwise.
+ * The leases that this instance has from the store, from the grant to the return: renewed while they are used, passed on
+ * to the next caller here where that is fair to the others, and given back otherwise.
  */
 export class HeldLeases implements HoldOwner {
   readonly #driver: LockDriver;
@@ -48,6 +49,7 @@ export class HeldLeases implements HoldOwner {
     this.#releaseRetries = new ReleaseRetries({ clock, random, gate, warn });
   }
 
+  /** A lease that was granted: from now on the instance has the key. */
   begin(lease: Lease): void {
     this.#room.occupy(lease);
     this.#watchdog.watch(lease);
@@ -59,12 +61,12 @@ export class HeldLeases implements HoldOwner {
     return new LockHandle(hold, owner);
   }
 
-  /** What is in use. */
+  /** The uses of leases at this moment. */
   get held(): Hold[] {
     return this.#holds.items();
   }
 
-  /** The store may have lost what it granted. */
+  /** The store may have lost leases, or may answer again. */
   verify(): void {
     this.#watchdog.verify();
     this.#releaseRetries.retry();
@@ -81,8 +83,8 @@ export class HeldLeases implements HoldOwner {
     this.#forget(hold);
   }
 
-  /** Waits until all leases were released, abandons those that were not in time, and lets what is under way settle. */
-  async close(grace: number): Promise<void> {
+  /** Waits until all leases were released, abandons those that were not in time, and waits for releases under way. */
+  async close(grace: Milliseconds): Promise<void> {
     this.#closing = true;
     const deadline = this.#clock.now() + grace;
     await this.#atMost(grace, this.#idle());
@@ -91,11 +93,13 @@ export class HeldLeases implements HoldOwner {
   }
 
   async letGo(hold: Hold): Promise<void> {
+    // 1. The last handle of the hold ends it.
     if (--hold.shares > 0) return;
     const { key, fencingToken, election, acquiredAt, lease } = hold;
     const now = this.#clock.now();
     if (lease.remainingAt(now) === 0) this.#watchdog.lose(lease, 'expired');
     hold.end();
+    // 2. The next caller of this instance gets the lease, or the store gets it back.
     const passedOn = !hold.loss && this.#mayPassOn(lease, now) && (await this.#passOn(lease));
     if (!passedOn) await this.#giveBack(lease);
     if (!hold.loss) this.#emit({ type: 'released', key, fencingToken, election, held: now - acquiredAt });
@@ -118,8 +122,8 @@ export class HeldLeases implements HoldOwner {
   }
 
   /**
-   * While nobody else is known to wait, the instance keeps the key as long as it has callers for it; else it passes it
-   * on a few times only. A lease that is not renewed in time is given back, whoever waits here.
+   * While no other instance is known to wait, the instance keeps the key as long as it has callers for it; otherwise it
+   * passes the lease on a few times only. A lease that is not renewed in time is given back, also where callers wait.
    */
   #mayPassOn(lease: Lease, now: number): boolean {
     const seat = this.#room.first(lease.claim.key);
@@ -139,7 +143,7 @@ export class HeldLeases implements HoldOwner {
 
   async #giveBack(lease: Lease): Promise<void> {
     const { claim, stray } = lease;
-    // After an expiry the store may still have the lease, re-armed by a renewal whose answer came late.
+    // After an expiry the store may still have the lease: a renewal whose answer came late has armed it again.
     const isInStore = lease.loss === undefined || lease.loss === 'expired';
     this.#watchdog.unwatch(lease);
     lease.end();
@@ -166,10 +170,10 @@ export class HeldLeases implements HoldOwner {
     return new Promise((resolve) => (this.#onIdle = resolve));
   }
 
-  #atMost(milliseconds: number, work: Promise<unknown>): Promise<void> {
+  #atMost(limit: Milliseconds, work: Promise<unknown>): Promise<void> {
     return new Promise((resolve) => {
-      // Whoever closes the service awaits it.
-      const timer = this.#clock.after(milliseconds, resolve, true);
+      // The caller of close() awaits this.
+      const timer = this.#clock.after(limit, resolve, true);
       void work.then(() => {
         timer.cancel();
         resolve();

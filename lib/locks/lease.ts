@@ -1,14 +1,16 @@
 import { setMaxListeners } from 'node:events';
 import type { Clock } from '../core/clock.js';
-import { type HoldFacts, LockLostError, type LossReason } from '../core/errors.js';
+import type { Milliseconds } from '../core/duration.js';
 import type { Linked } from '../core/linked-list.js';
 import type { Claim, TokenBlock } from '../core/lock-driver.js';
+import { type HoldFacts, LockLostError, type LossReason } from '../core/lock-errors.js';
 import { electionOf, subjectOf } from '../core/store-key.js';
 import { driftMargin } from '../core/validity.js';
 import type { CallSite } from './call-site.js';
+import type { LeaseGrant } from './lock-request.js';
 import type { Watch } from './watch.js';
 
-/** One grant of a key: a token and a signal of its own, valid as long as the lease that it uses. */
+/** One caller's use of a lease: a token and a signal of its own, valid as long as the lease. */
 export class Hold implements Linked<Hold> {
   before: Hold | undefined;
   after: Hold | undefined;
@@ -17,13 +19,13 @@ export class Hold implements Linked<Hold> {
   readonly lease: Lease;
   readonly fencingToken: number;
   readonly acquiredAt: number;
-  /** Handles that use this lease; the last one to let go ends it. */
+  /** Handles of this hold; the last one to let go ends it. */
   shares = 0;
   /** Where it was acquired, where that was noted. */
   callSite: CallSite | undefined;
-  /** A call of ours releases it, where nobody can forget to. */
+  /** A guarded call releases it: nobody can forget to. */
   isGuarded = false;
-  /** No caller's: a leader's. */
+  /** A leader has it, no caller. */
   isBackground = false;
 
   #ended = false;
@@ -38,12 +40,12 @@ export class Hold implements Linked<Hold> {
     lease.hold = this;
   }
 
-  /** The name of the election whose leader has it; undefined for a lock. */
+  /** The election whose leader has it; undefined for a lock. */
   get election(): string | undefined {
     return electionOf(this.lease.claim.key);
   }
 
-  get remaining(): number {
+  get remaining(): Milliseconds {
     return this.#ended ? 0 : this.lease.remaining;
   }
 
@@ -74,12 +76,9 @@ export class Hold implements Linked<Hold> {
 
   lossError(reason: LossReason, cause?: unknown): LockLostError {
     const { subject, since, remaining } = this.facts();
-    return new LockLostError(this.key, this.fencingToken, reason, {
-      subject,
-      since,
-      remaining: reason === 'ending' ? remaining : 0,
-      ...(cause === undefined ? {} : { cause }),
-    });
+    const left = reason === 'ending' ? remaining : 0;
+    const options = { subject, since, remaining: left, ...(cause === undefined ? {} : { cause }) };
+    return new LockLostError(this.key, this.fencingToken, reason, options);
   }
 
   /** For messages about it. */
@@ -95,48 +94,31 @@ export class Hold implements Linked<Hold> {
   }
 }
 
-export interface LeaseGrant extends TokenBlock {
-  readonly claim: Claim;
-  /** An earlier request for this claim may still reach the store: it has to be cancelled, not just released. */
-  readonly stray: boolean;
-  /** Local time just before the sending of the request from whose execution the TTL runs. */
-  readonly anchor: number;
-  /** Milliseconds for which the store armed the lease. */
-  readonly ttl: number;
-  /** Others that wait in the store. */
-  readonly waiters: number;
-  /** The longest that one renewal keeps the lease valid; default: the TTL less the drift margin. */
-  readonly validFor?: number | undefined;
-  /** Milliseconds between renewals; default: a third of the TTL. */
-  readonly renewEvery?: number | undefined;
-}
-
 /**
- * What this instance has from the store: one key for one holder. Valid until `anchor + TTL - margin`, where every
- * renewal that was answered in time moves the anchor. Once the clock has passed that moment nothing makes it valid
- * again, however late the news arrives.
+ * One key that the store granted to one holder of this instance.
  *
- * One caller after another may use it, each with a token of the reserved block.
+ * 1. It is valid until `anchor + TTL - margin`. Each renewal that was answered in time moves the anchor.
+ * 2. Once the clock has passed that moment nothing makes it valid again, however late an answer arrives.
+ * 3. One caller after another may use it, each with a token of the reserved block and a hold of its own.
  */
 export class Lease {
   /** The watchdog's notes on it, as long as it is renewed. */
   watch: Watch<Lease> | undefined;
   readonly claim: Claim;
   readonly stray: boolean;
-  readonly renewEvery: number;
+  readonly renewEvery: Milliseconds;
   readonly since: number;
   /** When the first renewal is due: soon, where the store armed less than the whole TTL. */
   readonly firstRenewal: number;
-  /** Who uses it now. */
+  /** The hold that uses it now. */
   hold: Hold | undefined;
-  /** Others that wait in the store, as far as we were told. */
+  /** Others that wait in the store, by its last answer. */
   waiters: number;
   /** Id of a waiting instance that is to have the key next. */
   successor: string | undefined;
   /** How often it was passed on within this instance. */
   passed = 0;
-
-  readonly validFor: number;
+  readonly validFor: Milliseconds;
   readonly #clock: Clock;
   #validUntil: number;
   #ended = false;
@@ -162,17 +144,17 @@ export class Lease {
     return this.#validUntil;
   }
 
-  get remaining(): number {
+  get remaining(): Milliseconds {
     return this.remainingAt(this.#clock.now());
   }
 
-  /** Milliseconds since 1970 of a time of the monotonic clock: for people. */
+  /** A time of the monotonic clock in milliseconds since 1970, for people. */
   wallAt(time: number): number {
     return Math.round(this.#clock.wall() - (this.#clock.now() - time));
   }
 
   /** For callers that have just read the clock. */
-  remainingAt(now: number): number {
+  remainingAt(now: number): Milliseconds {
     return this.#ended ? 0 : Math.max(0, this.#validUntil - now);
   }
 
@@ -197,7 +179,7 @@ export class Lease {
     return true;
   }
 
-  /** False when it was over already. */
+  /** False when it was over before. */
   lose(reason: LossReason, cause?: unknown): boolean {
     if (this.#ended) return false;
     this.#ended = true;
@@ -210,7 +192,7 @@ export class Lease {
     this.#ended = true;
   }
 
-  #validity(anchor: number, ttl: number): number {
+  #validity(anchor: number, ttl: Milliseconds): number {
     return anchor + Math.min(ttl - driftMargin(ttl), this.validFor);
   }
 }

@@ -1,4 +1,5 @@
 import type { Observable } from 'rxjs';
+import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
 import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
@@ -6,10 +7,11 @@ import { promiseTry } from '../core/promise-try.js';
 import { lockStoreKey } from '../core/store-key.js';
 import { type AcquireOptions, checkAcquireOptions, type CheckedOptions, type TryOptions } from './acquire-options.js';
 import type { CallSite } from './call-site.js';
-import type { AcquireRequest, LockManager } from './lock-manager.js';
+import type { LockManager } from './lock-manager.js';
+import type { AcquireRequest } from './lock-request.js';
 import type { Lock } from './lock.js';
 
-/** What the store knows of a held lock. */
+/** A held lock, as the store knows it. */
 export interface LockDescription {
   readonly key: string;
   readonly holder: string;
@@ -18,20 +20,19 @@ export interface LockDescription {
   readonly fencingToken: number;
   /** When the instance got it, in milliseconds since 1970, by the store's clock; on etcd by the instance's. */
   readonly since: number;
-  /** Milliseconds until the lease runs out unless it is renewed, by the store's clock. */
-  readonly remaining: number;
-  /** Instances that wait to be told of the release, as far as the driver knows. */
+  /** Time until the lease runs out unless it is renewed, by the store's clock. */
+  readonly remaining: Milliseconds;
+  /** Instances that wait for the lock, as far as the driver knows. */
   readonly waiters: number;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 export interface LockSettings {
   readonly namespace: string;
-  /** Milliseconds. */
-  readonly ttl: number;
-  /** Milliseconds; Infinity for ever. */
-  readonly wait: number;
-  /** What the driver accepts. */
+  readonly ttl: Milliseconds;
+  /** Infinity: for ever. */
+  readonly wait: Milliseconds;
+  /** The TTLs that the driver accepts. */
   readonly ttlRange: TtlRange;
 }
 
@@ -40,7 +41,7 @@ const ONCE: AcquireOptions = Object.freeze({ attempts: 1 });
 
 /** Locks by key, exclusive over all instances that share the store and the namespace. */
 export class LockService {
-  /** What happens to this instance's locks; completes when the application has shut down. */
+  /** The events of this instance's locks; completes when the application has shut down. */
   readonly events$: Observable<LockEvent>;
   readonly #manager: LockManager;
   readonly #settings: LockSettings;
@@ -95,7 +96,7 @@ export class LockService {
     });
   }
 
-  /** Who holds the lock at this moment, or null. For people and dashboards: the answer may be old when it arrives. */
+  /** The holder of the lock at this moment, or null. For people and dashboards: the answer may be old when it arrives. */
   async describe(key: string): Promise<LockDescription | null> {
     const record = await this.#manager.inspect(lockStoreKey(this.#settings.namespace, key));
     return record && { key, ...record };
@@ -117,7 +118,7 @@ export class LockService {
   }
 }
 
-/** What is no object is left to the check of the options. */
+/** A value that is no object is left to the check of the options. */
 function once(options: TryOptions | undefined): AcquireOptions {
   if (options === undefined) return ONCE;
   return typeof options === 'object' && options !== null ? { ...options, ...ONCE } : options;

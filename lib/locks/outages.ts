@@ -1,9 +1,10 @@
 import { backoff } from '../core/backoff.js';
 import type { Clock, Random, Timer } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 
 /** Parts of the store that are probed at a time: all of them, unless it is a cluster. */
 const PROBES = 8;
-/** Further ones that are probed at once where one answers. */
+/** Further parts that are probed at once when one answers. */
 const FURTHER = 2;
 
 export interface OutageUser<Item> {
@@ -11,7 +12,7 @@ export interface OutageUser<Item> {
   wanted(items: Item[]): Item[];
   /** Sends one to see whether the store answers. */
   probe(item: Item): void;
-  /** Sends what had to wait: the store answers. */
+  /** Sends those that had to wait: the store answers. */
   again(items: Item[]): void;
 }
 
@@ -21,8 +22,8 @@ interface Outage<Item> {
 }
 
 /**
- * What could not be sent because a part of the store does not answer. Nothing is repeated for each item: one of them is
- * sent as a probe, with backoff, and once the part answers all of them are.
+ * Items that could not be sent because a part of the store does not answer. They are not repeated one by one: one of
+ * them is sent as a probe, with backoff, and all of them once the part answers.
  */
 export class Outages<Item> {
   readonly #clock: Clock;
@@ -48,8 +49,8 @@ export class Outages<Item> {
     return this.#outages.get(part)?.cause;
   }
 
-  /** @param base milliseconds before the first probe */
-  add(part: number, item: Item, base: number, cause: unknown): void {
+  /** @param base time before the first probe */
+  add(part: number, item: Item, base: Milliseconds, cause: unknown): void {
     const outage = this.#outages.get(part);
     if (outage) {
       outage.cause = cause;
@@ -59,12 +60,12 @@ export class Outages<Item> {
     this.#probeLater();
   }
 
-  /** A probe came to nothing, and its item is not to be sent any more: the others still wait. */
+  /** A probe failed, and its item is not to be sent any more: the others still wait. */
   failed(): void {
     if (this.#outages.size > 0) this.#probeLater();
   }
 
-  /** To be told of every answer. */
+  /** To be called for every answer. */
   answered(part: number): void {
     const outage = this.#outages.get(part);
     if (!outage) return;

@@ -7,9 +7,11 @@ const MOST_TOKENS = 64;
 const FARTHEST = 3_600_000_000;
 
 /**
- * What a grant counts for that came as an event, until its first renewal tells whether it is true: whoever can publish
- * can forge one. Undefined: nothing, the store is to be asked. A forged grant that can be true still gives a lock for up to
- * four heartbeats, and a token of up to an hour ahead.
+ * The part of a pushed grant that the engine believes until the first renewal confirms it: everybody who can publish can
+ * forge a push. Undefined: none of it, the store has to be asked.
+ *
+ * Not covered: a forged grant that can be true gives a lock for up to four heartbeats, with a token of up to an hour
+ * ahead.
  *
  * @param last the fencing token of the holder before
  */

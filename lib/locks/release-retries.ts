@@ -1,5 +1,6 @@
 import { backoff } from '../core/backoff.js';
 import type { Clock, Random } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
 import { Outages } from './outages.js';
 import type { RequestGate } from './request-gate.js';
@@ -15,19 +16,20 @@ export interface ReleaseRetriesContext {
 
 interface PendingRelease {
   readonly request: () => Promise<unknown>;
-  /** Of the store, as far as it can be down by itself. */
+  /** The part of the store that the lease is in, which can be down by itself. */
   readonly part: number;
-  readonly ttl: number;
+  readonly ttl: Milliseconds;
   readonly deadline: number;
-  /** Without those by which it was found out that the store is down. */
+  /** Probes aside. */
   tries: number;
 }
 
 /**
- * Requests that give something back to the store: each is repeated until it was answered, or until what it gives back
- * must have run out by itself. The caller waits for the first try only, and not for that where the store is known to be
- * down. What the store refuses for good is not repeated, but an operator is told: once, until something was given back
- * again.
+ * Requests that give a lease or a claim back to the store.
+ *
+ * 1. Each is repeated until it was answered, or until the lease must have run out by itself.
+ * 2. The caller waits for the first try only; where the store is known to be down, not even for that.
+ * 3. A request that the store refuses for good is not repeated. The refusal is reported once, until a request succeeds.
  */
 export class ReleaseRetries {
   readonly #clock: Clock;
@@ -45,19 +47,19 @@ export class ReleaseRetries {
     this.#warn = warn;
     this.#random = random;
     this.#outages = new Outages<PendingRelease>(clock, random, {
-      wanted: (settlements) => settlements.filter((settlement) => this.#isWanted(settlement)),
-      probe: (settlement) => void this.#try(settlement, true),
-      again: (settlements) => {
-        for (const settlement of settlements) this.#again(settlement);
+      wanted: (releases) => releases.filter((release) => this.#isWanted(release)),
+      probe: (release) => void this.#try(release, true),
+      again: (releases) => {
+        for (const release of releases) this.#again(release);
       },
     });
   }
 
   /** Resolves after the first try, whatever its outcome; the others go on in the background. */
-  settle(request: () => Promise<unknown>, ttl: number, part = 0): Promise<void> {
+  settle(request: () => Promise<unknown>, ttl: Milliseconds, part = 0): Promise<void> {
     this.#open++;
-    const settlement = { request, part, ttl, deadline: this.#clock.now() + ttl, tries: 0 };
-    return this.#try(settlement, false);
+    const release = { request, part, ttl, deadline: this.#clock.now() + ttl, tries: 0 };
+    return this.#try(release, false);
   }
 
   /** The store may answer again. */
@@ -75,40 +77,40 @@ export class ReleaseRetries {
     if (--this.#open === 0) this.#onSettled?.();
   }
 
-  async #try(settlement: PendingRelease, isProbe: boolean): Promise<void> {
-    const { request, part } = settlement;
+  async #try(release: PendingRelease, isProbe: boolean): Promise<void> {
+    const { request, part } = release;
     try {
       await this.#gate.sendUrgent(() => {
-        // What stood at the gate when the store turned out to be down need not find out by itself.
+        // The store may have turned out to be down while this request stood at the gate.
         if (!isProbe && this.#outages.isDown(part)) throw this.#outages.causeOf(part);
-        if (!isProbe) settlement.tries++;
+        if (!isProbe) release.tries++;
         return request();
       });
       this.#refusal = undefined;
     } catch (error) {
-      if (!(error instanceof LockConfigError)) return this.#failed(settlement, error);
+      if (!(error instanceof LockConfigError)) return this.#failed(release, error);
       this.#refused(error);
     }
     this.#settled();
     this.#outages.answered(part);
   }
 
-  #failed(settlement: PendingRelease, cause: unknown): void {
-    if (this.#isWanted(settlement)) this.#outages.add(settlement.part, settlement, firstDelay(settlement), cause);
+  #failed(release: PendingRelease, cause: unknown): void {
+    if (this.#isWanted(release)) this.#outages.add(release.part, release, firstDelay(release), cause);
     else this.#outages.failed();
   }
 
-  /** The part answers: one that fails nevertheless has to wait for itself. */
-  #again(settlement: PendingRelease): void {
-    const { tries } = settlement;
-    if (tries <= 1) return void this.#try(settlement, false);
-    const delay = backoff(tries - 1, firstDelay(settlement), 1000, this.#random);
+  /** The part of the store answers: a request that fails nevertheless waits by itself. */
+  #again(release: PendingRelease): void {
+    const { tries } = release;
+    if (tries <= 1) return void this.#try(release, false);
+    const delay = backoff(tries - 1, firstDelay(release), 1000, this.#random);
     this.#clock.after(delay, () => {
-      if (this.#isWanted(settlement)) void this.#try(settlement, false);
+      if (this.#isWanted(release)) void this.#try(release, false);
     });
   }
 
-  /** False once its TTL has run out in the store: it is settled then. */
+  /** False once the TTL has run out in the store: nothing is left to give back. */
   #isWanted({ deadline }: PendingRelease): boolean {
     if (this.#clock.now() < deadline) return true;
     this.#settled();
@@ -122,6 +124,6 @@ export class ReleaseRetries {
   }
 }
 
-function firstDelay({ ttl }: PendingRelease): number {
+function firstDelay({ ttl }: PendingRelease): Milliseconds {
   return Math.min(100, ttl / 12);
 }

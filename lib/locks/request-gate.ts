@@ -2,9 +2,9 @@ import { type Linked, LinkedList } from '../core/linked-list.js';
 import type { WaitLimit } from './wait-limit.js';
 
 /**
- * The requests of one instance that are on their way to the store: enough to keep it busy, and no more, because what
- * waits in a buffer uses up the time of its answer. The others stand here, first come, first served, behind those that
- * give something back or keep a place. Renewals do not come here.
+ * The requests of one instance that are on their way to the store: enough to keep it busy, and no more, because a
+ * request in a buffer uses up the time of its answer. The others stand here, first come, first served, behind requests
+ * that give something back or keep a place. Renewals do not come here.
  */
 export class RequestGate {
   readonly limit: number;
@@ -29,7 +29,7 @@ export class RequestGate {
     return true;
   }
 
-  /** Resolves with a place taken. Rejects when patience ends first: then there is none, and nothing to undo. */
+  /** Resolves with a place taken. Rejects when the wait is over first: no place is taken then. */
   async turn(waitLimit: WaitLimit, isUrgent: boolean): Promise<void> {
     const turn = this.#stand(isUrgent);
     try {

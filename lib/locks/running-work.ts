@@ -1,9 +1,10 @@
 import type { Clock } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { onAbort } from '../core/shared-listener.js';
 import { isInside, runInside } from './call-chain.js';
 
-/** The leader-only code of one instance that is running, whatever term it was started in. */
-export class LeaderWork {
+/** The leader-only code of one instance that runs, in whichever term it was started. */
+export class RunningWork {
   readonly #clock: Clock;
   #running = 0;
   #onDrained: (() => void) | undefined;
@@ -21,18 +22,18 @@ export class LeaderWork {
     }
   }
 
-  /** How much of it runs. */
+  /** The number of calls that run. */
   get running(): number {
     return this.#running;
   }
 
-  /** Whether the caller is itself part of what runs, and so cannot wait for its end. */
+  /** Is the caller itself one of those that run? It cannot wait for its own end. */
   get isCaller(): boolean {
     return isInside(this);
   }
 
-  /** Whether all of it ended: within so many milliseconds, or else before the signal aborted. */
-  drained(limit: number | AbortSignal): Promise<boolean> {
+  /** Resolves with true when nothing runs any more, with false after this time or when the signal aborts. */
+  drained(limit: Milliseconds | AbortSignal): Promise<boolean> {
     if (this.#running === 0) return Promise.resolve(true);
     return new Promise((resolve) => {
       const giveUp = (): void => resolve(false);
@@ -44,7 +45,7 @@ export class LeaderWork {
     });
   }
 
-  #whenOver(limit: number | AbortSignal, giveUp: () => void): () => void {
+  #whenOver(limit: Milliseconds | AbortSignal, giveUp: () => void): () => void {
     if (typeof limit !== 'number') return onAbort(limit, giveUp);
     const timer = this.#clock.after(limit, giveUp);
     return () => timer.cancel();

@@ -1,11 +1,11 @@
 import type { Clock, Timer } from '../core/clock.js';
 import { Deadlines } from '../core/deadlines.js';
-import { LONGEST_DURATION } from '../core/duration.js';
-import { TooManyWaitingError } from '../core/errors.js';
+import { LONGEST_DURATION, type Milliseconds } from '../core/duration.js';
 import type { Timed } from '../core/heap.js';
+import { TooManyWaitingError } from '../core/lock-errors.js';
 import { onAbort } from '../core/shared-listener.js';
 
-/** Thrown inside the package when the time to wait is over; callers turn it into the error that fits. */
+/** Thrown inside of the package when the time to wait is over; the engine turns it into the error that fits. */
 export const WAIT_IS_OVER = Symbol('time up');
 
 const NOTHING = (): void => undefined;
@@ -21,12 +21,12 @@ export interface Caller {
   readonly key: string;
   /** As the store knows it. */
   readonly storeKey: string;
-  /** Milliseconds; Infinity for ever. */
-  readonly wait: number;
+  /** Infinity: for ever. */
+  readonly wait: Milliseconds;
   readonly signal?: AbortSignal | undefined;
-  /** Whether the caller is itself inside a guarded call, which a closing service waits for. */
+  /** The caller is itself inside of a guarded call, which a closing service waits for. */
   readonly insideGuardedCall?: boolean | undefined;
-  /** Nobody awaits it, so it keeps no process alive and is not counted: a campaign. */
+  /** Nobody awaits the result, so the wait keeps no process alive and is not counted: a campaign. */
   readonly isBackground?: boolean | undefined;
 }
 
@@ -57,15 +57,15 @@ export class WaitLimit implements Timed {
     this.#interrupt?.(this.#ended.reason);
   }
 
-  /** Throws why patience ended, if it has. */
+  /** Throws the reason of the end, once the wait is over. */
   throwIfOver(): void {
     if (this.#ended) throw this.#ended.reason;
   }
 
   /**
-   * The outcome of `work`, or a rejection when patience ends first; `work` then goes on.
+   * The outcome of `work`, or a rejection when the wait is over first; `work` then goes on.
    *
-   * @param settled called when `work` is over, also after that
+   * @param settled called at the end of `work`, also after a rejection
    */
   race<T>(work: Promise<T>, settled: () => void = NOTHING): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -85,8 +85,9 @@ export class WaitLimit implements Timed {
   }
 
   /**
-   * As `bound`, for what may take as long as others hold a key: from here on this is a waiting caller. @throws
-   * TooManyWaitingError
+   * As `race`, for work that may take as long as others hold a key: from here on this is a waiting caller.
+   *
+   * @throws TooManyWaitingError
    */
   wait<T>(work: Promise<T>): Promise<T> {
     if (!this.#isWaiting && !this.caller.isBackground) {
@@ -105,8 +106,8 @@ export class WaitLimit implements Timed {
 }
 
 /**
- * All callers of an instance. While one of them waits the process does not end by itself: whoever awaits a lock is to
- * get an answer, also where nothing but our own timers would keep the process alive.
+ * All callers of an instance, with a limit on those that wait. While one of them waits the process does not end by
+ * itself: who awaits a lock gets an answer, also where only our own timers keep the process alive.
  */
 export class WaitingCallers {
   readonly #clock: Clock;
@@ -132,7 +133,7 @@ export class WaitingCallers {
     this.#callers.remove(waitLimit);
   }
 
-  /** Ends the patience of those that `which` selects. */
+  /** Ends the waits that `which` selects. */
   end(reason: unknown, which: (caller: Caller) => boolean): void {
     for (const waitLimit of this.#callers.items()) if (which(waitLimit.caller)) waitLimit.end(reason);
   }

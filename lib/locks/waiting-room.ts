@@ -1,19 +1,21 @@
 import type { Clock, Timer } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { type Linked, LinkedList } from '../core/linked-list.js';
 import { type DriverEvent, NO_METADATA } from '../core/lock-driver.js';
 import type { Hold, Lease } from './lease.js';
+import type { Wish } from './lock-request.js';
 
-/** What one request reserves at most, so that tokens stay in step with the clock. */
+/** The most tokens that one request reserves, so that tokens stay in step with the clock. */
 const MOST_TOKENS = 64;
 
 type Pushed = Extract<DriverEvent, { type: 'granted' }>;
 
-/** What a caller asks for, as far as it decides whether a lease can be passed on to it. */
-export interface Wish {
-  readonly key: string;
-  readonly ttl: number;
-  readonly validFor?: number | undefined;
-  readonly metadata?: Readonly<Record<string, string>> | undefined;
+/** The seats of one key. */
+interface Line {
+  readonly storeKey: string;
+  readonly seats: LinkedList<Seat>;
+  /** The lease that the instance has of the key. */
+  occupant: Lease | undefined;
 }
 
 /**
@@ -54,17 +56,17 @@ export class WaitingRoom {
     this.#moved(line);
   }
 
-  /** What the instance has of the key. */
+  /** The lease that the instance has of the key. */
   occupant(storeKey: string): Lease | undefined {
     return this.#lines.get(storeKey)?.occupant;
   }
 
   /** The caller that comes next. */
   first(storeKey: string): Seat | undefined {
-    return this.#lines.get(storeKey)?.first;
+    return this.#lines.get(storeKey)?.seats.first;
   }
 
-  /** Fencing tokens that callers of a key could use: whoever asks, and those who wait here. */
+  /** The number of fencing tokens that callers of a key can use: the one who asks, and those who wait here. */
   tokensFor(storeKey: string): number {
     let callers = 0;
     for (let seat = this.first(storeKey); seat && callers < MOST_TOKENS; seat = seat.after) callers++;
@@ -76,42 +78,28 @@ export class WaitingRoom {
     this.first(storeKey)?.nudge(pushed);
   }
 
-  /** Somebody waits in the store for what this instance has, or is just about to get. */
+  /** Somebody waits in the store for a lease that this instance has, or is just about to get. */
   contended(storeKey: string): void {
     const line = this.#lines.get(storeKey);
     if (line?.occupant) line.occupant.waiters ||= 1;
-    else if (line?.first) line.first.contended = true;
+    else if (line?.seats.first) line.seats.first.contended = true;
   }
 
-  /** All but those whose places are kept: the next heartbeat tells whether they have to ask. */
+  /** Nudges all but those whose places are kept: their next heartbeat shows whether they have to ask. */
   nudgeAll(): void {
-    for (const { first } of this.#lines.values()) if (first && !first.keepsPlace) first.nudge();
+    for (const { seats } of this.#lines.values()) if (seats.first && !seats.first.keepsPlace) seats.first.nudge();
   }
 
   #lineOf(storeKey: string): Line {
     let line = this.#lines.get(storeKey);
-    if (!line) this.#lines.set(storeKey, (line = new Line(storeKey)));
+    if (!line) this.#lines.set(storeKey, (line = { storeKey, seats: new LinkedList<Seat>(), occupant: undefined }));
     return line;
   }
 
   #moved(line: Line): void {
     if (line.occupant) return;
-    if (line.first) line.first.call();
+    if (line.seats.first) line.seats.first.call();
     else if (this.#lines.get(line.storeKey) === line) this.#lines.delete(line.storeKey);
-  }
-}
-
-class Line {
-  readonly storeKey: string;
-  readonly seats = new LinkedList<Seat>();
-  occupant: Lease | undefined;
-
-  constructor(storeKey: string) {
-    this.storeKey = storeKey;
-  }
-
-  get first(): Seat | undefined {
-    return this.seats.first;
   }
 }
 
@@ -121,14 +109,15 @@ export class Seat implements Linked<Seat> {
   readonly line: Line;
   before: Seat | undefined;
   after: Seat | undefined;
+  /** The use of a lease that was passed on within the instance. */
+  handed: Hold | undefined;
   /** Somebody began to wait for the lease while it was on its way to this caller. */
   contended = false;
-  /** Somebody else sees to it that the caller is woken when it has to ask. */
+  /** The heartbeats wake the caller when it has to ask. */
   keepsPlace = false;
   readonly #clock: Clock;
   readonly #room: WaitingRoom;
   #called = false;
-  #handed: Hold | undefined;
   #left = false;
   #onTurn: (() => void) | undefined;
   #nudged = false;
@@ -143,16 +132,11 @@ export class Seat implements Linked<Seat> {
     this.line = line;
   }
 
-  /** A lease that was passed on within the instance. */
-  get handed(): Hold | undefined {
-    return this.#handed;
-  }
-
   get isTurn(): boolean {
-    return this.#called || this.#handed !== undefined;
+    return this.#called || this.handed !== undefined;
   }
 
-  /** Whether what the store keeps of the lease is what this caller asked for, and has not asked the store for yet. */
+  /** Whether the store keeps the lease as this caller wants it, and this caller has not asked the store so far. */
   fits({ claim, validFor }: Lease): boolean {
     if (this.#called) return false;
     const { ttl, metadata = NO_METADATA } = this.wish;
@@ -170,7 +154,7 @@ export class Seat implements Linked<Seat> {
   }
 
   hand(hold: Hold): void {
-    this.#handed = hold;
+    this.handed = hold;
     this.#onTurn?.();
     this.leave();
   }
@@ -181,20 +165,20 @@ export class Seat implements Linked<Seat> {
     this.contended = false;
   }
 
-  /** The grant that the store sent to this holder by itself, once. */
+  /** The grant that the store pushed to this holder, once. */
   takePushed(holder: string): Pushed | undefined {
     const pushed = this.#pushed;
     this.#pushed = undefined;
     return pushed?.holder === holder ? pushed : undefined;
   }
 
-  /** Waits, but not past a nudge. Without a time: `ask` of a kept place is one. */
-  async rest(milliseconds?: number): Promise<void> {
+  /** Waits, but not past a nudge. Without a time for a kept place, whose `ask` is a nudge. */
+  async rest(limit?: Milliseconds): Promise<void> {
     if (this.#nudged) return;
-    this.keepsPlace = milliseconds === undefined;
+    this.keepsPlace = limit === undefined;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      if (milliseconds !== undefined) this.#timer = this.#clock.after(milliseconds, resolve);
+      if (limit !== undefined) this.#timer = this.#clock.after(limit, resolve);
     });
     this.keepsPlace = false;
     this.#timer?.cancel();

@@ -1,27 +1,28 @@
+import type { Milliseconds } from '../core/duration.js';
 import type { Timed } from '../core/heap.js';
 
 /** A lease, as far as a watch knows it. */
 interface Watched {
-  readonly claim: { readonly ttl: number };
+  readonly claim: { readonly ttl: Milliseconds };
   readonly validUntil: number;
   watch: unknown;
 }
 
-/** The watchdog's notes on one lease, for as long as it is renewed. */
+/** The watchdog's notes on one lease, as long as it is renewed. */
 export class Watch<Lease extends Watched = Watched> implements Timed {
   readonly lease: Lease;
   place: number | undefined;
-  /** When somebody has to look at it: it is due, or over. */
+  /** When the watchdog looks at it: it is due, or over. */
   deadline = Infinity;
   /** When to renew, or, while a renewal is under way, when to stop waiting for its answer and try again. */
   due = Infinity;
-  /** How much earlier than due it may be renewed together with others. */
-  slack = 0;
+  /** It may be renewed this much earlier, together with others. */
+  slack: Milliseconds = 0;
   /** When the renewal that is under way was sent. */
   sentAt: number | undefined;
-  /** Of the store, as far as it can be down by itself; known once it was renewed. */
+  /** The part of the store that it is in, which can be down by itself; known once it was renewed. */
   part: number | undefined;
-  /** Renewals since the last one that succeeded, without those by which it was found out that the store is down. */
+  /** Renewals since the last one that succeeded, without probes. */
   tries = 0;
   isAtRisk = false;
   cause: unknown;
@@ -30,18 +31,18 @@ export class Watch<Lease extends Watched = Watched> implements Timed {
     this.lease = lease;
   }
 
-  /** Whether the lease is still renewed. */
+  /** Is the lease still renewed? */
   get isOpen(): boolean {
     return this.lease.watch === this;
   }
 
-  /** Whether it waits until its part of the store answers a probe. */
+  /** Does it wait until its part of the store answers a probe? */
   get isSuspended(): boolean {
     return this.isOpen && this.isAtRisk && this.due === Infinity;
   }
 
-  /** Milliseconds before a renewal that failed is repeated for the first time. */
-  get firstDelay(): number {
+  /** Time before a renewal that failed is repeated for the first time. */
+  get firstDelay(): Milliseconds {
     return Math.min(100, this.lease.claim.ttl / 12);
   }
 

@@ -1,9 +1,10 @@
+import { Alarm } from '../core/alarm.js';
 import { backoff } from '../core/backoff.js';
-import type { Clock, Random, Timer } from '../core/clock.js';
-import type { LossReason } from '../core/errors.js';
+import type { Clock, Random } from '../core/clock.js';
 import type { LockEventSink } from '../core/events.js';
 import { Heap } from '../core/heap.js';
 import type { LockDriver, RenewOutcome } from '../core/lock-driver.js';
+import type { LossReason } from '../core/lock-errors.js';
 import type { Lease } from './lease.js';
 import { Outages } from './outages.js';
 import { Watch } from './watch.js';
@@ -14,11 +15,13 @@ type LeaseWatch = Watch<Lease>;
 const CHUNK = 250;
 
 /**
- * Renews all leases of one instance with one timer and as few requests as possible, retries what fails while the lease
- * is valid, and delivers the news of a loss. It decides nothing by the time at which a timer fires: a lease that the
- * clock says is over is lost before anything is sent for it. Once a lease is unwatched no renewal of it is sent.
+ * Renews all leases of one instance with one timer and as few requests as possible, and reports losses.
  *
- * A request that fails as a whole shows that a part of the store is down: nothing but probes is sent there then.
+ * 1. The time at which a timer fires decides nothing: a lease that is over by the clock is lost before anything is sent
+ *    for it.
+ * 2. A renewal that fails is repeated while the lease is valid. "Not the holder" is final.
+ * 3. Once a lease is unwatched no renewal of it is sent.
+ * 4. A request that fails as a whole shows that a part of the store is down: only probes are sent there then.
  */
 export class Watchdog {
   readonly #driver: LockDriver;
@@ -28,8 +31,7 @@ export class Watchdog {
   readonly #onLoss: (lease: Lease) => void;
   readonly #watched = new Heap<LeaseWatch>();
   readonly #outages: Outages<LeaseWatch>;
-  #timer: Timer | undefined;
-  #timerAt = Infinity;
+  readonly #alarm: Alarm;
 
   constructor(driver: LockDriver, clock: Clock, random: Random, emit: LockEventSink, onLoss: (lease: Lease) => void) {
     this.#driver = driver;
@@ -37,6 +39,7 @@ export class Watchdog {
     this.#random = random;
     this.#emit = emit;
     this.#onLoss = onLoss;
+    this.#alarm = new Alarm(clock, () => this.#tick());
     this.#outages = new Outages<LeaseWatch>(clock, random, {
       wanted: (watches) => watches.filter((watch) => watch.isSuspended && watch.lease.remaining > 0),
       probe: (watch) => this.#renew([watch], true),
@@ -55,7 +58,7 @@ export class Watchdog {
     lease.watch = undefined;
   }
 
-  /** The store may have lost what it granted: renews everything now, which tells. */
+  /** The store may have lost leases: renews all of them now, and so finds out. */
   verify(): void {
     this.#outages.end();
     const now = this.#clock.now();
@@ -72,25 +75,18 @@ export class Watchdog {
     this.#emit({ type: 'lost', key, fencingToken, election, reason, held: this.#clock.now() - acquiredAt });
   }
 
-  /** Sets when to look at it next: Infinity for not before it ends. */
+  /** Sets the time of the next look: Infinity for the end of the lease. */
   #plan(watch: LeaseWatch, due: number, slack = 0): void {
     this.#watched.remove(watch);
     watch.plan(due, slack);
     this.#watched.add(watch);
-    this.#arm(watch.deadline);
-  }
-
-  #arm(at: number): void {
-    if (at >= this.#timerAt) return;
-    this.#timer?.cancel();
-    this.#timerAt = at;
-    this.#timer = this.#clock.after(at - this.#clock.now(), () => this.#tick());
+    this.#alarm.setFor(watch.deadline);
   }
 
   #tick(): void {
-    this.#timerAt = Infinity;
     const now = this.#clock.now();
     const due: LeaseWatch[] = [];
+    // 1. The earliest first: those that are over are lost, those without an answer wait for a probe, others are due.
     for (let { first } = this.#watched; first; { first } = this.#watched) {
       if (first.lease.remainingAt(now) === 0) this.lose(first.lease, 'expired', first.cause);
       else if (first.due - first.slack > now) break;
@@ -101,9 +97,10 @@ export class Watchdog {
         this.#plan(first, Infinity);
       }
     }
-    // Whoever was told of a loss may have released others.
+    // 2. Renew, except leases that a listener of a loss has released meanwhile.
     this.#send(due.filter((watch) => watch.isOpen));
-    this.#arm(this.#watched.first?.deadline ?? Infinity);
+    // 3. Look again at the next one.
+    this.#alarm.setFor(this.#watched.first?.deadline ?? Infinity);
   }
 
   #send(watches: readonly LeaseWatch[]): void {
@@ -156,14 +153,14 @@ export class Watchdog {
     this.#emit({ type: 'renewed', key, fencingToken, election, took: this.#clock.now() - sentAt });
   }
 
-  /** Waits for a probe. */
+  /** The lease waits until a probe is answered. */
   #suspend(watch: LeaseWatch, cause: unknown): void {
     this.#atRisk(watch, cause);
     this.#plan(watch, Infinity);
     this.#outages.add(watch.part!, watch, watch.firstDelay, cause);
   }
 
-  /** The part answers: one that fails nevertheless has to wait for itself. */
+  /** The part of the store answers: a lease whose renewal fails nevertheless waits by itself. */
   #again(watches: readonly LeaseWatch[]): void {
     for (const watch of watches) if (watch.tries > 1) this.#retry(watch, watch.cause);
     this.#send(watches.filter((watch) => watch.isOpen && watch.tries <= 1));

@@ -1,32 +1,35 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { SystemClock } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import type { Claim, DriverEvent, DriverListener, Granted, LockDriver } from '../core/lock-driver.js';
+import { pause } from '../core/pause.js';
 import { CheckedDriver } from '../locks/checked-driver.js';
-import { driverProblems } from '../locks/driver-answers.js';
+import { driverProblems } from '../locks/driver-problems.js';
 import { until } from './until.js';
 
 /**
- * What every driver promises, as cases for any test runner:
+ * The promises of every driver, as cases for any test runner:
  *
  *     for (const { name, run } of driverContract({ create: () => new MyDriver() })) test(name, run);
  */
 export interface DriverContractOptions {
   /** A new driver. All that it makes within one case must share one store. */
   create(): LockDriver | Promise<LockDriver>;
-  /** TTL of leases that must not end during a case, in milliseconds. Default: 30 s. */
-  readonly longTtl?: number;
-  /** TTL of leases whose end a case waits for, in milliseconds. Default: the driver's minimum, at least 150 ms. */
-  readonly shortTtl?: number;
+  /** TTL of leases that must not end during a case. Default: 30 s. */
+  readonly longTtl?: Milliseconds;
+  /** TTL of leases whose end a case waits for. Default: the driver's minimum, at least 150 ms. */
+  readonly shortTtl?: Milliseconds;
 }
 
-/** One instance in a case: a driver of its own and what it was told. */
+/** One instance in a case: a driver of its own and the events that it delivered. */
 export class Instance {
   readonly events: DriverEvent[] = [];
   readonly listener: DriverListener = (event) => void this.events.push(event);
-  /** What did not fit the port. */
+  /** The answers and events that did not fit the port. */
   readonly wrong: string[] = [];
 
-  /** Each of its answers, and all that it says by itself, has to fit the port. */
+  /** Each of its answers and events has to fit the port. */
   readonly driver: LockDriver;
 
   constructor(
@@ -37,7 +40,7 @@ export class Instance {
     this.driver = new CheckedDriver(driver, (message) => this.wrong.push(message));
   }
 
-  /** The grant that the store sends to a waiting claim by itself. */
+  /** The grant that the store pushes to a waiting claim. */
   async granted(claim: Claim): Promise<Granted> {
     await until(() => this.grantOf(claim) !== undefined, 2000, `${this.id} is told that it was granted the key`);
     return this.grantOf(claim)!;
@@ -52,17 +55,19 @@ export class Instance {
   }
 }
 
+/** The instances, the keys and the real time of one case. */
 export class Bench {
   readonly #options: DriverContractOptions;
   readonly #instances: Instance[] = [];
+  readonly clock = new SystemClock();
   readonly key = `contract:l:${randomUUID()}`;
 
   constructor(options: DriverContractOptions) {
     this.#options = options;
   }
 
-  get longTtl(): number {
-    return this.#options.longTtl ?? 30000;
+  get longTtl(): Milliseconds {
+    return this.#options.longTtl ?? 30_000;
   }
 
   async instance(): Promise<Instance> {
@@ -72,7 +77,12 @@ export class Bench {
     return instance;
   }
 
-  shortTtl({ driver }: Instance): number {
+  /** A test runner may end a process that nothing keeps alive. */
+  pause(time: Milliseconds): Promise<void> {
+    return pause(this.clock, time, true);
+  }
+
+  shortTtl({ driver }: Instance): Milliseconds {
     return this.#options.shortTtl ?? Math.max(driver.capabilities.minTtl, 150);
   }
 

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverUnavailableError } from '../core/errors.js';
 import { type Claim, type DriverEvent, type DriverListener, type Granted, heartbeat } from '../core/lock-driver.js';
 import { believable } from '../locks/pushed-grant.js';
@@ -65,7 +64,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     const again = await grant(instance, { ...claim, ttl: bench.longTtl });
     assert.equal(again.fencingToken, first.fencingToken);
     const record = await instance.driver.inspect(claim.key);
-    assert.ok(record!.remaining > bench.longTtl / 2, 'the TTL runs anew');
+    assert.ok(record!.remaining > bench.longTtl / 2, 'the TTL runs from its start again');
   },
 
   async 'tells since when a key is held, by one clock, however often the lease is renewed'(bench) {
@@ -79,18 +78,18 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await grant(first, one);
     const since = await sinceOf(one);
     const year = 365 * 86_400_000;
-    assert.ok(Math.abs(since - Date.now()) < year, `${since} are milliseconds since 1970`);
-    await sleep(50);
+    assert.ok(Math.abs(since - bench.clock.wall()) < year, `${since} are milliseconds since 1970`);
+    await bench.pause(50);
     await grant(first, one);
     await first.driver.renew([one]);
-    assert.equal(await sinceOf(one), since, 'a tenure begins once');
+    assert.equal(await sinceOf(one), since, 'a lease begins once');
     const next = bench.claim(second);
     if (second.driver.capabilities.queue) await queue(second, next);
     await first.driver.release(one);
     if (second.driver.capabilities.queue) await second.granted(next);
     else await grant(second, next);
     const later = await sinceOf(next);
-    assert.ok(later >= since + 30, `the next tenure begins later: ${since}, then ${later}`);
+    assert.ok(later >= since + 30, `the next lease begins later: ${since}, then ${later}`);
   },
 
   async 'releases for the holder only, and once'(bench) {
@@ -128,14 +127,14 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
   async 'ends a lease that is not renewed'(bench) {
     const instance = await bench.instance();
     const claim = bench.claim(instance, { ttl: bench.shortTtl(instance) });
-    const sentAt = performance.now();
+    const sentAt = bench.clock.now();
     await grant(instance, claim);
     await until(
       async () => (await instance.driver.inspect(claim.key)) === null,
       claim.ttl * 4 + 5000,
       'the lease ends',
     );
-    const lasted = performance.now() - sentAt;
+    const lasted = bench.clock.now() - sentAt;
     assert.ok(lasted >= claim.ttl - 5, `it lasted its TTL of ${claim.ttl} ms, not ${Math.round(lasted)} ms`);
     assert.deepEqual(await instance.driver.renew([claim]), ['gone']);
     await grant(instance, bench.claim(instance));
@@ -275,12 +274,12 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     const held = bench.claim(holder);
     await grant(holder, held);
     const claim = bench.claim(waiter);
-    const askedAt = performance.now();
+    const askedAt = bench.clock.now();
     await queue(waiter, claim);
     await holder.driver.release(held);
     const { ttl } = await waiter.granted(claim);
     const record = await holder.driver.inspect(claim.key);
-    const passed = performance.now() - askedAt;
+    const passed = bench.clock.now() - askedAt;
     assert.equal(record?.holder, claim.holder);
     // A driver may count in seconds.
     assert.ok(record.remaining > ttl - passed - 1000, `${record.remaining} ms are left of ${ttl} ms`);
@@ -353,10 +352,10 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     const lost = bench.claim(dead, { ttl });
     await queue(dead, lost);
     const claim = bench.claim(alive, { ttl });
-    const end = performance.now() + 4 * heartbeat(ttl);
-    while (performance.now() < end) {
+    const end = bench.clock.now() + 4 * heartbeat(ttl);
+    while (bench.clock.now() < end) {
       await queue(alive, claim);
-      await sleep(heartbeat(ttl) / 2);
+      await bench.pause(heartbeat(ttl) / 2);
     }
     await holder.driver.release(held);
     await alive.granted(claim);
@@ -372,11 +371,11 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     const [lost, claim] = [bench.claim(dead, { ttl }), bench.claim(alive, { ttl })];
     await queue(dead, lost);
     await queue(alive, claim);
-    const end = performance.now() + 5 * heartbeat(ttl);
-    while (performance.now() < end) {
+    const end = bench.clock.now() + 5 * heartbeat(ttl);
+    while (bench.clock.now() < end) {
       const [outcome] = await alive.driver.keepPlaces([{ ...claim, behind: fencingToken }]);
       assert.ok(outcome !== 'ask', 'it is still queued');
-      await sleep(heartbeat(ttl) / 2);
+      await bench.pause(heartbeat(ttl) / 2);
     }
     await holder.driver.release(held);
     assert.ok((await alive.granted(claim)).fencingToken > fencingToken);
@@ -497,7 +496,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await queue(alive, claim);
     await queue(dead, lost);
     await queue(alive, next);
-    await sleep(4 * heartbeat(ttl));
+    await bench.pause(4 * heartbeat(ttl));
     for (const waiting of [claim, next]) await queue(alive, waiting);
     await holder.driver.release(held, dead.id);
     await alive.granted(claim);
@@ -516,7 +515,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await queue(other, next);
     await queue(restarted, lost);
     await queue(restarted, claim);
-    await sleep(4 * heartbeat(ttl));
+    await bench.pause(4 * heartbeat(ttl));
     for (const [instance, waiting] of [
       [other, next],
       [restarted, claim],

@@ -15,6 +15,7 @@ export const factStoreCases: Record<string, (bench: Bench) => Promise<void>> = {
         const [one, other] = [await bench.instance(), await bench.instance()];
         if (!one.driver.facts || !other.driver.facts) return;
         await check({
+          clock: bench.clock,
           scope: newScope(),
           stores: [persistent(one.driver.facts), persistent(other.driver.facts)],
           long: bench.longTtl,
@@ -45,7 +46,7 @@ export const factStoreCases: Record<string, (bench: Bench) => Promise<void>> = {
 
 const ATTEMPTS = 3;
 
-/** A call whose outcome is unknown is repeated: all of them bear that, and the store may just be slow. */
+/** Repeats a call whose outcome is unknown: each call of a fact store may be repeated, and the store may just be slow. */
 function persistent(facts: FactStore): FactStore {
   const repeat = async <T>(call: () => Promise<T>): Promise<T> => {
     for (let attempt = 1; ; attempt++) {

@@ -1,13 +1,17 @@
 import { randomUUID } from 'node:crypto';
+import type { Clock } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import type { FactStore } from '../core/fact-store.js';
 
 /** Facts and numbers of one scope, as several instances see them. */
 export interface Stage {
+  readonly clock: Clock;
   readonly scope: string;
   readonly stores: readonly [FactStore, FactStore];
-  /** Milliseconds: of what must not run out during a case, and of what a case waits for. */
-  readonly long: number;
-  readonly short: number;
+  /** TTL of facts that must not run out during a case. */
+  readonly long: Milliseconds;
+  /** TTL of facts whose end a case waits for. */
+  readonly short: Milliseconds;
 }
 
 export type FactStoreCases = Record<string, (stage: Stage) => Promise<void>>;

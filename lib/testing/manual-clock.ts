@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '../core/clock.js';
 import { detached } from '../core/detached.js';
-import { type Duration, toMilliseconds } from '../core/duration.js';
+import { type Duration, type Milliseconds, toMilliseconds } from '../core/duration.js';
 
-/** Also none, a part of a millisecond, and years. */
-function passed(time: Duration, call: string): number {
+/** A duration that may also be 0, a part of a millisecond, or years. */
+function passed(time: Duration, call: string): Milliseconds {
   return typeof time === 'number' && time >= 0 && time < Infinity ? time : toMilliseconds(time, `ManualClock.${call}`);
 }
 
@@ -13,7 +13,7 @@ interface PendingTimer {
   readonly task: () => void;
 }
 
-/** A clock that a test moves. Timers run in the order of their times, and what they started settles in between. */
+/** A clock that a test moves. Timers run in the order of their times; promises settle between them. */
 export class ManualClock implements Clock {
   readonly #timers = new Set<PendingTimer>();
   readonly #epoch: number;
@@ -32,8 +32,8 @@ export class ManualClock implements Clock {
     return this.#epoch + this.#now;
   }
 
-  after(milliseconds: number, task: () => void): Timer {
-    const timer = { at: this.#now + Math.max(0, milliseconds), task };
+  after(delay: Milliseconds, task: () => void): Timer {
+    const timer = { at: this.#now + Math.max(0, delay), task };
     this.#timers.add(timer);
     return { cancel: () => this.#timers.delete(timer) };
   }

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { SystemClock } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
+import { pause } from '../core/pause.js';
 
+/** Resolves once the condition holds, in real time. Fails with `expected`, a sentence, when that takes too long. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
-  milliseconds: number,
-  what: string,
+  limit: Milliseconds,
+  expected: string,
 ): Promise<void> {
-  const end = performance.now() + milliseconds;
+  const clock = new SystemClock();
+  const end = clock.now() + limit;
   while (!(await condition())) {
-    assert.ok(performance.now() < end, `${what} within ${milliseconds} ms`);
-    await sleep(5);
+    assert.ok(clock.now() < end, `${expected} within ${limit} ms`);
+    await pause(clock, 5, true);
   }
 }
