@@ -14,13 +14,16 @@ interface Fact {
   readonly value: string;
   readonly seconds: number;
   readonly lease: StoreLease;
-  /** Local time at which it runs out unless it is written again. */
+  /** When it runs out, unless it is written again. */
   readonly until: number;
 }
 
 /**
- * Facts as keys with leases. TTLs are rounded up to whole seconds, and what ran out may disappear a second late; unlike
- * elsewhere its disappearance is told. A fact that is written again unchanged costs a keep-alive and a read.
+ * Facts are keys with leases:
+ *
+ * - TTLs are rounded up to whole seconds. A fact that ran out may disappear a second late.
+ * - Watchers hear of a fact that ran out, other than with Redis.
+ * - A fact that is written again with the same value costs a keep-alive and a read.
  */
 export class EtcdFactStore implements FactStore {
   readonly #connection: EtcdConnection;
@@ -28,7 +31,7 @@ export class EtcdFactStore implements FactStore {
   readonly #keepAlives: KeepAlives;
   readonly #watches: Watches;
   readonly #clock: Clock;
-  /** Those that we wrote, by key. */
+  /** The facts of this driver, by key. */
   readonly #facts = new Map<string, Fact>();
   /** The last write of each key that is under way. */
   readonly #writes = new Map<string, Promise<void>>();
@@ -68,7 +71,7 @@ export class EtcdFactStore implements FactStore {
       for (;;) {
         const { kvs } = await this.#connection.call('range', { key }, CALL_TIMEOUT);
         const [found] = kvs;
-        // What is no number of ours, or would last for ever, is none: it is written over.
+        // A value that is no number of this package, or has no lease, is written over.
         const mark = found && !isLasting(found) ? readMark(found) : undefined;
         if (mark && mark.to === to && mark.by === by) return 'mine';
         if (mark && mark.to >= to) return 'taken';
@@ -78,13 +81,13 @@ export class EtcdFactStore implements FactStore {
         const put: RequestOp = { requestPut: { key, value, lease: lease.id } };
         const answer = await this.#connection.call('txn', { compare: [isUnchanged], success: [put] }, CALL_TIMEOUT);
         if (!answer.succeeded) continue;
-        // The number lives as long as this lease, which nobody keeps alive; nothing is attached to the former one.
+        // The number lives as long as this lease, which nobody keeps alive. Nothing is attached to the former lease.
         lease = undefined;
         if (mark) this.#revoke(found!.lease);
         return 'mine';
       }
     } catch (error) {
-      // Unknown whether the number is attached to it.
+      // Perhaps the number is attached to the lease, so the lease has to stay.
       lease = undefined;
       throw error;
     } finally {
@@ -92,7 +95,7 @@ export class EtcdFactStore implements FactStore {
     }
   }
 
-  /** Facts that ran out because nobody wrote them again. */
+  /** Forgets facts that ran out because nobody wrote them again. */
   #forgetOld(): void {
     const now = this.#clock.now();
     for (const [key, { until }] of this.#facts) if (until <= now) this.#facts.delete(key);
@@ -102,7 +105,7 @@ export class EtcdFactStore implements FactStore {
     void this.#connection.call('leaseRevoke', { ID: lease }, CALL_TIMEOUT).catch(() => undefined);
   }
 
-  /** Our writes of a key follow each other, because each may end the lease that the one before attached. */
+  /** Writes of one key follow each other: each may revoke the lease that the one before attached. */
   async #inTurn(key: string, write: () => Promise<void>): Promise<void> {
     const turn = (this.#writes.get(key) ?? Promise.resolve()).then(write, write);
     this.#writes.set(key, turn);
@@ -129,7 +132,7 @@ export class EtcdFactStore implements FactStore {
     try {
       await this.#connection.call('txn', { success: [{ requestPut: { key, value, lease: lease.id } }] }, CALL_TIMEOUT);
     } catch (error) {
-      // Its outcome may be unknown: the next `put` begins anew.
+      // Its outcome may be unknown, so the next `put` starts from nothing.
       this.#facts.delete(key);
       throw error;
     }

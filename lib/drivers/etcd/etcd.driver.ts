@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { SystemClock } from '../../core/clock.js';
+import { SystemClock, systemRandom, type Timer } from '../../core/clock.js';
 import { LONGEST_DURATION } from '../../core/duration.js';
 import type { FactStore } from '../../core/fact-store.js';
 import type {
   AcquireMode,
   Claim,
   DriverCapabilities,
-  DriverEvent,
   DriverListener,
   Granted,
   LeaseRef,
@@ -18,7 +17,8 @@ import type {
   TokenBlock,
 } from '../../core/lock-driver.js';
 import { namespaceOf } from '../../core/store-key.js';
-import { CALL_TIMEOUT, EtcdConnection } from './client/connection.js';
+import { Listeners } from '../common/listeners.js';
+import { CALL_TIMEOUT, type ConnectionListener, EtcdConnection } from './client/connection.js';
 import { KeepAlives } from './client/keep-alives.js';
 import { Watches } from './client/watches.js';
 import { EtcdFactStore } from './etcd-fact-store.js';
@@ -31,12 +31,14 @@ import { Queues } from './queue/queues.js';
 import { toRecord } from './queue/records.js';
 
 /**
- * Leases in an etcd cluster, 3.4 or later. Exclusive for as long as a lease is valid, whichever members fail, because
- * nothing is granted, confirmed or renewed without a quorum. When the quorum is lost, leases outlive it: the next leader
- * gives each its whole TTL again.
+ * Leases in an etcd cluster, 3.4 or later. Exclusive for as long as a lease is valid, whichever members fail: nothing is
+ * granted, confirmed or renewed without a quorum.
  *
- * etcd counts TTLs in whole seconds, which are rounded up, has a minimum of about 1.5 election timeouts, and may end a
- * lease up to a second late: a holder that died blocks its lock that much longer than in the other drivers.
+ * Not covered:
+ * - a quick end of dead holders. etcd counts TTLs in whole seconds, which are rounded up, has a minimum of about 1.5
+ *   election timeouts, and may end a lease a second late. A holder that died blocks its lock that much longer than in
+ *   the other drivers.
+ * - the loss of the quorum. Leases outlive it: the next leader gives each lease its whole TTL again.
  */
 export class EtcdDriver implements LockDriver {
   readonly name = 'etcd';
@@ -47,43 +49,47 @@ export class EtcdDriver implements LockDriver {
   readonly #watches: Watches;
   readonly #keepAlives: KeepAlives;
   readonly #pool: LeasePool;
-  readonly #lines: Queues;
+  readonly #queues: Queues;
   readonly #claims: Claims;
-  readonly #listeners = new Set<DriverListener>();
+  readonly #listeners = new Listeners();
+  readonly #clock = new SystemClock();
   readonly #inbox = randomUUID();
   readonly #inboxes = new Set<string>();
   #connecting: Promise<void> | undefined;
-  /** Keeps the process alive until `close`: grpc-js does not while it waits for a connection. */
-  #anchor: NodeJS.Timeout | undefined;
+  #anchor: Timer | undefined;
 
-  /** @throws LockConfigError naming the option that is wrong */
+  /** @throws LockConfigError that names each wrong option */
   constructor(options: EtcdDriverOptions) {
-    const clock = new SystemClock();
-    const tell = (event: DriverEvent): void => this.#tell(event);
-    const warn = (message: string): void => this.#tell({ type: 'warning', message });
-    this.#connection = new EtcdConnection(readOptions(options), {
-      up: () => tell({ type: 'up' }),
-      down: (cause) => tell({ type: 'down', cause }),
+    const clock = this.#clock;
+    const notify: DriverListener = (event) => this.#listeners.notify(event);
+    const warn = (message: string): void => notify({ type: 'warning', message });
+    const listener: ConnectionListener = {
+      up: () => notify({ type: 'up' }),
+      down: (cause) => notify({ type: 'down', cause }),
       warning: warn,
       moved: () => {
         this.#keepAlives.move();
         this.#watches.move();
       },
-    });
-    const keepAlives = new KeepAlives(this.#connection);
+    };
+    const connection = new EtcdConnection(readOptions(options), listener, clock, systemRandom);
+    const keepAlives = new KeepAlives(connection, clock);
+    const watches = new Watches(connection, clock, systemRandom);
+    const pool = new LeasePool(connection, keepAlives, clock);
+    const queues = new Queues(connection, this.#inbox, clock, warn);
+    const handOvers = new HandOvers(connection);
+    this.#connection = connection;
     this.#keepAlives = keepAlives;
-    this.#watches = new Watches(this.#connection);
-    this.#pool = new LeasePool(this.#connection, keepAlives, clock);
-    this.#lines = new Queues(this.#connection, this.#inbox, warn);
-    const { lines, pool, watches } = { lines: this.#lines, pool: this.#pool, watches: this.#watches };
-    const handOvers = new HandOvers(this.#connection);
-    this.#claims = new Claims({ lines, handOvers, pool, keepAlives, watches, clock, tell });
-    this.facts = new EtcdFactStore(this.#connection, pool, keepAlives, watches, clock);
+    this.#watches = watches;
+    this.#pool = pool;
+    this.#queues = queues;
+    this.#claims = new Claims({ queues, handOvers, pool, keepAlives, watches, clock, notify });
+    this.facts = new EtcdFactStore(connection, pool, keepAlives, watches, clock);
   }
 
   connect(listener: DriverListener): Promise<void> {
     this.#listeners.add(listener);
-    this.#anchor ??= setInterval(() => undefined, LONGEST_DURATION);
+    this.#keepProcessAlive();
     this.#connecting ??= this.#connection.connect().finally(() => this.#watches.open());
     return this.#connecting;
   }
@@ -105,14 +111,14 @@ export class EtcdDriver implements LockDriver {
     return this.#claims.release(lease, to);
   }
 
-  /** One token, because a revision cannot be reserved. */
+  /** One token: a revision cannot be reserved. */
   async reserve(lease: LeaseRef): Promise<TokenBlock | null> {
     const fencingToken = await this.#claims.reserve(lease);
     return fencingToken === undefined ? null : { fencingToken, tokens: 1 };
   }
 
   async inspect(key: string): Promise<LockRecord | null> {
-    const { owner, count } = await this.#lines.ownerOf(key);
+    const { owner, count } = await this.#queues.ownerOf(key);
     if (!owner) return null;
     const record = toRecord(owner, count);
     const { TTL } = await this.#connection.call('leaseTimeToLive', { ID: owner.lease }, CALL_TIMEOUT);
@@ -120,9 +126,9 @@ export class EtcdDriver implements LockDriver {
   }
 
   async close(listener: DriverListener): Promise<void> {
-    this.#listeners.delete(listener);
-    if (this.#listeners.size > 0 || this.#connection.isClosed) return;
-    clearInterval(this.#anchor);
+    this.#listeners.remove(listener);
+    if (!this.#listeners.isEmpty || this.#connection.isClosed) return;
+    this.#anchor?.cancel();
     this.#claims.close();
     await this.#pool.close();
     this.#keepAlives.move();
@@ -130,7 +136,15 @@ export class EtcdDriver implements LockDriver {
     this.#connection.close();
   }
 
-  /** Notes to this instance, from the namespaces that it uses. */
+  /** Until `close`. grpc-js keeps no process alive while it waits for a connection. */
+  #keepProcessAlive(): void {
+    const again = (): void => {
+      this.#anchor = this.#clock.after(LONGEST_DURATION, again, true);
+    };
+    if (!this.#anchor) again();
+  }
+
+  /** Watches the inbox of this instance in a namespace that it uses. */
   #listen(key: string): void {
     const namespace = namespaceOf(key);
     if (this.#inboxes.has(namespace)) return;
@@ -140,18 +154,14 @@ export class EtcdDriver implements LockDriver {
       changed: ({ value }, isGone) => {
         if (!isGone) this.#read(value);
       },
-      // Renewals tell the number of those who wait.
+      // Each renewal counts the waiters.
       missed: () => undefined,
     });
   }
 
-  /** Anybody with write access may write one: what is not a note of ours is ignored. */
+  /** Anybody with write access may write a note. A text that is none of this package is ignored. */
   #read(note: string): void {
     const [, key] = /^contended (.*)$/s.exec(note) ?? [];
-    if (key !== undefined) this.#tell({ type: 'contended', key });
-  }
-
-  #tell(event: DriverEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    if (key !== undefined) this.#listeners.notify({ type: 'contended', key });
   }
 }

@@ -1,13 +1,17 @@
 import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
-import { LockConfigError } from '../../core/errors.js';
 import { OptionsCheck } from '../../core/options-check.js';
 import type { Host } from './client/addresses.js';
 
 export interface EtcdTls {
-  /** PEM of the authorities that the servers' certificates must come from. Default: those that Node.js trusts. */
+  /**
+   * PEM of the authorities that must have signed the certificates of the servers.
+   *
+   * @defaultValue those that Node.js trusts
+   */
   readonly ca?: string | Buffer;
-  /** PEM of the client certificate, and of its key. */
+  /** PEM of the client certificate. */
   readonly cert?: string | Buffer;
+  /** PEM of the key of the client certificate. */
   readonly key?: string | Buffer;
 }
 
@@ -17,7 +21,7 @@ export interface EtcdAuth {
   readonly password: string;
 }
 
-/** A value, or a function that is asked for it each time that it is needed. */
+/** A value, or a function that is called each time that the value is needed. */
 export type Supplied<T> = T | (() => T | Promise<T>);
 
 export interface EtcdDriverOptions {
@@ -27,30 +31,30 @@ export interface EtcdDriverOptions {
    */
   readonly hosts: readonly string[];
   /**
-   * Implied by the scheme `https`, then with the authorities that Node.js trusts. A function is asked at each
-   * connection, so that renewed certificates are used without a restart.
+   * The scheme `https` implies TLS with the authorities that Node.js trusts. A function is called for each connection,
+   * so that renewed certificates are used without a restart.
    */
   readonly tls?: Supplied<EtcdTls>;
   /**
-   * A function is asked each time that etcd gives a token, so that a password can change without a restart. What the
-   * server refuses is then tried again, not final.
+   * A function is called each time that etcd gives a token, so that a password can change without a restart. With a
+   * function, credentials that the server refuses are tried again; without, a refusal is final.
    */
   readonly auth?: Supplied<EtcdAuth>;
 }
 
 export interface Target {
   readonly hosts: readonly Host[];
-  /** Asked at each connection. */
+  /** Called for each connection. */
   readonly credentials: () => Promise<ChannelCredentials>;
-  /** Asked for each token. */
+  /** Called for each token. */
   readonly auth: (() => Promise<EtcdAuth>) | undefined;
-  /** The credentials may be others the next time, so that their refusal is not final. */
+  /** A function gives the credentials: others may follow, so a refusal is not final. */
   readonly canChange: boolean;
 }
 
 const HOST = /^(?:(https?):\/\/)?([\w.-]+|\[[\da-f:.]+\])(?::(\d+))?\/?$/i;
 
-/** @throws LockConfigError that names each option that is wrong, and its repair */
+/** @throws LockConfigError that names each wrong option and its fix */
 export function readOptions(options: EtcdDriverOptions): Target {
   const check = new OptionsCheck('EtcdDriver');
   const { hosts, tls, auth } = check.object(options, '', ['hosts', 'tls', 'auth']);
@@ -121,7 +125,7 @@ function readHosts(check: OptionsCheck, hosts: unknown, hasTls: boolean): { foun
   return { found, isSecure };
 }
 
-/** A path instead of its content is a mistake that is easily made. */
+/** Refuses the path of a PEM file in place of its content, too. */
 function checkPem(check: OptionsCheck, pem: unknown, path: string): void {
   if (pem === undefined || (pem instanceof Uint8Array && pem.length > 0)) return;
   if (typeof pem === 'string' && pem.includes('-----BEGIN')) return;
@@ -141,11 +145,4 @@ function secured(check: OptionsCheck, tls: EtcdTls | undefined): ChannelCredenti
 
 function bufferOf(pem: string | Buffer | undefined): Buffer | null {
   return pem === undefined ? null : Buffer.from(pem);
-}
-
-/** The reason why a function among the options gave nothing, in words that name it. */
-export function supplierFailure(option: 'tls' | 'auth', error: unknown): Error {
-  if (error instanceof LockConfigError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return new Error(`EtcdDriver: the function \`${option}\` failed: ${reason}`, { cause: error });
 }

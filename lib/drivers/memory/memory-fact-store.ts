@@ -1,19 +1,21 @@
 import type { Clock } from '../../core/clock.js';
 import { ExpiringMap } from '../../core/expiring-map.js';
 import type { FactStore } from '../../core/fact-store.js';
+import { Watchers } from '../common/watchers.js';
 
+/** Up to where a number was moved, and by whom. */
 interface Position {
   readonly at: number;
   readonly by: string;
 }
 
-/** The facts of the applications of one process that share a driver. Watchers are told before a `put` resolves. */
+/** The facts of the applications of one process that share a driver. Watchers are called before a `put` resolves. */
 export class MemoryFactStore implements FactStore {
   readonly #clock: Clock;
   readonly #assertOpen: () => void;
   readonly #facts = new Map<string, ExpiringMap<string>>();
   readonly #positions = new Map<string, ExpiringMap<Position>>();
-  readonly #watchers = new Map<string, Set<() => void>>();
+  readonly #watchers = new Watchers();
 
   /** @param assertOpen throws when the driver is closed */
   constructor(clock: Clock, assertOpen: () => void) {
@@ -26,12 +28,12 @@ export class MemoryFactStore implements FactStore {
     const facts = this.#within(this.#facts, scope);
     const before = facts.get(id);
     facts.set(id, value, ttl);
-    if (before !== value) this.#announce(scope);
+    if (before !== value) this.#watchers.notify(scope);
   }
 
   async remove(scope: string, id: string): Promise<void> {
     this.#assertOpen();
-    if (this.#within(this.#facts, scope).delete(id)) this.#announce(scope);
+    if (this.#within(this.#facts, scope).delete(id)) this.#watchers.notify(scope);
   }
 
   async list(scope: string): Promise<ReadonlyMap<string, string>> {
@@ -40,12 +42,8 @@ export class MemoryFactStore implements FactStore {
   }
 
   watch(scope: string, changed: () => void): () => void {
-    const watchers = this.#watchers.get(scope) ?? new Set();
-    const watcher = (): void => changed();
-    this.#watchers.set(scope, watchers.add(watcher));
-    return () => {
-      if (watchers.delete(watcher) && watchers.size === 0) this.#watchers.delete(scope);
-    };
+    const watcher = this.#watchers.add(scope, changed);
+    return () => void watcher.end();
   }
 
   async advance(scope: string, id: string, to: number, by: string, ttl: number): Promise<'mine' | 'taken'> {
@@ -61,9 +59,5 @@ export class MemoryFactStore implements FactStore {
     let entries = scopes.get(scope);
     if (!entries) scopes.set(scope, (entries = new ExpiringMap(this.#clock)));
     return entries;
-  }
-
-  #announce(scope: string): void {
-    for (const watcher of this.#watchers.get(scope) ?? []) watcher();
   }
 }

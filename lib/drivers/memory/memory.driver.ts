@@ -1,12 +1,10 @@
 import { type Clock, SystemClock } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
-import { ExpiringMap } from '../../core/expiring-map.js';
 import type { FactStore } from '../../core/fact-store.js';
 import {
   type AcquireMode,
   type Claim,
   type DriverCapabilities,
-  type DriverEvent,
   type DriverListener,
   type Granted,
   heartbeat,
@@ -20,37 +18,39 @@ import {
   type RenewOutcome,
   type TokenBlock,
 } from '../../core/lock-driver.js';
-import { type Entry, type Holding, isAlive, recordOf, type Waiter } from './entry.js';
+import { EndedHolders } from '../common/ended-holders.js';
+import { Listeners } from '../common/listeners.js';
+import { type Entry, type Holding, isOver, recordOf, takeNext, type Waiter } from './entry.js';
 import { MemoryFactStore } from './memory-fact-store.js';
 
-/** Milliseconds for which a cancelled holder is remembered; a call within one process cannot be late for longer. */
-const CANCELLED_FOR = 60_000;
-/** How often keys whose lease ran out are looked for, in milliseconds. */
+/** Milliseconds between two searches for keys whose lease ran out. */
 const SWEEP = 60_000;
-/** Tokens of a hand-over: as many as an instance uses in a row while others wait. */
+/** Tokens of a hand-over: the number that an instance uses in a row while others wait. */
 const IN_A_ROW = 16;
 
 /**
- * Leases in the memory of one process: for tests, development, and applications of one replica. Several applications
- * in the process that share one driver exclude each other as replicas would.
+ * Leases in the memory of one process: for tests, development, and applications of one replica. Applications of the
+ * process that share one driver exclude each other as replicas would.
+ *
+ * Not covered:
+ * - other processes: they have a memory of their own.
+ * - a restart: it forgets all leases.
  */
 export class MemoryDriver implements LockDriver {
   readonly name = 'memory';
   readonly capabilities: DriverCapabilities = { scope: 'process', queue: true, push: true, minTtl: 20 };
   readonly facts: FactStore;
-
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
-  /** Holders. */
-  readonly #cancelled: ExpiringMap<true>;
-  readonly #listeners = new Set<DriverListener>();
+  readonly #ended: EndedHolders;
+  readonly #listeners = new Listeners();
   #lastToken = 0;
   #isSweeping = false;
 
-  /** @param options.clock for tests with a manual clock; default: the system's */
+  /** @param options.clock a manual clock for tests; default: the clock of the system */
   constructor(options: { readonly clock?: Clock } = {}) {
     this.#clock = options.clock ?? new SystemClock();
-    this.#cancelled = new ExpiringMap(this.#clock);
+    this.#ended = new EndedHolders(this.#clock);
     this.facts = new MemoryFactStore(this.#clock, () => this.#assertOpen());
   }
 
@@ -62,12 +62,12 @@ export class MemoryDriver implements LockDriver {
     this.#assertOpen();
     const entry = this.#entry(claim.key);
     if (entry.holding?.claim.holder === claim.holder) return this.#rearm(entry, entry.holding, claim.ttl);
-    if (this.#cancelled.get(claim.holder)) return { status: 'refused', record: null };
+    if (this.#ended.has(claim.holder)) return { status: 'refused', record: null };
     if (!entry.holding && entry.queue.size === 0) return this.#grant(entry, claim, claim.ttl, tokens);
 
     if (mode === 'queue') this.#enqueue(entry, claim);
     if (!entry.holding) {
-      // It ran out while others waited: they come first.
+      // The lease ran out while others waited: they come first.
       const holding = this.#handOver(entry);
       if (!holding) return this.#grant(entry, claim, claim.ttl, tokens);
       if (holding.claim.holder === claim.holder) return this.#rearm(entry, holding, claim.ttl);
@@ -77,7 +77,7 @@ export class MemoryDriver implements LockDriver {
 
   async cancel(claim: Claim): Promise<void> {
     this.#assertOpen();
-    this.#cancelled.set(claim.holder, true, CANCELLED_FOR);
+    this.#ended.add(claim.holder);
     this.#entry(claim.key).queue.delete(claim.holder);
     this.#free(claim);
   }
@@ -121,14 +121,14 @@ export class MemoryDriver implements LockDriver {
   }
 
   async close(listener: DriverListener): Promise<void> {
-    this.#listeners.delete(listener);
+    this.#listeners.remove(listener);
   }
 
   #assertOpen(): void {
-    if (this.#listeners.size === 0) throw new DriverUnavailableError('The memory driver is closed.', { sent: false });
+    if (this.#listeners.isEmpty) throw new DriverUnavailableError('The memory driver is closed.', { sent: false });
   }
 
-  /** The key as it is now, without a lease that has run out. */
+  /** The key as it is now. A lease that has run out is dropped. */
   #entry(key: string): Entry {
     const entry = this.#entries.get(key) ?? { holding: undefined, queue: new Map<string, Waiter>() };
     if (entry.holding && entry.holding.until <= this.#clock.now()) entry.holding = undefined;
@@ -153,29 +153,16 @@ export class MemoryDriver implements LockDriver {
     const isNew = !entry.queue.has(claim.holder);
     entry.queue.set(claim.holder, { claim, seen: this.#clock.now() });
     this.#entries.set(claim.key, entry);
-    if (isNew && entry.queue.size === 1) this.#tell({ type: 'contended', key: claim.key });
+    if (isNew && entry.queue.size === 1) this.#listeners.notify({ type: 'contended', key: claim.key });
   }
 
-  /** Passes the lease to the first waiter that is alive, one of the instance `to` before all others. */
+  /** Passes the lease to the next waiter. Armed for a few heartbeats only: the new holder renews early. */
   #handOver(entry: Entry, to?: string): Holding | undefined {
-    if (to !== undefined) {
-      const isPreferred = (waiter: Waiter): boolean =>
-        waiter.claim.instance === to && isAlive(waiter, this.#clock.now());
-      const preferred = [...entry.queue.values()].find(isPreferred);
-      if (preferred) return this.#pass(entry, preferred);
-    }
-    for (const waiter of entry.queue.values()) {
-      if (isAlive(waiter, this.#clock.now())) return this.#pass(entry, waiter);
-      entry.queue.delete(waiter.claim.holder);
-    }
-    return undefined;
-  }
-
-  /** Armed for a few heartbeats only: the new holder renews early. */
-  #pass(entry: Entry, { claim }: Waiter): Holding | undefined {
-    entry.queue.delete(claim.holder);
+    const next = takeNext(entry.queue, this.#clock.now(), to);
+    if (!next) return undefined;
+    const { claim } = next;
     const granted = this.#grant(entry, claim, 4 * heartbeat(claim.ttl), IN_A_ROW);
-    this.#tell({ ...granted, type: 'granted', key: claim.key, holder: claim.holder });
+    this.#listeners.notify({ ...granted, type: 'granted', key: claim.key, holder: claim.holder });
     return entry.holding;
   }
 
@@ -190,7 +177,7 @@ export class MemoryDriver implements LockDriver {
     return isHolder;
   }
 
-  /** In step with the wall clock, so that a restarted process continues above the tokens that were stored elsewhere. */
+  /** Tokens keep up with the wall clock, so that those of a restarted process are above the stored ones. */
   #mint(tokens: number): TokenBlock {
     const fencingToken = Math.max(this.#lastToken + 1, Math.floor(this.#clock.wall() * 1000));
     this.#lastToken = fencingToken + tokens - 1;
@@ -203,18 +190,11 @@ export class MemoryDriver implements LockDriver {
     this.#clock.after(SWEEP, () => this.#sweep());
   }
 
-  /** Nobody may ask for a key again whose lease, and those who waited for it, have ended without a word. */
+  /** Forgets keys whose lease ran out and whose waiters are all dead: perhaps nobody asks for them again. */
   #sweep(): void {
     this.#isSweeping = false;
     const now = this.#clock.now();
-    for (const [key, { holding, queue }] of this.#entries) {
-      const isHeld = holding !== undefined && holding.until > now;
-      if (!isHeld && ![...queue.values()].some((waiter) => isAlive(waiter, now))) this.#entries.delete(key);
-    }
+    for (const [key, entry] of this.#entries) if (isOver(entry, now)) this.#entries.delete(key);
     if (this.#entries.size > 0) this.#sweepLater();
-  }
-
-  #tell(event: DriverEvent): void {
-    for (const listener of this.#listeners) listener(event);
   }
 }

@@ -2,16 +2,22 @@ import { LockConfigError } from '../../core/errors.js';
 import {
   type Claim,
   type DriverEvent,
+  type Granted,
   type LeaseRef,
   type LockRecord,
   NO_METADATA,
   type PlaceOutcome,
+  type Queued,
+  type Refused,
 } from '../../core/lock-driver.js';
 import type { Marks } from './marks.js';
 
+/** 'token tokens waiters', or who has the lease. */
+export type AcquireReply = string | HeldReply;
+
 export type HeldReply = [status: 0 | 2, remaining?: number, lease?: string, waiters?: number];
 
-/** Remaining ms of the lease in front, and who has it where that is another one than was known; -1: ask again. */
+/** Remaining ms of the lease in front, with the lease where the waiter knows another one; -1: ask again. */
 export type PlaceReply = number | [remaining: number, lease: string, waiters: number];
 
 // One hash tag per lock, so that all its keys share a slot.
@@ -19,24 +25,46 @@ export const leaseKey = (key: string): string => `{${key}}`;
 export const cancelledKey = ({ key, holder }: Pick<LeaseRef, 'key' | 'holder'>): string => `{${key}}:x:${holder}`;
 export const queueKey = (key: string): string => `{${key}}:q`;
 
+/**
+ * Milliseconds for which a cancelled holder is remembered, whatever its TTL. A request of the holder that arrives after its
+ * cancel left over a connection that was given up meanwhile. A network that works again delivers such a request within a
+ * minute, or never: Linux repeats a segment at most 51 s after the time before, for less than two minutes in all.
+ */
+export const CANCELLED_FOR = 60_000;
+
 /** In the order in which the scripts expect them. */
 export function keysOf({ key, holder }: LeaseRef, marks: Marks): string[] {
   return [leaseKey(key), marks.keyFor(key), queueKey(key), `{${key}}:w`, cancelledKey({ key, holder })];
 }
 
-/** What the store keeps of a claim for people and for other instances. */
+/** The part of a lease that is for people and for other instances. */
 export function tailOf({ instance, metadata }: Claim): string {
   if (metadata !== NO_METADATA) return JSON.stringify({ instance, metadata });
   if (plainTail?.instance !== instance) plainTail = { instance, text: JSON.stringify({ instance, metadata }) };
   return plainTail.text;
 }
 
-/** Of the instance that asked last: almost always the only one, and without metadata. */
+/** The tail of the instance that asked last. Almost always there is one instance, and no metadata. */
 let plainTail: { readonly instance: string; readonly text: string } | undefined;
 
 export const placeKeysOf = ({ key }: LeaseRef): string[] => [leaseKey(key), queueKey(key), `{${key}}:w`];
 
-/** What cannot be read is asked for, so that an error concerns that claim only. */
+/** @throws LockConfigError for a value that these scripts did not write */
+export function toAcquired(reply: AcquireReply, { key, ttl }: Claim): Granted | Refused | Queued {
+  if (typeof reply !== 'string') {
+    return { status: reply[0] === 2 ? 'queued' : 'refused', record: toRecord(reply, key) };
+  }
+  const [token, tokens, waiters] = reply.split(' ');
+  return {
+    status: 'granted',
+    fencingToken: Number(token),
+    tokens: Number(tokens),
+    ttl,
+    waiters: Number(waiters),
+  };
+}
+
+/** A waiter whose lease in front cannot be read has to ask, so that the error concerns its claim only. */
 export function toPlace(reply: PlaceReply): PlaceOutcome {
   if (typeof reply === 'number') return reply < 0 ? 'ask' : { remaining: reply };
   try {
@@ -46,11 +74,11 @@ export function toPlace(reply: PlaceReply): PlaceOutcome {
   }
 }
 
-/** @throws LockConfigError for what these scripts did not write */
+/** @throws LockConfigError for a value that these scripts did not write */
 export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply, key: string): LockRecord | null {
   if (lease === undefined) return null;
   try {
-    // All that they write has an end.
+    // All leases of the scripts have a TTL.
     if (remaining !== -1) return recordOf(remaining, lease, waiters);
   } catch {}
   throw new LockConfigError(
@@ -59,7 +87,7 @@ export function toRecord([, remaining = 0, lease, waiters = 0]: HeldReply, key: 
   );
 }
 
-/** @param lease 'holder token … since tail'; what stands between is for the scripts, and `since` is in µs */
+/** @param lease 'holder token … since tail'; `since` is in µs, and only the scripts read the part between */
 export function recordOf(remaining: number, lease: string, waiters: number): LockRecord {
   const [, holder, token, since, tail] = /^(\S+) (\d+) \S+ (\d+) (.*)$/s.exec(lease) ?? [];
   const { instance, metadata } = tailFrom(tail) ?? foreign();
@@ -93,7 +121,7 @@ function foreign(): never {
   );
 }
 
-/** Anybody may publish: what is not a message of our scripts is ignored. */
+/** Anybody may publish: ignores messages that our scripts did not write. */
 export function toEvent(message: string): DriverEvent | undefined {
   const contended = /^contended \{(.*)\}$/s.exec(message);
   if (contended) return { type: 'contended', key: contended[1]! };

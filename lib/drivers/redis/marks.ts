@@ -1,10 +1,12 @@
+import { LockConfigError } from '../../core/errors.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { slotOf } from './connection/slots.js';
 
 /**
- * Names the mark of a namespace: the key of the next free fencing token. It is kept for ever, so that tokens increase
- * after a server's clock was set back, too. One for all keys, since a record for each key would stay behind for every
- * order that was ever locked.
+ * Names the mark of a namespace: the key of the next free fencing token.
+ *
+ * 1. A mark has no TTL, so tokens also increase after a server's clock was set back.
+ * 2. All keys share it: a mark for each key would stay behind for every order that was ever locked.
  */
 export interface Marks {
   keyFor(key: string): string;
@@ -25,7 +27,12 @@ export class SlotMarks implements Marks {
   }
 }
 
-/** Numbers are tried until one names a key in the slot; those that are found on the way are kept. */
+/** The keys of one script are in several slots: the mark was not where the lock is. */
+export function isCrossSlot(error: unknown): boolean {
+  return error instanceof LockConfigError && /\bCROSSSLOT\b/.test(error.message);
+}
+
+/** Tries numbers until one names a key in the slot, and keeps those that it finds on the way. */
 class MarksOfNamespace {
   readonly #prefix: string;
   readonly #crcOfPrefix: number;
@@ -48,8 +55,8 @@ class MarksOfNamespace {
 }
 
 /**
- * Of ASCII text, as clusters use it (XMODEM). ioredis has it inside of a command only, which takes 50 times as long: too
- * much for the thousands of numbers that are tried at the first lock.
+ * CRC-16/XMODEM of ASCII text, as clusters use it. ioredis has it inside of a command only, which takes 50 times as long:
+ * too long for the thousands of numbers that are tried at the first lock.
  */
 function crc16(text: string, start = 0): number {
   let crc = start;

@@ -1,15 +1,18 @@
 import type { FactStore } from '../../core/fact-store.js';
 import { namespaceOf } from '../../core/store-key.js';
+import { Watchers } from '../common/watchers.js';
 import type { RedisConnection } from './connection/connection.js';
 
 /**
- * The facts of a scope are one hash, which lives as long as the fact that lives longest; a number that is moved forward
- * is a key of its own. All of a scope share a slot. TTLs run by the server's clock. A server that loses its data
- * forgets claimed numbers too: what was claimed once can then be claimed again.
+ * The facts of a scope are one hash, which lives as long as the fact that lives longest. A number that is moved forward
+ * is a key of its own. All keys of a scope share a slot. TTLs run by the clock of the server.
+ *
+ * Not covered:
+ * - a server that loses its data: it forgets claimed numbers, and a number can then be claimed a second time.
  */
 export class RedisFactStore implements FactStore {
   readonly #connection: RedisConnection;
-  readonly #watchers = new Map<string, Set<() => void>>();
+  readonly #watchers = new Watchers();
 
   constructor(connection: RedisConnection) {
     this.#connection = connection;
@@ -32,16 +35,12 @@ export class RedisFactStore implements FactStore {
 
   watch(scope: string, changed: () => void): () => void {
     const channel = channelOf(scope);
-    const watchers = this.#watchers.get(channel) ?? new Set();
-    const watcher = (): void => changed();
-    this.#watchers.set(channel, watchers.add(watcher));
+    const watcher = this.#watchers.add(channel, changed);
     if (!this.#connection.listensTo(channel)) {
-      void this.#connection.subscribe(channel, true).then((arrives) => arrives && watchers.has(watcher) && watcher());
+      void this.#connection.subscribe(channel, true).then((arrives) => arrives && !watcher.hasEnded && changed());
     }
     return () => {
-      if (!watchers.delete(watcher) || watchers.size > 0) return;
-      this.#watchers.delete(channel);
-      this.#connection.unsubscribe(channel);
+      if (watcher.end()) this.#connection.unsubscribe(channel);
     };
   }
 
@@ -53,12 +52,12 @@ export class RedisFactStore implements FactStore {
 
   /** A message came over this channel. */
   heard(channel: string): void {
-    for (const watcher of this.#watchers.get(channel) ?? []) watcher();
+    this.#watchers.notify(channel);
   }
 
-  /** What was published while there was no connection is lost: any scope may have changed. */
+  /** Messages that were published while there was no connection are lost: any scope may have changed. */
   mayHaveMissed(): void {
-    for (const channel of this.#watchers.keys()) this.heard(channel);
+    this.#watchers.notifyAll();
   }
 }
 
@@ -66,7 +65,7 @@ const MOVE = { needsReplicas: (moved: unknown): boolean => moved === 1 };
 
 const factsKey = (scope: string): string => `{${scope}}`;
 
-/** The id holds no brace that closes, so that the last one of the key ends the scope. */
+/** The encoded id has no closing brace, so the last one of the key ends the scope. */
 const numberKey = (scope: string, id: string): string => `{${scope}}:${id.replaceAll(/[%}]/g, encodeURIComponent)}`;
 
 /** Beside the inboxes, so that a Redis user needs one channel pattern. */

@@ -2,33 +2,39 @@ import type { LockRecord, TokenBlock } from '../../core/lock-driver.js';
 import { recordOf } from '../redis/lease-format.js';
 import { quorumOf, type Tally, tooFew } from './quorum.js';
 
-/** One server's answer to a request for a lease: its vote, or who has it. Null: the claim was given back before. */
+/**
+ * The answer of one server to a request for a lease: its vote, or the holder that has it. Null: the claim was given
+ * back before.
+ */
 export type Vote = TokenBlock | { readonly record: LockRecord | null };
 
-/** As acquire.lua gives it. */
+/** The reply of acquire.lua. */
 export type Reply = 1 | string | [token: string] | [remaining: number, lease: string] | [];
 
 export function toVote(reply: Reply, proposed: TokenBlock): Vote {
   if (reply === 1) return proposed;
   if (typeof reply === 'string') return { ...proposed, fencingToken: Number(reply) };
   const [first, lease] = reply;
-  // Others of its block may be in use.
+  // The claim was granted before: other tokens of its block may be in use.
   if (typeof first === 'string') return { fencingToken: Number(first), tokens: 1 };
   return { record: lease === undefined ? null : recordOf(first ?? 0, lease, 0) };
 }
 
 export type Result =
   | { readonly status: 'won'; readonly votes: readonly TokenBlock[] }
-  /** Somebody has a majority, or we cannot get one before others let go. */
+  /** Another holder has a majority, or this claim cannot get one before others give votes back. */
   | { readonly status: 'lost'; readonly record: LockRecord | null }
-  /** Nobody has a majority, and of those who asked we should get it: the others give their votes back. */
+  /** Nobody has a majority. `ahead`: this claim should get the lease, and the others give their votes back. */
   | { readonly status: 'ahead' | 'behind'; readonly record: LockRecord; readonly rivals: readonly string[] };
 
 /**
- * What the votes of `size` servers come to, or undefined while the answers that are missing could change it.
+ * The result of a vote of `size` servers; undefined while a missing answer could change it.
  *
- * A split vote is settled without chance: all who see it know who has most votes, of equals the smallest holder id,
- * and all but that one let go. Whoever was let pass before and did not get the lease may be dead: it counts no longer.
+ * A split vote is settled without chance:
+ *
+ * 1. The claim with most votes is ahead; of equals the one with the smallest holder id. All claims see the same.
+ * 2. All other claims give their votes back.
+ * 3. A rival that was let pass before and did not get the lease may be dead. It does not count again.
  *
  * @throws DriverUnavailableError when fewer than a quorum answered
  */
@@ -39,7 +45,7 @@ export function count(
   letPass: ReadonlySet<string>,
 ): Result | undefined {
   const quorum = quorumOf(size);
-  // Most of the time it is not decided yet, or all are ours.
+  // The usual cases first: the vote is still open, or all votes are for this claim.
   if (tally.answers.length < quorum && tally.failures.length < quorum) return undefined;
   const votes = tally.answers.filter((vote) => 'tokens' in vote);
   if (votes.length >= quorum) return { status: 'won', votes };
@@ -56,8 +62,9 @@ export function count(
 }
 
 /**
- * Whether a claim that may have been granted before has to wait for more answers: a quorum may yet turn out to know it by
- * one token, which then has to be the answer again. Servers that were not needed for the grant have given it another.
+ * Whether a claim that may have been granted before has to wait for more answers. A quorum may still turn out to know it
+ * by one token, and that token has to be the answer again (S6). Servers that were not needed for the grant know another
+ * token.
  */
 export function mayBeGrantedBefore({ answers, pending }: Tally<Vote>, size: number): boolean {
   const quorum = quorumOf(size);
@@ -66,7 +73,7 @@ export function mayBeGrantedBefore({ answers, pending }: Tally<Vote>, size: numb
   return times > 0 && times < quorum && times + pending >= quorum;
 }
 
-/** The record that most servers gave, of equals that of the smallest holder id. */
+/** The record that most servers gave; of equals that of the smallest holder id. */
 export function mostNamed(
   records: readonly LockRecord[],
 ): { readonly record: LockRecord; readonly times: number } | undefined {
@@ -76,7 +83,7 @@ export function mostNamed(
     if (!entry) named.set(record.holder, { record, times: 1 });
     else {
       entry.times++;
-      // A server that gave its vote later does not know since when.
+      // A server that gave its vote later does not know when the lease began.
       const since = Math.min(record.since, entry.record.since);
       const longest = record.remaining > entry.record.remaining ? record : entry.record;
       entry.record = { ...longest, since };

@@ -1,28 +1,28 @@
 import type { LeaseRef } from '../../core/lock-driver.js';
 import { ScriptCall } from '../redis/commands/script-call.js';
 import { channelOf, givenBackKey, leaseKey, waitersKey } from './lease-text.js';
-import { firstQuorum, patienceFor } from './quorum.js';
+import { patienceFor } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { ServerSet } from './server-set.js';
 import type { Server } from './server.js';
 
-/** So long a holder that was given back is remembered, in milliseconds: as with RedisDriver, which says why. */
+/** Milliseconds for which a holder that was given back is remembered. RedisDriver has the same time and the reason. */
 const REMEMBERED = 60_000;
 
-/** Where a lease may be. */
+/** The servers on which a lease may be. */
 export interface Votes {
   /** Servers that may have given it their vote. */
   readonly open: readonly Server[];
-  /** Servers that were not asked for it, and will not be. */
+  /** Servers that were not asked for it, and never will be. */
   readonly unasked: readonly Server[];
-  /** The bits of the servers on which a request for it may yet be executed. */
+  /** The bits of the servers on which a request for it may still be executed. */
   readonly late: number;
 }
 
 /**
- * Gives a lease back. Resolves when a quorum of servers is free for others, those counted that were never asked.
+ * Gives a lease back. Resolves when a quorum of servers is free for others; servers that were never asked count.
  *
- * True when a quorum may have been this holder's: of any quorum that answers, at least one server knew it then.
+ * True when a quorum may have been this holder's: then at least one server of any quorum that answers knew it.
  *
  * @throws DriverUnavailableError when too few answered
  */
@@ -31,13 +31,13 @@ export async function giveBack(servers: ServerSet, lease: LeaseRef, votes: Votes
   const call = release(lease, false);
   const answers = open.map((server) => server.send(late & server.bit ? release(lease, true) : call));
   const free = unasked.filter(({ isAside }) => !isAside).length;
-  return (await firstQuorum(answers, patienceFor(lease.ttl), servers.quorum - free)).includes(1);
+  return (await servers.polls.firstQuorum(answers, patienceFor(lease.ttl), servers.quorum - free)).includes(1);
 }
 
 /**
- * The end of a holder, or of its rounds up to one.
+ * The end of a holder, or of its rounds up to a given one.
  *
- * @param isRemembered so that a request which comes late gets nothing
+ * @param isRemembered the server remembers the end, so that a late request gets nothing
  */
 export function release(lease: LeaseRef, isRemembered: boolean, round: number | '' = ''): ScriptCall {
   const keys = [leaseKey(lease), waitersKey(lease)];

@@ -1,32 +1,37 @@
-import { detached } from '../../core/detached.js';
+import type { Clock } from '../../core/clock.js';
 import { LinkedList } from '../../core/linked-list.js';
 import type { Round } from './rounds.js';
 
-/** Milliseconds: most locks are held for longer, and those that are not cost the other servers nothing. */
+/** Milliseconds. A lock that is held for a shorter time costs the servers that were not needed nothing. */
 const LATER = 5;
 
-/** Servers that were not needed for a grant: they are asked for their vote a moment later, many in one go. */
+/** Asks the servers that were not needed for a grant for their vote a moment later: all such grants in one go. */
 export class LaterVotes {
+  readonly #clock: Clock;
   readonly #rounds = new LinkedList<Round>();
   #isTimed = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   add(round: Round): void {
     this.#rounds.append(round);
     if (this.#isTimed) return;
     this.#isTimed = true;
-    detached(() => setTimeout(() => this.#askAll(), LATER).unref());
+    this.#clock.after(LATER, () => this.#askAll());
   }
 
-  /** They will not be asked. False when they were. */
+  /** The servers of this round will not be asked. False when they were asked before. */
   drop(round: Round): boolean {
     const isUnasked = this.#rounds.has(round);
     this.#rounds.remove(round);
     return isUnasked;
   }
 
-  /** The same for a lease of which no more is known than its holder. */
+  /** The same for a lease of which only the holder is known. */
   dropHolder(holder: string): void {
-    for (const round of this.#rounds.items()) if (round.candidate.claim.holder === holder) this.#rounds.remove(round);
+    for (const round of this.#rounds.items()) if (round.state.claim.holder === holder) this.#rounds.remove(round);
   }
 
   #askAll(): void {

@@ -2,16 +2,17 @@ import type { Claim, LeaseRef } from '../../core/lock-driver.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { tailOf } from '../redis/lease-format.js';
 
-// One hash tag per lock, as everywhere in Redis; the same names as with RedisDriver, and the same permissions.
+// One hash tag for each lock. The names, and so the permissions, are those of RedisDriver.
 export const leaseKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}`;
 export const waitersKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${key}}:w`;
 
-/** The largest tokens that were reserved, by bucket; kept for ever. Not a key of RedisDriver's. */
+/** The largest tokens that were reserved, by bucket; kept for ever. RedisDriver has no such key. */
 export const marksKey = ({ key }: Pick<LeaseRef, 'key'>): string => `{${namespaceOf(key)}:t:}:b`;
 
 /**
- * Keys that share a mark. One for all keys would be above most of what other clients propose at the same time for other
- * keys, and each such grant would cost a second round trip; among so many that is rare. All clients have to agree on it.
+ * The number of marks. One mark for all keys would be above most tokens that other clients propose at the same time for
+ * other keys, and each such grant would cost a second round trip. With 1024 marks this is rare. All clients must have the
+ * same number.
  */
 const BUCKETS = 1024;
 
@@ -22,15 +23,17 @@ export function bucketOf({ key }: Pick<LeaseRef, 'key'>): number {
   return (hash >>> 0) % BUCKETS;
 }
 
-/** Which rounds of a holder count as given back. */
+/** The last round of a holder that counts as given back. */
 export const givenBackKey = ({ key, holder }: LeaseRef): string => `{${key}}:x:${holder}`;
 
-/** Where releases in a namespace are told, as far as somebody waits. Beside the inboxes, for the same permission. */
+/**
+ * The channel that announces releases and waiters of a namespace. It is beside the inboxes, for the same permission.
+ */
 export function channelOf(key: string): string {
   return `${namespaceOf(key)}:i:freed`;
 }
 
-/** A lease as a server gets it that gives its vote late: it adds since when. */
+/** A lease for a server that gives its vote late. The server adds the time. */
 export function textOf(claim: Claim, token: number, round: number): string {
   return `${claim.holder} ${token} ${round} ${tailOf(claim)}`;
 }

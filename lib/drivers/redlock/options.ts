@@ -2,15 +2,15 @@ import { OptionsCheck } from '../../core/options-check.js';
 import type { RedisConnectionOptions } from '../redis/connection/clients.js';
 import type { RedlockServer } from './server-set.js';
 
-/** Sets of servers are the bits of a number. */
+/** The most servers: sets of servers are the bits of a number. */
 const MOST = 31;
 
 const EXPECTED = 'an array of URLs, ioredis options or clients';
 
 /**
- * The options of each server, which are checked when it is opened.
+ * The options of each server. They are checked when the server is opened.
  *
- * @throws LockConfigError naming what is wrong
+ * @throws LockConfigError that names each wrong option
  */
 export function checkOptions(options: RedlockDriverOptions): readonly RedisConnectionOptions[] {
   const check = new OptionsCheck('RedlockDriver');
@@ -55,6 +55,6 @@ function toOptions(server: RedlockServer): RedisConnectionOptions {
 }
 
 export interface RedlockDriverOptions {
-  /** An odd number of independent servers, at least three; none a replica of another. */
+  /** An odd number of independent servers, at least three and at most 31. None is a replica of another. */
   readonly servers: readonly RedlockServer[];
 }

@@ -1,127 +1,147 @@
+import type { Clock, Random } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
 import type { AcquireMode, Claim, Granted, LeaseRef, Refused, TokenBlock } from '../../core/lock-driver.js';
+import { pause } from '../../core/pause.js';
 import { ScriptCall } from '../redis/commands/script-call.js';
 import { count, mayBeGrantedBefore, type Result } from './ballot.js';
 import { release, type Votes } from './give-back.js';
 import { LaterVotes } from './later-votes.js';
 import { bucketOf, givenBackKey, leaseKey, marksKey, textOf, waitersKey } from './lease-text.js';
-import { HEDGE, patienceFor, poll } from './quorum.js';
+import { HEDGE } from './polls.js';
+import { patienceFor } from './quorum.js';
 import { ClaimState, NOBODY, Renewal, Round } from './rounds.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { ServerSet } from './server-set.js';
 import { agreed, lastOf, raise } from './tokens.js';
 
-/** How often one who is ahead in a split vote asks again for the votes that the others give back. */
+/** Rounds in which a claim that is ahead in a split vote asks for the votes that the others give back. */
 const ROUNDS = 8;
-/** What a split vote is worth waiting for, in milliseconds, before it is asked again: so much at first, then twice. */
+/** Milliseconds until a claim that is behind in a split vote asks again: at first. Each further split doubles them. */
 const SPLIT = 10;
 
 /**
- * How a claim comes to a lease. A quorum of servers is asked at once, and the others as soon as those do not suffice;
- * when they do, the others get to know it a moment later, unless the lease was given back by then.
+ * The way of a claim to its lease. A quorum of servers is asked at once, and the others as soon as those do not suffice.
+ * Servers that were not needed are asked a moment later, unless the lease was given back by then.
+ *
+ * Not covered:
+ * - an order of arrival: of two claims the later one may win.
+ * - a server that loses its data within the TTL of a lease: it can then vote twice.
  */
 export class QuorumAcquire {
   readonly #servers: ServerSet;
-  /** By the objects that the core uses for a claim all the time. */
-  readonly #candidates = new WeakMap<LeaseRef, ClaimState>();
-  readonly #later = new LaterVotes();
+  readonly #clock: Clock;
+  readonly #random: Random;
+  /** The core uses one object for all calls of a claim. */
+  readonly #states = new WeakMap<LeaseRef, ClaimState>();
+  readonly #later: LaterVotes;
   #round = 0;
 
-  constructor(servers: ServerSet) {
+  constructor(servers: ServerSet, clock: Clock, random: Random) {
     this.#servers = servers;
+    this.#clock = clock;
+    this.#random = random;
+    this.#later = new LaterVotes(clock);
   }
 
+  /**
+   * 1. Ask for votes.
+   * 2. A quorum of votes: make sure that its tokens are reserved, and grant.
+   * 3. A split vote, and this claim is ahead: ask again for the votes that the others give back.
+   * 4. Otherwise give the votes back, and refuse.
+   */
   async run(claim: Claim, mode: AcquireMode): Promise<Granted | Refused> {
-    const candidate = this.#candidateOf(claim);
+    const state = this.#stateOf(claim);
     for (let attempt = 1; ; attempt++) {
-      const sentAt = performance.now();
-      const round = new Round(candidate, mode, ++this.#round, this.#servers.proposals.next());
+      const sentAt = this.#clock.now();
+      const round = new Round(state, mode, ++this.#round, this.#servers.proposals.next());
       let result: Result;
       try {
-        result = await this.#vote(candidate, round, sentAt);
+        result = await this.#vote(state, round, sentAt);
         if (result.status === 'won') {
           const { block, isReserved } = agreed(result.votes, this.#servers.size);
           if (!isReserved) await this.#raise(claim, block);
-          return this.#grant(candidate, round, block);
+          return this.#grant(state, round, block);
         }
       } catch (error) {
-        this.#withdraw(candidate, round);
+        this.#withdraw(state, round);
         throw error;
       }
       if (result.status === 'ahead' && attempt < ROUNDS) {
-        await pause((performance.now() - sentAt) * (0.5 + Math.random()));
+        // The limit is for a process that was suspended meanwhile.
+        const took = Math.min(this.#clock.now() - sentAt, HEDGE + patienceFor(claim.ttl));
+        await pause(this.#clock, took * (0.5 + this.#random()));
         continue;
       }
-      this.#withdraw(candidate, round);
+      this.#withdraw(state, round);
       if (result.status === 'lost') {
-        candidate.letPass = NOBODY;
-        candidate.splits = 0;
+        state.letPass = NOBODY;
+        state.splits = 0;
         return { status: 'refused', record: result.record };
       }
-      candidate.letPass = new Set([...candidate.letPass, ...result.rivals]);
-      // Nobody tells of the end of a split vote.
-      const remaining = Math.min(result.record.remaining, SPLIT * 2 ** candidate.splits++);
+      state.letPass = new Set([...state.letPass, ...result.rivals]);
+      // Nobody announces the end of a split vote, so the claim has to ask again soon.
+      const remaining = Math.min(result.record.remaining, SPLIT * 2 ** state.splits++);
       return { status: 'refused', record: { ...result.record, remaining } };
     }
   }
 
-  /** Where a lease may be; from now on no more servers are asked for it. */
+  /** The servers on which a lease may be. From now on no more servers are asked for it. */
   end(lease: LeaseRef): Votes {
     const { all } = this.#servers;
-    const candidate = this.#candidates.get(lease);
-    if (!candidate) {
+    const state = this.#states.get(lease);
+    if (!state) {
       this.#later.dropHolder(lease.holder);
       return { open: all, unasked: [], late: 0 };
     }
-    const { won, late } = candidate;
+    const { won, late } = state;
     if (won && this.#later.drop(won)) return { open: won.asked, unasked: won.unasked, late };
     return { open: all, unasked: [], late };
   }
 
-  /** Asks all servers to re-arm the TTL of leases; those that are free give them their vote, where we know the grant. */
+  /** Asks all servers to re-arm the TTL of leases. A free server gives its vote where this driver knows the grant. */
   renew(leases: readonly LeaseRef[]): Promise<number[]>[] {
-    const candidates: ClaimState[] = [];
+    const states: ClaimState[] = [];
     const grants = leases.map((lease) => {
-      const candidate = this.#candidates.get(lease);
-      if (!candidate?.won) return ['', bucketOf(lease), 0] as const;
-      this.#later.drop(candidate.won);
-      candidates.push(candidate);
-      const text = textOf(candidate.claim, candidate.token, candidate.won.number);
-      return [text, bucketOf(lease), candidate.lastToken] as const;
+      const state = this.#states.get(lease);
+      if (!state?.won) return ['', bucketOf(lease), 0] as const;
+      this.#later.drop(state.won);
+      states.push(state);
+      const text = textOf(state.claim, state.token, state.won.number);
+      return [text, bucketOf(lease), state.lastToken] as const;
     });
     const keys = leases.flatMap((lease) => [leaseKey(lease), waitersKey(lease), marksKey(lease), givenBackKey(lease)]);
     const args = leases.flatMap((lease, index) => [lease.holder, lease.ttl, ...grants[index]!]);
-    const renewal = new Renewal(candidates, new ScriptCall(scripts.renew, keys, args));
+    const renewal = new Renewal(states, new ScriptCall(scripts.renew, keys, args));
     return this.#servers.all.map((server) => renewal.ask(server));
   }
 
-  /** So much was reserved for a lease since. */
+  /** A further block was reserved for a lease. */
   reserved(lease: LeaseRef, block: TokenBlock): void {
-    const candidate = this.#candidates.get(lease);
-    if (candidate) candidate.lastToken = lastOf(block);
+    const state = this.#states.get(lease);
+    if (state) state.lastToken = lastOf(block);
   }
 
-  #candidateOf(claim: Claim): ClaimState {
-    let candidate = this.#candidates.get(claim);
-    if (!candidate) this.#candidates.set(claim, (candidate = new ClaimState(claim)));
-    return candidate;
+  #stateOf(claim: Claim): ClaimState {
+    let state = this.#states.get(claim);
+    if (!state) this.#states.set(claim, (state = new ClaimState(claim)));
+    return state;
   }
 
-  async #vote(candidate: ClaimState, round: Round, sentAt: number): Promise<Result> {
-    const { claim, letPass, won } = candidate;
+  async #vote(state: ClaimState, round: Round, sentAt: number): Promise<Result> {
+    const { claim, letPass, won } = state;
     const { size } = this.#servers;
-    // What it got in an earlier round of a split vote was no grant.
-    const isRepeated = won !== undefined || candidate.open === 0;
+    // Votes that it got in an earlier round of a split vote were no grant.
+    const isRepeated = won !== undefined || state.open === 0;
     if (won) this.#later.drop(won);
     const { quorum, rest } = this.#servers.orderFor(claim.key);
     let isAsked = false;
-    const result = await poll({
+    const result = await this.#servers.polls.ask({
       first: quorum.map((server) => round.ask(server)),
       rest: {
         size: rest.length,
         ask: () => {
           isAsked = true;
-          if (performance.now() - sentAt >= HEDGE) {
+          if (this.#clock.now() - sentAt >= HEDGE) {
             for (const server of quorum) if (round.unanswered & server.bit) server.isLate = true;
           }
           return rest.map((server) => round.ask(server));
@@ -131,8 +151,8 @@ export class QuorumAcquire {
       decide: (tally) =>
         isRepeated && mayBeGrantedBefore(tally, size) ? undefined : count(tally, size, claim.holder, letPass),
     });
-    // An earlier round may have asked them.
-    const isUnasked = !isAsked && rest.every(({ bit }) => !(candidate.open & bit));
+    // An earlier round may have asked the rest.
+    const isUnasked = !isAsked && rest.every(({ bit }) => !(state.open & bit));
     if (result.status === 'won' && isUnasked) {
       round.asked = quorum;
       round.unasked = rest;
@@ -147,25 +167,24 @@ export class QuorumAcquire {
     throw new DriverUnavailableError(`Redlock: "${claim.key}" was lost while its token was raised.`, { sent: true });
   }
 
-  #grant(candidate: ClaimState, round: Round, block: TokenBlock): Granted {
+  #grant(state: ClaimState, round: Round, block: TokenBlock): Granted {
     const { fencingToken, tokens } = block;
-    candidate.won = round;
-    candidate.token = fencingToken;
-    candidate.lastToken = lastOf(block);
-    return { status: 'granted', fencingToken, tokens, ttl: candidate.claim.ttl, waiters: 0 };
+    state.won = round;
+    state.token = fencingToken;
+    state.lastToken = lastOf(block);
+    return { status: 'granted', fencingToken, tokens, ttl: state.claim.ttl, waiters: 0 };
   }
 
-  /** Gives back what this round got, or may get yet, without waiting for it: a later request comes after it anyway. */
-  #withdraw(candidate: ClaimState, round: Round): void {
-    const { claim, open, late } = candidate;
+  /**
+   * Gives back the votes that this round got, or may still get. A later request comes after it, so nobody waits for
+   * it.
+   */
+  #withdraw(state: ClaimState, round: Round): void {
+    const { claim, open, late } = state;
     this.#later.drop(round);
     for (const server of this.#servers.all) {
       if (!(open & server.bit)) continue;
       server.send(release(claim, (late & server.bit) !== 0, round.number)).catch(() => undefined);
     }
   }
-}
-
-export function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => void setTimeout(resolve, milliseconds).unref());
 }

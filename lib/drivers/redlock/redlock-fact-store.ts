@@ -1,52 +1,63 @@
-import { SystemClock } from '../../core/clock.js';
+import type { Clock, Random, Timer } from '../../core/clock.js';
 import { DriverUnavailableError } from '../../core/errors.js';
 import { ExpiringMap } from '../../core/expiring-map.js';
 import type { FactStore } from '../../core/fact-store.js';
 import { newHolder } from '../../core/ids.js';
 import { type Claim, NO_METADATA } from '../../core/lock-driver.js';
+import { pause } from '../../core/pause.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { RedisFactStore } from '../redis/redis-fact-store.js';
-import { pause, type QuorumAcquire } from './quorum-acquire.js';
-import { firstQuorum, patienceFor, poll, quorumOf, tooFew } from './quorum.js';
+import type { QuorumAcquire } from './quorum-acquire.js';
+import { patienceFor, quorumOf, tooFew } from './quorum.js';
 import type { ServerSet } from './server-set.js';
 import type { Server } from './server.js';
 
-/** How long one who moves a number may take, and others wait for it, in milliseconds. */
+/** Milliseconds for which one instance may move a number, while the others wait for it. */
 const TURN = 2000;
-/** Milliseconds within which the messages of all servers about one change count as one. */
+/** Milliseconds within which the messages of all servers about one change count as one message. */
 const CHANGES = 10;
 
+export interface RedlockFactStoreContext {
+  readonly servers: ServerSet;
+  readonly acquiring: QuorumAcquire;
+  readonly release: (claim: Claim) => Promise<unknown>;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
 /**
- * Facts are written to a quorum at least, and read from as many servers as answer soon: one that was removed while a
- * server could not be reached may be seen again there until its TTL ends. Numbers are moved by a majority; a lease keeps
- * those who move the same one from splitting the servers between them, and nobody else from moving it.
+ * The facts of a set of servers:
+ *
+ * 1. A fact is written to a quorum at least. It is read from all servers that answer soon.
+ * 2. A number is moved by a majority. A short lease on the number keeps instances that move it at the same time from
+ *    splitting the servers between them. The lease excludes nobody; the majority does.
+ *
+ * Not covered:
+ * - a fact that was removed while a server could not be reached: it may be seen again there until its TTL ends.
  */
 export class RedlockFactStore implements FactStore {
-  readonly #servers: ServerSet;
-  readonly #acquiring: QuorumAcquire;
-  readonly #release: (claim: Claim) => Promise<unknown>;
+  readonly #context: RedlockFactStoreContext;
   readonly #stores: ReadonlyMap<Server, RedisFactStore>;
-  /** What this instance wrote last, by scope and id, as long as it lasts: refreshed, a fact keeps its version. */
-  readonly #written = new ExpiringMap<{ readonly value: string; readonly version: number }>(new SystemClock());
+  /** The last value of each fact of this instance, by scope and id. A fact that is written again keeps its version. */
+  readonly #written: ExpiringMap<{ readonly value: string; readonly version: number }>;
   #version = 0;
 
-  constructor(servers: ServerSet, acquiring: QuorumAcquire, release: (claim: Claim) => Promise<unknown>) {
-    this.#servers = servers;
-    this.#acquiring = acquiring;
-    this.#release = release;
-    this.#stores = new Map(servers.all.map((server) => [server, new RedisFactStore(server.connection)]));
+  constructor(context: RedlockFactStoreContext) {
+    this.#context = context;
+    this.#stores = new Map(context.servers.all.map((server) => [server, new RedisFactStore(server.connection)]));
+    this.#written = new ExpiringMap(context.clock);
   }
 
   async put(scope: string, id: string, value: string, ttl: number): Promise<void> {
     const name = JSON.stringify([scope, id]);
     let written = this.#written.get(name);
     if (written?.value !== value) {
-      this.#version = Math.max(this.#version + 1, Date.now() * 1000);
+      this.#version = Math.max(this.#version + 1, this.#context.clock.wall() * 1000);
       written = { value, version: this.#version };
     }
     this.#written.set(name, written, ttl);
     const { version } = written;
-    await firstQuorum(
+    await this.#context.servers.polls.firstQuorum(
       this.#each((facts) => facts.put(scope, id, `${version} ${value}`, ttl)),
       patienceFor(ttl),
     );
@@ -54,15 +65,15 @@ export class RedlockFactStore implements FactStore {
 
   async remove(scope: string, id: string): Promise<void> {
     this.#written.delete(JSON.stringify([scope, id]));
-    await firstQuorum(
+    await this.#context.servers.polls.firstQuorum(
       this.#each((facts) => facts.remove(scope, id)),
       patienceFor(Infinity),
     );
   }
 
   list(scope: string): Promise<ReadonlyMap<string, string>> {
-    const { quorum } = this.#servers;
-    return poll({
+    const { quorum, polls } = this.#context.servers;
+    return polls.ask({
       first: this.#each((facts) => facts.list(scope)),
       patience: 100,
       decide(tally) {
@@ -73,25 +84,26 @@ export class RedlockFactStore implements FactStore {
   }
 
   watch(scope: string, changed: () => void): () => void {
-    let timer: NodeJS.Timeout | undefined;
+    let timer: Timer | undefined;
     const heard = (): void => {
-      timer ??= setTimeout(() => {
+      timer ??= this.#context.clock.after(CHANGES, () => {
         timer = undefined;
         changed();
-      }, CHANGES).unref();
+      });
     };
     const ends = [...this.#stores.values()].map((facts) => facts.watch(scope, heard));
     return () => {
-      clearTimeout(timer);
+      timer?.cancel();
       for (const end of ends) end();
     };
   }
 
   async advance(scope: string, id: string, to: number, by: string, ttl: number): Promise<'mine' | 'taken'> {
-    const { quorum } = this.#servers;
+    const { servers, release } = this.#context;
+    const { quorum, polls } = servers;
     const turn = await this.#turn(`${namespaceOf(scope)}:a:${scope.length}:${scope}:${id}`);
     try {
-      return await poll({
+      return await polls.ask({
         first: this.#each((facts) => facts.advance(scope, id, to, by, ttl)),
         patience: patienceFor(Infinity),
         decide(tally) {
@@ -103,7 +115,7 @@ export class RedlockFactStore implements FactStore {
         },
       });
     } finally {
-      this.#release(turn).catch(() => undefined);
+      release(turn).catch(() => undefined);
     }
   }
 
@@ -112,23 +124,24 @@ export class RedlockFactStore implements FactStore {
     this.#stores.get(server)?.heard(channel);
   }
 
-  /** A server can be used again: what it published before was lost. */
+  /** A server can be used again: messages that it published before were lost. */
   mayHaveMissed(server: Server): void {
     this.#stores.get(server)?.mayHaveMissed();
   }
 
   #each<T>(call: (facts: RedisFactStore) => Promise<T>): Promise<T>[] {
-    this.#servers.assertDistinct();
+    this.#context.servers.assertDistinct();
     return [...this.#stores.values()].map(call);
   }
 
   async #turn(key: string): Promise<Claim> {
     const claim: Claim = { key, holder: newHolder(), ttl: TURN, instance: '', metadata: NO_METADATA };
-    const until = performance.now() + 3 * TURN;
-    while (performance.now() < until) {
-      const answer = await this.#acquiring.run(claim, 'try');
+    const { acquiring, clock, random } = this.#context;
+    const until = clock.now() + 3 * TURN;
+    while (clock.now() < until) {
+      const answer = await acquiring.run(claim, 'try');
       if (answer.status === 'granted') return claim;
-      await pause(1 + Math.random() * 9);
+      await pause(clock, 1 + Math.floor(random() * 9));
     }
     throw new DriverUnavailableError('Redlock: too many instances change this number at once. Try again.', {
       sent: false,
@@ -137,8 +150,10 @@ export class RedlockFactStore implements FactStore {
 }
 
 /**
- * The facts that servers listed, each with its newest value. What a quorum has is on all but `size - quorum` of those
- * that answered, and what was removed from a quorum on fewer, so long as enough of them answered.
+ * The facts that servers listed, each with its newest value. A fact counts where enough servers have it:
+ *
+ * 1. A fact that a quorum has is on at least `quorum - missing` of the servers that answered.
+ * 2. A fact that was removed from a quorum is on fewer, if all servers answered.
  */
 export function merged(lists: readonly ReadonlyMap<string, string>[], missing: number): ReadonlyMap<string, string> {
   const size = lists.length + missing;

@@ -1,8 +1,8 @@
+import { SystemClock, systemRandom } from '../../core/clock.js';
 import type {
   AcquireMode,
   Claim,
   DriverCapabilities,
-  DriverEvent,
   DriverListener,
   Granted,
   LeaseRef,
@@ -12,29 +12,35 @@ import type {
   RenewOutcome,
   TokenBlock,
 } from '../../core/lock-driver.js';
+import { pause } from '../../core/pause.js';
 import { namespaceOf } from '../../core/store-key.js';
+import { Listeners } from '../common/listeners.js';
 import { recordOf } from '../redis/lease-format.js';
 import { mostNamed } from './ballot.js';
-import { Courtesy } from './courtesy.js';
-import { FreedCount } from './freed.js';
+import { Fairness } from './fairness.js';
 import { giveBack, release } from './give-back.js';
 import { channelOf, leaseKey, waitersKey } from './lease-text.js';
 import { checkOptions, type RedlockDriverOptions } from './options.js';
-import { pause, QuorumAcquire } from './quorum-acquire.js';
-import { firstQuorum, patienceFor, poll, tooFew } from './quorum.js';
+import { Polls } from './polls.js';
+import { QuorumAcquire } from './quorum-acquire.js';
+import { patienceFor, tooFew } from './quorum.js';
 import { RedlockFactStore } from './redlock-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { ServerSet } from './server-set.js';
 import { reserve } from './tokens.js';
 
-/** Over how many milliseconds those who wait are told of a release. */
-const SPREAD = 4;
-
 /**
- * Leases on an odd number of independent Redis servers, 6.2 or later: held by whoever has the votes of a quorum. Every
- * call is settled by a quorum, not by the slowest server. Exclusive as long as the servers' clocks run at the same rate
- * and none of a quorum forgets: a server that restarts without its data within a TTL may vote twice. The fencing tokens
- * still increase then, if the clocks agree. There is no queue, so it is not fair; who waits is told of a release.
+ * Leases on an odd number of independent Redis servers, 6.2 or later. The holder of a lease has the votes of a quorum of
+ * servers. A quorum settles every call, not the slowest server.
+ *
+ * Exclusive as long as
+ *
+ * 1. the clocks of the servers run at the same rate, and
+ * 2. no server of a quorum loses its data: one that restarts without them within a TTL may vote twice.
+ *
+ * Not covered:
+ * - an order of arrival: there is no queue. Waiters hear of a release.
+ * - fencing tokens after a loss of data, unless the clocks of the servers agree.
  */
 export class RedlockDriver implements LockDriver {
   readonly name = 'redlock';
@@ -42,30 +48,39 @@ export class RedlockDriver implements LockDriver {
 
   readonly facts: RedlockFactStore;
 
+  readonly #clock = new SystemClock();
+  readonly #polls = new Polls(this.#clock);
   readonly #servers: ServerSet;
   readonly #acquiring: QuorumAcquire;
-  readonly #freed: FreedCount;
-  readonly #courtesy = new Courtesy();
-  readonly #listeners = new Set<DriverListener>();
-  /** Channels that a quorum of servers tells us of, and those that were asked for. */
+  readonly #fairness: Fairness;
+  readonly #listeners = new Listeners();
+  /** Channels that are being subscribed to, or that a quorum of servers has subscribed us to. */
   readonly #channels = new Map<string, Promise<unknown> | 'subscribed'>();
   #connecting: Promise<void> | undefined;
 
-  /** @throws LockConfigError naming what is wrong */
+  /** @throws LockConfigError that names each wrong option */
   constructor(options: RedlockDriverOptions) {
-    this.#servers = new ServerSet(checkOptions(options), {
-      up: () => this.#tell({ type: 'up' }),
-      down: (cause) => this.#tell({ type: 'down', cause }),
+    const clock = this.#clock;
+    this.#servers = new ServerSet(checkOptions(options), this.#polls, clock, {
+      up: () => this.#listeners.notify({ type: 'up' }),
+      down: (cause) => this.#listeners.notify({ type: 'down', cause }),
       usable: (server) => this.facts.mayHaveMissed(server),
-      warning: (message) => this.#tell({ type: 'warning', message }),
+      warning: (message) => this.#listeners.notify({ type: 'warning', message }),
       message: (server, channel, message) => {
         if (message === 'changed') this.facts.heard(server, channel);
         else this.#heard(message);
       },
     });
-    this.#acquiring = new QuorumAcquire(this.#servers);
-    this.facts = new RedlockFactStore(this.#servers, this.#acquiring, (claim) => this.release(claim));
-    this.#freed = new FreedCount(this.#servers.quorum);
+    const random = systemRandom;
+    this.#acquiring = new QuorumAcquire(this.#servers, clock, random);
+    this.#fairness = new Fairness(this.#servers.quorum, clock, random);
+    this.facts = new RedlockFactStore({
+      servers: this.#servers,
+      acquiring: this.#acquiring,
+      release: (claim) => this.release(claim),
+      clock,
+      random,
+    });
   }
 
   connect(listener: DriverListener): Promise<void> {
@@ -78,8 +93,8 @@ export class RedlockDriver implements LockDriver {
     this.#servers.assertDistinct();
     const channel = channelOf(claim.key);
     if (this.#channels.get(channel) !== 'subscribed') await this.#subscribe(channel);
-    const leave = this.#courtesy.leaves(claim.key);
-    if (leave > 0) await pause(leave);
+    const leave = this.#fairness.leaves(claim.key);
+    if (leave > 0) await pause(this.#clock, leave);
     return this.#acquiring.run(claim, mode);
   }
 
@@ -87,7 +102,7 @@ export class RedlockDriver implements LockDriver {
     this.#acquiring.end(claim);
     const call = release(claim, true);
     const answers = this.#servers.all.map((server) => server.send(call));
-    await firstQuorum(answers, patienceFor(claim.ttl));
+    await this.#polls.firstQuorum(answers, patienceFor(claim.ttl));
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
@@ -95,7 +110,7 @@ export class RedlockDriver implements LockDriver {
     for (const { connection } of this.#servers.all) connection.lookAtClocks();
     const patience = patienceFor(Math.min(...leases.map(({ ttl }) => ttl)));
     const replies = this.#acquiring.renew(leases);
-    const outcomes = await poll({
+    const outcomes = await this.#polls.ask({
       first: replies,
       patience,
       decide: (tally) => {
@@ -104,14 +119,14 @@ export class RedlockDriver implements LockDriver {
         return tally.pending === 0 || !verdicts.includes('unknown') ? verdicts : undefined;
       },
     });
-    // The votes that are left are of no use to us, and were just armed again.
+    // The votes that are left are of no use, and were just armed again.
     const gone = leases.filter((_, index) => outcomes[index] === 'gone');
     for (const lease of gone) this.release(lease).catch(() => undefined);
     return outcomes;
   }
 
   release(lease: LeaseRef): Promise<boolean> {
-    this.#courtesy.released(lease.key);
+    this.#fairness.released(lease.key);
     return giveBack(this.#servers, lease, this.#acquiring.end(lease));
   }
 
@@ -124,7 +139,7 @@ export class RedlockDriver implements LockDriver {
   async inspect(key: string): Promise<LockRecord | null> {
     const { quorum } = this.#servers;
     const replies = this.#servers.run(scripts.inspect, [leaseKey({ key }), waitersKey({ key })], []);
-    const { record } = await poll({
+    const { record } = await this.#polls.ask({
       first: replies as Promise<[number?, string?, number?]>[],
       patience: patienceFor(Infinity),
       decide(tally) {
@@ -137,7 +152,7 @@ export class RedlockDriver implements LockDriver {
         const times = leader?.times ?? 0;
         if (leader && times >= quorum) return leader;
         if (tally.pending > 0) return undefined;
-        // Those that did not answer may name it too.
+        // Servers that did not answer may name this holder, too.
         return { record: leader && times + tally.failures.length >= quorum ? leader.record : null };
       },
     });
@@ -145,11 +160,11 @@ export class RedlockDriver implements LockDriver {
   }
 
   async close(listener: DriverListener): Promise<void> {
-    this.#listeners.delete(listener);
-    if (this.#listeners.size === 0) this.#servers.close();
+    this.#listeners.remove(listener);
+    if (this.#listeners.isEmpty) this.#servers.close();
   }
 
-  /** What the servers' answers for one lease come to. */
+  /** The outcome of the answers of all servers for one lease. */
   #verdict(answers: readonly number[]): RenewOutcome {
     const { quorum } = this.#servers;
     const held = answers.filter((waiters) => waiters >= 0);
@@ -157,7 +172,7 @@ export class RedlockDriver implements LockDriver {
     return answers.length - held.length >= quorum ? 'gone' : 'unknown';
   }
 
-  /** Resolves when a quorum of servers tells us of releases, or cannot for now: they are hints. */
+  /** Resolves when a quorum of servers announces releases, or cannot for now: releases are hints (S10). */
   async #subscribe(channel: string): Promise<void> {
     let subscribing = this.#channels.get(channel);
     if (!subscribing) {
@@ -165,7 +180,7 @@ export class RedlockDriver implements LockDriver {
         connection.checks.uses(namespaceOf(channel));
         return connection.subscribe(channel, true);
       });
-      subscribing = firstQuorum(subscriptions, patienceFor(Infinity)).catch(() => undefined);
+      subscribing = this.#polls.firstQuorum(subscriptions, patienceFor(Infinity)).catch(() => undefined);
       this.#channels.set(channel, subscribing);
     }
     await subscribing;
@@ -174,17 +189,12 @@ export class RedlockDriver implements LockDriver {
 
   #heard(message: string): void {
     const freed = /^freed (\S+) \{(.*)\}$/s.exec(message);
-    if (freed && this.#freed.isFree(freed[1]!)) {
-      // Else who is nearest to the servers, or first in a loop, would get the key each time.
-      setTimeout(() => this.#tell({ type: 'freed', key: freed[2]! }), Math.random() * SPREAD).unref();
+    if (freed && this.#fairness.isFree(freed[1]!)) {
+      this.#clock.after(this.#fairness.spread(), () => this.#listeners.notify({ type: 'freed', key: freed[2]! }));
     }
     const contended = /^contended \{(.*)\}$/s.exec(message);
     if (!contended) return;
-    this.#courtesy.wanted(contended[1]!);
-    this.#tell({ type: 'contended', key: contended[1]! });
-  }
-
-  #tell(event: DriverEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    this.#fairness.wanted(contended[1]!);
+    this.#listeners.notify({ type: 'contended', key: contended[1]! });
   }
 }

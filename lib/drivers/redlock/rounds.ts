@@ -11,22 +11,22 @@ import { lastOf } from './tokens.js';
 
 export const NOBODY: ReadonlySet<string> = new Set();
 
-/** Something that was sent to servers. Sets of servers are the bits of a number. */
+/** A question that was sent to servers. Sets of servers are the bits of a number. */
 interface Request {
   readonly unanswered: number;
 }
 
-/** What is known of a claim from its requests so far. */
+/** The state of a claim, as far as its requests so far show it. */
 export class ClaimState {
   readonly claim: Claim;
-  /** Servers that may have given it their vote. */
+  /** Servers that may have given the claim their vote. */
   open = 0;
   /** Rivals in a split vote that were let pass. */
   letPass = NOBODY;
   splits = 0;
-  /** The round that was won; there may be servers that were not needed for it. */
+  /** The round that was won. Some servers may not have been needed for it. */
   won: Round | undefined;
-  /** The token it was granted with, and the largest that was reserved for it since. */
+  /** The token of the grant, and the largest token that was reserved since. */
   token = 0;
   lastToken = 0;
   #latest: Request | undefined;
@@ -37,8 +37,8 @@ export class ClaimState {
   }
 
   /**
-   * Servers on which a request may yet be executed, also after what is sent to them now: a server may have to be sent a
-   * script first, or read an old connection last.
+   * Servers on which an earlier request may be executed later than a request of now: a server may first have to be sent
+   * a script, or may read an old connection last.
    */
   get late(): number {
     return this.#strays | (this.#latest?.unanswered ?? 0);
@@ -49,37 +49,37 @@ export class ClaimState {
     this.#latest = request;
   }
 
-  /** A request failed at a server, and may have been executed there, or be executed yet. */
+  /** A request failed at a server. It may have been executed there, or may still be executed. */
   failed(bit: number): void {
     this.#strays |= bit;
   }
 
-  /** A server has given it no vote, as far as the latest request tells. */
+  /** A server has given the claim no vote, by its answer to the latest request. */
   close(bit: number): void {
     if (!(this.#strays & bit)) this.open &= ~bit;
   }
 }
 
-/** One request of a candidate for the votes of the servers. */
+/** One request of a claim for the votes of the servers. */
 export class Round implements Linked<Round> {
   before: Round | undefined;
   after: Round | undefined;
-  /** Those that sufficed, and those that were not needed. */
+  /** The servers that sufficed, and those that were not needed. */
   asked: readonly Server[] = [];
   unasked: readonly Server[] = [];
   readonly number: number;
   /** Servers that have not answered. */
   unanswered = 0;
-  readonly candidate: ClaimState;
+  readonly state: ClaimState;
   readonly #call: ScriptCall;
   readonly #proposed: TokenBlock;
 
-  constructor(candidate: ClaimState, mode: AcquireMode, number: number, proposed: TokenBlock) {
-    const { claim } = candidate;
+  constructor(state: ClaimState, mode: AcquireMode, number: number, proposed: TokenBlock) {
+    const { claim } = state;
     const { key, holder, ttl } = claim;
     this.number = number;
-    this.candidate = candidate;
-    candidate.begin(this);
+    this.state = state;
+    state.begin(this);
     this.#proposed = proposed;
     const keys = [leaseKey(claim), marksKey(claim), waitersKey(claim), givenBackKey(claim)];
     const block = [bucketOf(claim), proposed.fencingToken, lastOf(proposed)];
@@ -87,41 +87,41 @@ export class Round implements Linked<Round> {
     this.#call = new ScriptCall(scripts.acquire, keys, args);
   }
 
-  // Not an async function: each promise costs, and there are many.
+  // No async function: that would cost one more promise for each server and grant.
   ask(server: Server): Promise<Vote> {
     const { bit } = server;
-    const { candidate } = this;
-    candidate.open |= bit;
+    const { state } = this;
+    state.open |= bit;
     this.unanswered |= bit;
     return server.send(this.#call).then(
       (reply) => {
         this.unanswered &= ~bit;
         server.isLate = false;
         const vote = toVote(reply as Reply, this.#proposed);
-        if ('record' in vote) candidate.close(bit);
-        else candidate.open |= bit;
+        if ('record' in vote) state.close(bit);
+        else state.open |= bit;
         return vote;
       },
       (error: unknown) => {
         this.unanswered &= ~bit;
-        if (mayHaveBeenExecuted(error)) candidate.failed(bit);
-        else candidate.close(bit);
+        if (mayHaveBeenExecuted(error)) state.failed(bit);
+        else state.close(bit);
         throw error;
       },
     );
   }
 }
 
-/** One renewal of many leases. A server that is free gives them its vote. */
+/** One renewal of many leases. A server that has given its vote to nobody gives it to the holder. */
 export class Renewal {
   unanswered = 0;
-  readonly #candidates: readonly ClaimState[];
+  readonly #states: readonly ClaimState[];
   readonly #call: ScriptCall;
 
-  constructor(candidates: readonly ClaimState[], call: ScriptCall) {
-    this.#candidates = candidates;
+  constructor(states: readonly ClaimState[], call: ScriptCall) {
+    this.#states = states;
     this.#call = call;
-    for (const candidate of candidates) candidate.begin(this);
+    for (const state of states) state.begin(this);
   }
 
   ask(server: Server): Promise<number[]> {
@@ -134,7 +134,7 @@ export class Renewal {
       },
       (error: unknown) => {
         this.unanswered &= ~bit;
-        if (mayHaveBeenExecuted(error)) for (const candidate of this.#candidates) candidate.failed(bit);
+        if (mayHaveBeenExecuted(error)) for (const state of this.#states) state.failed(bit);
         throw error;
       },
     );

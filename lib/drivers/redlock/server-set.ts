@@ -1,21 +1,24 @@
+import type { Clock } from '../../core/clock.js';
 import { LockConfigError } from '../../core/errors.js';
 import { OptionsCheck } from '../../core/options-check.js';
 import { type Script, ScriptCall } from '../redis/commands/script-call.js';
 import type { RedisClient, RedisConnectionOptions } from '../redis/connection/clients.js';
+import type { Polls } from './polls.js';
 import { Proposals } from './proposals.js';
-import { firstQuorum, poll, quorumOf } from './quorum.js';
+import { quorumOf } from './quorum.js';
 import { Server } from './server.js';
 
-/** A URL, ioredis options, or the user's ioredis client, which is duplicated, never used or closed. */
+/** A URL, ioredis options, or an ioredis client. A client is duplicated; it is never used or closed itself. */
 export type RedlockServer = string | RedisClient | RedisConnectionOptions;
 
-/** How long those that are slow to connect are waited for once the others can be used, and all of them at most. */
+/** Milliseconds in which all servers should be connected, and in which a quorum of them must be. */
 const STRAGGLERS = 1000;
 const CONNECT = 15_000;
 
 export interface ServerSetListener {
-  /** A quorum of them can be used, or no longer. */
+  /** A quorum of servers can be used. */
   up(): void;
+  /** Fewer than a quorum can be reached. */
   down(cause: Error): void;
   /** One of them can be used again. */
   usable(server: Server): void;
@@ -23,7 +26,7 @@ export interface ServerSetListener {
   warning(message: string): void;
 }
 
-/** Who is asked at once, and who if those do not suffice. */
+/** The servers that are asked at once, and those that are asked if the first do not suffice. */
 interface Order {
   readonly quorum: readonly Server[];
   readonly rest: readonly Server[];
@@ -34,18 +37,21 @@ export class ServerSet {
   readonly size: number;
   readonly quorum: number;
   readonly all: readonly Server[];
-  readonly proposals = new Proposals();
+  readonly polls: Polls;
+  readonly proposals: Proposals;
   readonly #orders: readonly Order[];
   readonly #listener: ServerSetListener;
   #hasQuorum = false;
-  /** A quorum that is replaced by new connections, without a failure in between, is no outage. */
+  /** A quorum that is replaced by new connections without a failure in between is no outage. */
   #isUp = false;
   #refusal: LockConfigError | undefined;
 
-  /** @throws LockConfigError with all that is wrong with any of them */
-  constructor(servers: readonly RedisConnectionOptions[], listener: ServerSetListener) {
+  /** @throws LockConfigError with the problems of all servers */
+  constructor(servers: readonly RedisConnectionOptions[], polls: Polls, clock: Clock, listener: ServerSetListener) {
     this.size = servers.length;
     this.quorum = quorumOf(servers.length);
+    this.polls = polls;
+    this.proposals = new Proposals(clock);
     this.#listener = listener;
     const check = new OptionsCheck('RedlockDriver');
     const opened = servers.map((server, index) => this.#open(server, index, check));
@@ -58,21 +64,21 @@ export class ServerSet {
     });
   }
 
-  /** Rejects when too few can be reached, or when two are one and the same. */
+  /** Rejects when fewer than a quorum can be reached, or when two entries are one server. */
   async connect(): Promise<void> {
     const attempts = this.all.map((server) => server.connect());
-    const first = await poll({
+    const first = await this.polls.ask({
       first: attempts,
       patience: STRAGGLERS,
       decide: (tally) => (tally.pending === 0 ? tally : undefined),
     });
     const mistake = first.failures.find((failure) => failure instanceof LockConfigError);
     if (mistake) throw mistake;
-    await firstQuorum(attempts, CONNECT);
+    await this.polls.firstQuorum(attempts, CONNECT);
     this.assertDistinct();
   }
 
-  /** @throws LockConfigError when two of them were found to be one server: its vote would count twice */
+  /** @throws LockConfigError when two entries were found to be one server: its vote would count twice */
   assertDistinct(): void {
     if (this.#refusal) throw this.#refusal;
   }
@@ -82,7 +88,10 @@ export class ServerSet {
     return this.all.map((server) => server.send(call));
   }
 
-  /** A quorum of them, the same for everybody who wants a key, as far as none is down or was late; and the others. */
+  /**
+   * The servers in the order in which they are asked for a key. All instances ask the same quorum first, as far as no
+   * server is down or late. Otherwise many votes would be split.
+   */
   orderFor(key: string): Order {
     let start = key.length;
     for (let index = Math.max(0, key.length - 8); index < key.length; index++) start += key.charCodeAt(index);
@@ -130,7 +139,7 @@ export class ServerSet {
   }
 }
 
-/** What can be seen from their addresses; two names of one server are found when it is asked who it is. */
+/** Finds equal addresses. Two names of one server are found later, by its identity. */
 function refuseTwice(servers: readonly Server[], check: OptionsCheck): void {
   const names = servers.map(({ name }) => name);
   for (const name of new Set(names.filter((each, index) => names.indexOf(each) !== index))) {

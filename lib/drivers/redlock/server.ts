@@ -4,20 +4,20 @@ import type { RedisConnectionOptions } from '../redis/connection/clients.js';
 import { RedisConnection } from '../redis/connection/connection.js';
 
 export interface ServerListener {
-  /** It became usable, or unusable, or is down. */
+  /** The server became usable, or unusable, or is down. */
   changed(server: Server): void;
   message(server: Server, channel: string, message: string): void;
   warning(message: string): void;
 }
 
-/** One of the servers. It is used only while it is known which one it is, so that none is asked twice. */
+/** One of the servers. It is used only while its identity is known, so that no server has two votes. */
 export class Server {
   readonly connection: RedisConnection;
-  /** One of 32 bits, for sets of servers. */
+  /** The bit of this server in sets of servers. */
   readonly bit: number;
-  /** Did not answer in time when it was asked last. */
+  /** It did not answer in time when it was asked last. */
   isLate = false;
-  /** Why it cannot be reached; undefined while it can, or is about to be again. */
+  /** The reason why it cannot be reached; undefined while it can be reached, or is being connected again. */
   outage: Error | undefined = new Error('not connected yet');
   readonly #listener: ServerListener;
   #identifying: Promise<void> | undefined;
@@ -45,7 +45,7 @@ export class Server {
     });
   }
 
-  /** Whether it is among those that are asked last: it is down, or did not answer in time. */
+  /** Whether it is asked last: it is down, or did not answer in time. */
   get isAside(): boolean {
     return this.isLate || this.#identity === undefined;
   }
@@ -54,19 +54,19 @@ export class Server {
     return this.connection.server;
   }
 
-  /** What tells this run of the server from all others; undefined while it cannot be used. */
+  /** The id of this run of the server; undefined while the server cannot be used. */
   get identity(): string | undefined {
     return this.#identity;
   }
 
-  /** Resolves when the server can be used; rejects when the first attempt fails, and goes on trying. */
+  /** Resolves when the server can be used. Rejects when the first attempt fails; further attempts follow. */
   async connect(): Promise<void> {
     await this.connection.connect();
     await this.#identify();
   }
 
   send(call: ScriptCall): Promise<unknown> {
-    // Without a connection at all that one says why.
+    // Without a connection at all, its own error has the reason.
     if (this.#identity !== undefined || !(this.#failure ?? this.#identifying)) return this.connection.send(call);
     const why = `Redis at ${this.name} is not connected yet.`;
     return Promise.reject(this.#failure ?? new DriverUnavailableError(why, { sent: false }));

@@ -1,21 +1,28 @@
 import type { LeaseRef, TokenBlock } from '../../core/lock-driver.js';
 import { bucketOf, leaseKey, marksKey } from './lease-text.js';
 import { TOKENS } from './proposals.js';
-import { patienceFor, poll, quorumOf, tooFew } from './quorum.js';
+import { patienceFor, quorumOf, tooFew } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { ServerSet } from './server-set.js';
 
 export const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingToken + tokens - 1;
 
 /**
- * The block of tokens that a quorum of `size` servers reserved, or else the one that has to be raised on a quorum
- * before it may be used.
+ * The block of tokens that a quorum of `size` servers reserved. Where there is none: the block that has to be raised on a
+ * quorum before it may be used.
  *
- * Why tokens of a key strictly increase, as long as the servers keep their data: a grant is delivered once a quorum has
- * reserved its block, each server while the holder had its vote. A later grant counts votes of a quorum, too, so one of
- * these is from a server that had reserved the earlier block, and is above it. If a quorum answered with one number, a
- * server of the first quorum is among those; else the largest number of all votes is taken, which is not below its own.
- * What a server has reserved for a key is never above its mark for the key's bucket, so that the mark may stand for it.
+ * Why the tokens of a key strictly increase (S7):
+ *
+ * 1. A grant is delivered only after a quorum has reserved its block, each server while it had given the holder its vote.
+ * 2. A later grant counts the votes of a quorum, too. The two quorums share a server. That server had reserved the
+ *    earlier block, so its vote is above that block.
+ * 3. Where a quorum answered with one number, the shared server is among them. Otherwise the largest number of all votes
+ *    is taken, which is not below the number of the shared server.
+ * 4. The largest token that a server has reserved for a key is never above its mark for the bucket of the key. So the
+ *    mark may stand for it.
+ *
+ * Not covered:
+ * - a server that lost its data: tokens then increase only as far as the clocks of the servers agree.
  */
 export function agreed(
   votes: readonly TokenBlock[],
@@ -33,12 +40,12 @@ export function agreed(
 
 const smallest = (blocks: readonly TokenBlock[]): number => Math.min(...blocks.map(({ tokens }) => tokens));
 
-/** A further block of tokens for a lease; null when it is gone. */
+/** Reserves a further block of tokens for a lease; null when the lease is gone. */
 export async function reserve(servers: ServerSet, lease: LeaseRef): Promise<TokenBlock | null> {
   const { quorum, size } = servers;
   const proposed = servers.proposals.next();
   const args = [lease.holder, bucketOf(lease), proposed.fencingToken, lastOf(proposed)];
-  const tokens = await poll({
+  const tokens = await servers.polls.ask({
     first: servers.run(scripts.reserve, [leaseKey(lease), marksKey(lease)], args),
     patience: patienceFor(lease.ttl),
     decide(tally) {
@@ -54,11 +61,11 @@ export async function reserve(servers: ServerSet, lease: LeaseRef): Promise<Toke
   return isReserved || (await raise(servers, lease, block)) ? block : null;
 }
 
-/** Raises the tokens of a lease to a block. False when a quorum of servers has not got the lease any more. */
+/** Raises the tokens of a lease to a block. False when a quorum of servers does not have the lease any more. */
 export async function raise(servers: ServerSet, lease: LeaseRef, block: TokenBlock): Promise<boolean> {
   const { quorum } = servers;
   const args = [lease.holder, bucketOf(lease), block.fencingToken, lastOf(block)];
-  return poll({
+  return servers.polls.ask({
     first: servers.run(scripts.raise, [leaseKey(lease), marksKey(lease)], args),
     patience: patienceFor(lease.ttl),
     decide(tally) {

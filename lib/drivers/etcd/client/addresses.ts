@@ -12,8 +12,8 @@ export interface Address extends Host {
 }
 
 /**
- * Every address behind a name is a member of its own: a headless service or a balancer names all members at once, and
- * one that does not answer must not stand for the others.
+ * The addresses behind a name. Each is a member of its own: a headless service or a balancer names all members at once,
+ * and a member that does not answer must not stand for the others.
  */
 export async function addressesOf({ name, port }: Host): Promise<Address[]> {
   const bare = name.replace(/^\[(.*)\]$/, '$1');
@@ -26,12 +26,12 @@ export function isName({ name }: Host): boolean {
   return !name.startsWith('[') && isIP(name) === 0;
 }
 
-/** What a channel connects to. */
+/** The target of a channel, as gRPC names it. */
 export function targetOf({ ip, port }: Address): string {
   return isIP(ip) === 6 ? `ipv6:[${ip}]:${port}` : `ipv4:${ip}:${port}`;
 }
 
-/** For people. */
+/** The text for people. */
 export function textOf(address: Address): string {
   const { name, port, ip } = address;
   return isName(address) ? `${name}:${port} (${ip})` : `${name}:${port}`;

@@ -1,23 +1,29 @@
 import { Metadata } from '@grpc/grpc-js';
+import type { Clock } from '../../../core/clock.js';
 import { DriverUnavailableError } from '../../../core/errors.js';
-import { supplierFailure, type Target } from '../options.js';
+import type { Target } from '../options.js';
 import { classify, isAuthOff } from './call-errors.js';
 import type { Channel } from './channel.js';
-import { within } from './within.js';
+import { supplied } from './supplied.js';
 
-/** What goes with every request: the token of the user, asked for when it is first needed, and again once it ended. */
+/**
+ * The metadata of every request, with the token of the user. The token is got when it is first needed, and again after
+ * its end.
+ */
 export class AuthTokens {
   readonly #options: Target;
+  readonly #clock: Clock;
   readonly #warn: (message: string) => void;
   #metadata: Promise<Metadata> | undefined;
   #hasWarned = false;
 
-  constructor(options: Target, warn: (message: string) => void) {
+  constructor(options: Target, clock: Clock, warn: (message: string) => void) {
     this.#options = options;
+    this.#clock = clock;
     this.#warn = warn;
   }
 
-  /** @throws DriverUnavailableError whose `sent` is false, because the request itself was not sent, or LockConfigError */
+  /** @throws LockConfigError, or DriverUnavailableError whose `sent` is false: the request itself was not sent */
   metadata(channel: Channel, timeout: number): Promise<Metadata> {
     if (!this.#metadata) {
       const asked = this.#authenticate(channel, timeout);
@@ -29,7 +35,7 @@ export class AuthTokens {
     return this.#metadata;
   }
 
-  /** The server did not take it, so the next request brings a new one; another one may have been got meanwhile. */
+  /** The server refused the token, so the next request gets a new one. A newer token is kept. */
   async forget(refused: Metadata): Promise<void> {
     const current = this.#metadata;
     if (current && (await current.catch(() => undefined)) === refused && this.#metadata === current) {
@@ -37,24 +43,21 @@ export class AuthTokens {
     }
   }
 
-  /** Whether a request of now would bring this. */
+  /** Whether a request of now would have this metadata. */
   async isCurrent(metadata: Metadata): Promise<boolean> {
     return (await this.#metadata?.catch(() => undefined)) === metadata;
   }
 
   async #authenticate(channel: Channel, timeout: number): Promise<Metadata> {
     const metadata = new Metadata();
-    // A member without a leader refuses at once, instead of letting us wait.
+    // A member that knows no leader refuses at once. Without this it would keep the request.
     metadata.set('hasleader', 'true');
     const { auth, canChange } = this.#options;
     if (!auth) return metadata;
-    const until = performance.now() + timeout;
-    const late = (): Error => new Error('it gave no value in time');
+    const until = this.#clock.now() + timeout;
     try {
-      const { username: name, password } = await within(auth(), timeout, late).catch((error: unknown) => {
-        throw supplierFailure('auth', error);
-      });
-      const remaining = Math.max(1, until - performance.now());
+      const { username: name, password } = await supplied('auth', this.#clock, auth(), timeout);
+      const remaining = Math.max(1, until - this.#clock.now());
       const { token } = await channel.call('authenticate', { name, password }, metadata, remaining);
       metadata.set('token', token);
       return metadata;
@@ -66,7 +69,7 @@ export class AuthTokens {
     }
   }
 
-  /** Users may be set up before they are wanted. */
+  /** `auth` may be set before the cluster asks for users. */
   #unneeded(metadata: Metadata): Metadata {
     if (!this.#hasWarned)
       this.#warn('etcd asks for no user name and password: `auth` is used once it is enabled there.');

@@ -4,19 +4,19 @@ import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js
 /** The lease of a request does not exist, so the request was not executed. */
 export class LeaseGoneError extends Error {}
 
-/** The server no longer takes our token, so the request was not executed: authenticate again. */
+/** The server refused the token, so the request was not executed. A new token is needed. */
 export class TokenRefusedError extends Error {}
 
 /**
- * What a failed call means, decided in this one table. Anything that is not in it, a lost connection or a deadline that
- * passed above all, means that nobody knows whether the request was executed, or will be.
+ * The meaning of a failed call. One table decides it. For everything that is not in the table, such as a lost connection
+ * or a deadline that passed, it is unknown whether the request was executed, or still will be.
  */
 type Meaning =
-  /** Not executed; worth trying again, on another member first. */
+  /** Not executed; worth another attempt, on another member first. */
   | 'retryable'
   /** Not executed; only a change of configuration helps. */
   | 'configuration'
-  /** As `configuration`, but retryable where a function gives the credentials: it may give others the next time. */
+  /** As `configuration`, but retryable where a function gives the credentials: others may follow. */
   | 'credentials'
   | 'lease-gone'
   | 'token-refused'
@@ -30,7 +30,7 @@ interface Rule {
   readonly repair?: string;
 }
 
-/** How grpc-js begins what it says of a connection that could not be made. */
+/** The beginning of what grpc-js reports of a connection that failed. */
 const UNCONNECTED = /^No connection established\.? ?(?:Last error: )?(?:Error(?: \[\w+\])?: )?/;
 
 const LONGEST_REASON = 1000;
@@ -64,7 +64,7 @@ const rules: readonly Rule[] = [
     repair: WRONG_SERVER,
   },
   { pattern: /^(No connection established|Name resolution failed|Failed to connect)/, meaning: 'retryable' },
-  // The channel was replaced before the request was given to it.
+  // The channel was replaced before it got the request.
   { pattern: /^Channel (has been shut down|closed before call started)/, meaning: 'retryable' },
   { pattern: /etcdserver: (no leader|too many requests|not leader)/, meaning: 'retryable' },
   {
@@ -87,13 +87,13 @@ const rules: readonly Rule[] = [
 
 export interface Credentials {
   readonly hasAuth: boolean;
-  /** A function gives them. */
+  /** A function gives the credentials. */
   readonly canChange: boolean;
 }
 
 const FIXED: Credentials = { hasAuth: false, canChange: false };
 
-/** The error that fits a failed call. `server` names the member without credentials. */
+/** The error for a failed call. `server` is the name of the member, without credentials. */
 export function classify(
   error: unknown,
   server: string,
@@ -101,7 +101,7 @@ export function classify(
 ): DriverUnavailableError | LockConfigError | LeaseGoneError | TokenRefusedError {
   if (error instanceof DriverUnavailableError || error instanceof LockConfigError) return error;
   const cause = error as Partial<ServiceError> & Error;
-  // What the other side wrote may be of any length.
+  // The text of the other side may have any length.
   const details = (cause.details ?? cause.message).slice(0, LONGEST_REASON);
   const rule = rules.find(({ pattern }) => pattern.test(details));
   const message = [`etcd at ${server}: ${reasonOf(details)}`, rule?.repair].filter(Boolean).join(' — ');
@@ -119,17 +119,17 @@ export function classify(
   return new DriverUnavailableError(message, { cause, sent: meaning !== 'retryable' && meaning !== 'credentials' });
 }
 
-/** The cluster has users or none, but does not ask for them. */
+/** The cluster does not ask for users. */
 export function isAuthOff(error: unknown): boolean {
   return error instanceof Error && /authentication is not enabled/.test(error.message);
 }
 
-/** Wrong TLS is no answer of the cluster: another member may have a better certificate. */
+/** There was no connection. Wrong TLS is no answer of the cluster: another member may have a better certificate. */
 export function isUnconnected(error: Error): boolean {
   return error.cause instanceof Error && /No connection established/.test(error.cause.message.slice(0, LONGEST_REASON));
 }
 
-/** What grpc-js says, without its own phrases and notes, so that the reason remains. */
+/** The reason in the text of grpc-js, without its phrases and notes. */
 function reasonOf(details: string): string {
   const reason = withoutEnd(details.trimEnd(), 'Resolution note:')
     .replace(/\.?$/, '')

@@ -5,18 +5,45 @@ import {
   type ClientDuplexStream,
   connectivityState,
   type Metadata,
+  type MethodDefinition,
 } from '@grpc/grpc-js';
+import { fromJSON } from '@grpc/proto-loader';
+import type { Clock } from '../../../core/clock.js';
+import { detached } from '../../../core/detached.js';
+import { DriverUnavailableError } from '../../../core/errors.js';
 import type { Calls, Streams } from './messages.js';
-import { methods } from './methods.js';
+import { etcdProto } from './proto/etcd-proto.generated.js';
+
+const definitions = fromJSON(etcdProto, {
+  longs: Number,
+  enums: String,
+  defaults: true,
+}) as unknown as Record<string, Record<string, MethodDefinition<object, object>>>;
+
+const method = (service: string, name: string): MethodDefinition<object, object> =>
+  definitions[`etcdserverpb.${service}`]![name]!;
+
+/** Path and encoding of each method. */
+const methods: Readonly<Record<keyof Calls | keyof Streams, MethodDefinition<object, object>>> = {
+  range: method('KV', 'Range'),
+  txn: method('KV', 'Txn'),
+  leaseGrant: method('Lease', 'LeaseGrant'),
+  leaseRevoke: method('Lease', 'LeaseRevoke'),
+  leaseTimeToLive: method('Lease', 'LeaseTimeToLive'),
+  keepAlive: method('Lease', 'LeaseKeepAlive'),
+  watch: method('Watch', 'Watch'),
+  authenticate: method('Auth', 'Authenticate'),
+  status: method('Maintenance', 'Status'),
+};
 
 const channelOptions: ChannelOptions = {
-  // A lock request is sent once; what to do about an unknown outcome is decided above.
+  // A lock request is sent once. The layers above decide what follows from an unknown outcome.
   'grpc.enable_retries': 0,
-  // A lock store is in one's own network, where the proxies of the environment do not lead.
+  // A lock store is in the own network. The proxies of the environment do not lead there.
   'grpc.enable_http_proxy': 0,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1000,
-  // etcd closes connections that are pinged more often than every 5 s.
+  // etcd closes connections on which pings come more often than every 5 s.
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 3000,
   'grpc.service_config_disable_resolution': 1,
@@ -25,31 +52,37 @@ const channelOptions: ChannelOptions = {
 
 export type Stream<S extends keyof Streams> = ClientDuplexStream<Streams[S]['request'], Streams[S]['response']>;
 
-/** One connection to a member. */
+/**
+ * One connection to a member. It is opened and used outside of the call chains of callers: it would keep their frames
+ * for as long as it lives.
+ */
 export class Channel {
   readonly address: string;
   readonly #client: Client;
+  readonly #clock: Clock;
   #wasConnected = false;
   #isClosed = false;
-  /** When it was answered last, by the monotonic clock. */
-  answeredAt = -Infinity;
+  /** The time of the last answer. */
+  #answeredAt = -Infinity;
 
   constructor(
     address: string,
     target: string,
     name: { readonly host: string; readonly authority: string } | undefined,
     credentials: ChannelCredentials,
+    clock: Clock,
   ) {
     this.address = address;
+    this.#clock = clock;
     const named = name && { 'grpc.ssl_target_name_override': name.host, 'grpc.default_authority': name.authority };
-    this.#client = new Client(target, credentials, { ...channelOptions, ...named });
+    this.#client = detached(() => new Client(target, credentials, { ...channelOptions, ...named }));
   }
 
   get isConnected(): boolean {
     return this.#state() === connectivityState.READY;
   }
 
-  /** Connected at some time, when we looked. */
+  /** Whether it was connected at one of the looks at its state. */
   get wasConnected(): boolean {
     return this.#wasConnected;
   }
@@ -58,9 +91,32 @@ export class Channel {
     return this.#state() === connectivityState.TRANSIENT_FAILURE;
   }
 
-  /** Resolves once a request would leave at once, or fail at once. False when neither is so after `timeout`. */
-  async settled(timeout: number): Promise<boolean> {
-    const deadline = Date.now() + timeout;
+  /** Whether an answer came since `time`. */
+  hasAnsweredSince(time: number): boolean {
+    return this.#answeredAt >= time;
+  }
+
+  /** An answer came, also on a stream. */
+  answered(): void {
+    this.#answeredAt = this.#clock.now();
+  }
+
+  /**
+   * Resolves once a request would leave at once, or fail at once.
+   *
+   * @throws DriverUnavailableError when neither is so after `timeout` milliseconds
+   */
+  async settled(timeout: number): Promise<void> {
+    if (await this.#settled(timeout)) return;
+    throw new DriverUnavailableError(
+      `etcd at ${this.address}: no connection within ${Math.round(timeout)} ms. Does an etcd listen there, with TLS or ` +
+        'without as `hosts` and `tls` say, and may this process reach it?',
+      { sent: false },
+    );
+  }
+
+  async #settled(timeout: number): Promise<boolean> {
+    const deadline = this.#clock.wall() + timeout;
     for (;;) {
       const state = this.#state(true);
       if (state === connectivityState.SHUTDOWN) return false;
@@ -86,10 +142,10 @@ export class Channel {
         responseDeserialize,
         request,
         metadata,
-        { deadline: Date.now() + timeout },
+        { deadline: this.#clock.wall() + timeout },
         (error, response) => {
           if (error) return reject(error);
-          this.answeredAt = performance.now();
+          this.answered();
           resolve(response as Calls[C]['response']);
         },
       );
@@ -98,7 +154,8 @@ export class Channel {
 
   stream<S extends keyof Streams>(name: S, metadata: Metadata): Stream<S> {
     const { path, requestSerialize, responseDeserialize } = methods[name];
-    return this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata) as Stream<S>;
+    const open = () => this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+    return detached(open) as Stream<S>;
   }
 
   close(): void {
@@ -109,7 +166,9 @@ export class Channel {
 
   #state(isWanted = false): connectivityState {
     if (this.#isClosed) return connectivityState.SHUTDOWN;
-    const state = this.#client.getChannel().getConnectivityState(isWanted);
+    const channel = this.#client.getChannel();
+    // `true` begins to connect.
+    const state = isWanted ? detached(() => channel.getConnectivityState(true)) : channel.getConnectivityState(false);
     if (state === connectivityState.READY) this.#wasConnected = true;
     return state;
   }

@@ -1,6 +1,7 @@
 import type { Metadata } from '@grpc/grpc-js';
-import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
-import { supplierFailure, type Target } from '../options.js';
+import type { Clock, Random } from '../../../core/clock.js';
+import { DriverUnavailableError } from '../../../core/errors.js';
+import type { Target } from '../options.js';
 import { AuthTokens } from './auth-token.js';
 import { classify, isUnconnected, TokenRefusedError } from './call-errors.js';
 import type { Channel, Stream } from './channel.js';
@@ -8,15 +9,14 @@ import type { Member } from './member.js';
 import { Members } from './members.js';
 import type { Calls, Streams } from './messages.js';
 import { Reachability, type ReachabilityListener } from './reachability.js';
-import { within } from './within.js';
 
 export interface ConnectionListener extends ReachabilityListener {
-  /** Requests go over another connection from now on, and so must streams. */
+  /** Requests go over another connection from now on. Streams have to follow. */
   moved(): void;
   warning(message: string): void;
 }
 
-/** A stream, and what it was opened with. */
+/** A stream, with the connection and the token that it was opened with. */
 export interface Opened<S extends keyof Streams> {
   readonly member: Member;
   readonly channel: Channel;
@@ -24,15 +24,20 @@ export interface Opened<S extends keyof Streams> {
   readonly stream: Stream<S>;
 }
 
-/** Milliseconds in which another member could not answer any more. */
+type OpenedWith = Pick<Opened<'watch'>, 'channel' | 'metadata'>;
+
+/** Milliseconds that are too short for an attempt on another member. */
 const SHORTEST_TRY = 20;
 
-/** Milliseconds that a call which is no lease's own may take. */
+/** Milliseconds for a call that belongs to no lease. */
 export const CALL_TIMEOUT = 1500;
 
 /**
- * All requests go to one member at a time; to the next one as soon as it fails or does not answer in time, so that a
- * stopped member costs one timeout. A request is sent to a second member only when the first has not executed it.
+ * The connection to a cluster:
+ *
+ * 1. All requests go to one member at a time.
+ * 2. They go to the next one when it fails or does not answer in time: a stopped member costs one timeout.
+ * 3. A request goes to a second member only when it is sure that the first has not executed it.
  */
 export class EtcdConnection {
   readonly #members: Members;
@@ -40,14 +45,16 @@ export class EtcdConnection {
   readonly #credentials: { readonly hasAuth: boolean; readonly canChange: boolean };
   readonly #listener: ConnectionListener;
   readonly #reachability: Reachability;
+  readonly #clock: Clock;
   #closed = false;
 
-  constructor(options: Target, listener: ConnectionListener) {
-    this.#members = new Members(options);
+  constructor(options: Target, listener: ConnectionListener, clock: Clock, random: Random) {
+    this.#clock = clock;
+    this.#members = new Members(options, clock, random);
     this.#credentials = { hasAuth: options.auth !== undefined, canChange: options.canChange };
-    this.#tokens = new AuthTokens(options, (message) => listener.warning(message));
+    this.#tokens = new AuthTokens(options, clock, (message) => listener.warning(message));
     this.#listener = listener;
-    this.#reachability = new Reachability(() => this.check(), listener);
+    this.#reachability = new Reachability(() => this.check(), listener, clock, random);
   }
 
   get isClosed(): boolean {
@@ -64,20 +71,18 @@ export class EtcdConnection {
     }
   }
 
-  /**
-   * @throws DriverUnavailableError, LockConfigError, or LeaseGoneError
-   */
+  /** @throws DriverUnavailableError, LockConfigError, or LeaseGoneError */
   async call<C extends keyof Calls>(
     name: C,
     request: Calls[C]['request'],
     timeout: number,
   ): Promise<Calls[C]['response']> {
-    const deadline = performance.now() + timeout;
+    const deadline = this.#clock.now() + timeout;
     const tried = new Set<Member>();
     let failure: Error | undefined;
     for (;;) {
       this.#assertOpen();
-      const remaining = deadline - performance.now();
+      const remaining = deadline - this.#clock.now();
       if (failure && remaining < SHORTEST_TRY) throw failure;
       const member = await this.#next(tried, Math.max(1, remaining), failure);
       tried.add(member);
@@ -94,38 +99,34 @@ export class EtcdConnection {
     }
   }
 
-  /** A stream to the member that is used now. Its `error` means nothing to callers but that it ended. */
+  /** A stream to the member that is used now. For callers its `error` is the end of the stream, and nothing else. */
   async stream<S extends keyof Streams>(name: S): Promise<Opened<S>> {
     this.#assertOpen();
     const member = await this.#next(new Set(), CALL_TIMEOUT);
-    const channel = await this.#channelOf(member, CALL_TIMEOUT);
+    const channel = await member.channel(CALL_TIMEOUT);
     const metadata = await this.#tokens.metadata(channel, CALL_TIMEOUT);
     this.#assertOpen();
     return { member, channel, metadata, stream: channel.stream(name, metadata) };
   }
 
-  /** Leaves a member that did not answer in time, or whose connection was lost, and that connection. */
+  /** Leaves a member that did not answer in time, or whose connection was lost. The connection is left, too. */
   failed(member: Member, channel: Channel | undefined, sentAt: number, cause: Error): void {
     if (this.#closed) return;
-    // Where others were answered meanwhile only this request was slow.
-    const isStale = channel !== undefined && channel.answeredAt < sentAt && !channel.hasFailed;
+    // If others were answered meanwhile, only this request was slow.
+    const isStale = channel !== undefined && !channel.hasAnsweredSince(sentAt) && !channel.hasFailed;
     if (isStale) member.renew(channel);
-    const isLeft = this.#members.leave(member);
-    if (isLeft || isStale) this.#listener.moved();
+    if (this.#members.leave(member) || isStale) this.#listener.moved();
     this.#reachability.failed(cause, this.#members.size);
   }
 
-  /** What a failed stream means. A token that was refused is not used again. */
-  async streamFailed(
-    { channel, metadata }: Pick<Opened<'watch'>, 'channel' | 'metadata'>,
-    error: Error,
-  ): Promise<Error> {
+  /** The reason why a stream failed. A token that was refused is not used again. */
+  async streamFailed({ channel, metadata }: OpenedWith, error: Error): Promise<Error> {
     const failure = classify(error, channel.address, this.#credentials);
     if (failure instanceof TokenRefusedError) await this.#tokens.forget(metadata);
     return failure;
   }
 
-  /** Whether a stream that began with this token would begin with it again, once a request has tried it. */
+  /** Tries the current token with a request. Returns whether a new stream would begin with this metadata again. */
   async stillTakes(metadata: Metadata, key: string): Promise<boolean> {
     await this.call('range', { key, limit: 1, keysOnly: true }, CALL_TIMEOUT).catch(() => undefined);
     return this.#tokens.isCurrent(metadata);
@@ -156,37 +157,24 @@ export class EtcdConnection {
     throw failure!;
   }
 
-  async #channelOf(member: Member, timeout: number): Promise<Channel> {
-    const late = (): Error => new Error('it gave no value in time');
-    try {
-      return await within(member.channel(), timeout, late);
-    } catch (error) {
-      const failure = supplierFailure('tls', error);
-      if (failure instanceof LockConfigError) throw failure;
-      throw new DriverUnavailableError(failure.message, { sent: false, cause: failure });
-    }
-  }
-
   async #ask<C extends keyof Calls>(
     member: Member,
     name: C,
     request: Calls[C]['request'],
     deadline: number,
   ): Promise<Calls[C]['response']> {
-    const remaining = (): number => Math.max(1, deadline - performance.now());
-    let sentAt = performance.now();
+    const remaining = (): number => Math.max(1, deadline - this.#clock.now());
+    let sentAt = this.#clock.now();
     let channel: Channel | undefined;
     try {
       for (let isRepeated = false; ; isRepeated = true) {
-        channel = await this.#channelOf(member, remaining());
-        // A member that does not even accept a connection must leave time for the others.
-        const patience = this.#members.mayBeOthers
-          ? Math.min(remaining(), Math.max(200, remaining() / 2))
-          : remaining();
-        if (!(await channel.settled(patience))) throw unaccepted(member, patience);
+        channel = await member.channel(remaining());
+        // A member that accepts no connection must leave time for the other members.
+        const left = remaining();
+        await channel.settled(this.#members.mayBeOthers ? Math.min(left, Math.max(200, left / 2)) : left);
         const metadata = await this.#tokens.metadata(channel, remaining());
         this.#assertOpen();
-        sentAt = performance.now();
+        sentAt = this.#clock.now();
         try {
           return await channel.call(name, request, metadata, remaining());
         } catch (error) {
@@ -208,13 +196,4 @@ export class EtcdConnection {
   #assertOpen(): void {
     if (this.#closed) throw new DriverUnavailableError('The etcd driver is closed.', { sent: false });
   }
-}
-
-function unaccepted({ address }: Member, patience: number): DriverUnavailableError {
-  const time = Math.round(patience);
-  return new DriverUnavailableError(
-    `etcd at ${address}: no connection within ${time} ms. Does an etcd listen there, with TLS or without as \`hosts\` and ` +
-      '`tls` say, and may this process reach it?',
-    { sent: false },
-  );
 }

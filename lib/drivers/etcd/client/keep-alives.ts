@@ -1,33 +1,46 @@
+import type { Clock } from '../../../core/clock.js';
+import { Deadlines } from '../../../core/deadlines.js';
 import { DriverUnavailableError } from '../../../core/errors.js';
+import type { Timed } from '../../../core/heap.js';
 import type { EtcdConnection, Opened } from './connection.js';
 
-/** What the server says of a lease that we asked it to keep alive. */
+/** The answer to a keep-alive. */
 export interface KeptAlive {
   /** Milliseconds; 0 when the lease is gone. */
   readonly ttl: number;
-  /** Of the leader that answered, which may have been replaced without its knowledge. */
+  /** The Raft term of the leader that answered. It may have been replaced without its knowledge. */
   readonly term: number;
 }
 
-interface Request {
+interface Request extends Timed {
+  readonly open: Open;
+  readonly sentAt: number;
   readonly resolve: (answer: KeptAlive) => void;
   readonly reject: (error: Error) => void;
 }
 
 interface Open extends Opened<'keepAlive'> {
-  /** What waits for an answer, by lease, in the order of sending. */
+  /** Requests without an answer, by lease, in the order of sending. */
   readonly pending: Map<number, Request[]>;
   /** Nothing more is sent on it. */
   isLeft: boolean;
 }
 
-/** Keep-alives of all leases over one stream. Each is answered in time or rejects. */
+/** Keep-alives of all leases over one stream. Each is answered in time or rejects. All share one timer. */
 export class KeepAlives {
   readonly #connection: EtcdConnection;
+  readonly #clock: Clock;
+  readonly #unanswered: Deadlines<Request>;
   #open: Promise<Open> | undefined;
 
-  constructor(connection: EtcdConnection) {
+  constructor(connection: EtcdConnection, clock: Clock) {
     this.#connection = connection;
+    this.#clock = clock;
+    this.#unanswered = new Deadlines<Request>(clock, ({ open, sentAt }) => {
+      const error = unanswered(open);
+      this.#connection.failed(open.member, open.channel, sentAt, error);
+      this.#end(open, error);
+    });
   }
 
   async send(lease: number, timeout: number): Promise<KeptAlive> {
@@ -37,22 +50,9 @@ export class KeepAlives {
     });
     const open = await this.#open;
     return new Promise((resolve, reject) => {
-      const sentAt = performance.now();
-      const timer = setTimeout(() => {
-        const error = unanswered(open);
-        this.#connection.failed(open.member, open.channel, sentAt, error);
-        this.#end(open, error);
-      }, timeout).unref();
-      const request: Request = {
-        resolve(answer) {
-          clearTimeout(timer);
-          resolve(answer);
-        },
-        reject(error) {
-          clearTimeout(timer);
-          reject(error);
-        },
-      };
+      const sentAt = this.#clock.now();
+      const request: Request = { open, sentAt, deadline: sentAt + timeout, place: undefined, resolve, reject };
+      this.#unanswered.add(request, sentAt);
       const requests = open.pending.get(lease);
       if (requests) requests.push(request);
       else open.pending.set(lease, [request]);
@@ -60,7 +60,7 @@ export class KeepAlives {
     });
   }
 
-  /** The next keep-alive uses a new stream; those under way have their time. */
+  /** The next keep-alive uses a new stream. Those that are under way keep their time. */
   move(): void {
     const former = this.#open;
     this.#open = undefined;
@@ -78,10 +78,14 @@ export class KeepAlives {
     const open: Open = { ...opened, pending: new Map(), isLeft: false };
     const { channel, stream } = open;
     stream.on('data', ({ ID, TTL, header }) => {
-      channel.answeredAt = performance.now();
+      channel.answered();
       const requests = open.pending.get(ID);
-      requests?.shift()?.resolve({ ttl: TTL * 1000, term: header.raftTerm });
+      const request = requests?.shift();
       if (requests?.length === 0) open.pending.delete(ID);
+      if (request) {
+        this.#unanswered.remove(request);
+        request.resolve({ ttl: TTL * 1000, term: header.raftTerm });
+      }
       cancelUnused(open);
     });
     stream.on('error', (error) => {
@@ -103,7 +107,10 @@ export class KeepAlives {
     open.stream.cancel();
     const ended = [...open.pending.values()].flat();
     open.pending.clear();
-    for (const request of ended) request.reject(error);
+    for (const request of ended) {
+      this.#unanswered.remove(request);
+      request.reject(error);
+    }
   }
 }
 

@@ -1,18 +1,22 @@
+import type { Clock } from '../../../core/clock.js';
+import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
 import type { Target } from '../options.js';
 import { type Address, isName, targetOf, textOf } from './addresses.js';
 import { Channel } from './channel.js';
+import { supplied } from './supplied.js';
 
-/** Milliseconds until a member that could not be connected to is tried again, at first and at most. */
+/** Milliseconds until a member is tried again after a failed connection: at first, and at most. */
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 1000;
 
 /**
- * One member of the cluster. It is connected to when it is used, and again after a loss, each time by a channel of its
- * own: with the credentials of that moment, and without anything that a former connection has left behind.
+ * One member of the cluster. It is connected to when it is used, and again after a loss. Each connection is a channel of
+ * its own: it has the credentials of that moment, and nothing that an earlier connection has left behind.
  */
 export class Member {
   readonly address: string;
   readonly #options: Target;
+  readonly #clock: Clock;
   readonly #target: string;
   readonly #name: { readonly host: string; readonly authority: string } | undefined;
   #channel: Channel | undefined;
@@ -21,25 +25,35 @@ export class Member {
   #retryAt = 0;
   #closed = false;
 
-  constructor(address: Address, options: Target) {
+  constructor(address: Address, options: Target, clock: Clock) {
     this.address = textOf(address);
     this.#options = options;
+    this.#clock = clock;
     this.#target = targetOf(address);
     const { name, port } = address;
     // Certificates and proxies know the name, not the address.
     this.#name = isName(address) ? { host: name, authority: `${name}:${port}` } : undefined;
   }
 
-  /** Connected, connecting, or failed a moment ago. Rejects when the credentials cannot be had. */
-  channel(): Promise<Channel> {
+  /**
+   * A channel that is connected, is being connected, or failed a moment ago.
+   *
+   * @throws LockConfigError, or DriverUnavailableError when there are no credentials after `timeout` milliseconds
+   */
+  async channel(timeout: number): Promise<Channel> {
     const channel = this.#channel;
     if (channel && !channel.isConnected && (channel.wasConnected || this.#isDue(channel))) this.renew(channel);
-    if (this.#channel) return Promise.resolve(this.#channel);
+    if (this.#channel) return this.#channel;
     this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
-    return this.#opening;
+    try {
+      return await supplied('tls', this.#clock, this.#opening, timeout);
+    } catch (error) {
+      if (error instanceof LockConfigError) throw error;
+      throw new DriverUnavailableError((error as Error).message, { sent: false, cause: error });
+    }
   }
 
-  /** The next request goes over another connection; what is under way on this one has its time. */
+  /** The next request goes over another connection. Requests that are under way on this one are not aborted. */
   renew(channel: Channel): void {
     if (this.#channel !== channel) return;
     this.#channel = undefined;
@@ -53,16 +67,16 @@ export class Member {
 
   async #open(): Promise<Channel> {
     const credentials = await this.#options.credentials();
-    const channel = new Channel(this.address, this.#target, this.#name, credentials);
+    const channel = new Channel(this.address, this.#target, this.#name, credentials, this.#clock);
     if (this.#closed) channel.close();
     else this.#channel = channel;
     return channel;
   }
 
-  /** Whether a channel that could not connect has been left alone for long enough. */
+  /** Whether a channel that failed to connect has had its pause. */
   #isDue(channel: Channel): boolean {
     if (!channel.hasFailed) return false;
-    const now = performance.now();
+    const now = this.#clock.now();
     if (this.#retryAt === 0) {
       this.#retryAt = now + Math.min(FIRST_PAUSE * 2 ** this.#failures++, LONGEST_PAUSE);
       return false;

@@ -1,20 +1,22 @@
+import type { Clock, Random } from '../../../core/clock.js';
 import { DriverUnavailableError } from '../../../core/errors.js';
 import type { Target } from '../options.js';
 import { type Address, addressesOf, isName } from './addresses.js';
 import { Member } from './member.js';
-import { within } from './within.js';
+import { within } from './supplied.js';
 
-/** Milliseconds between two looks at what is behind the names. */
+/** Milliseconds between two look-ups of the names. */
 const LOOK_EVERY = 200;
 
 /**
- * The members of the cluster, of which one is used at a time. What is behind a name is looked up when it is first
- * needed, and again after each failure: addresses change.
+ * The members of the cluster, of which one is used at a time. A name is looked up when it is first needed, and again after
+ * each failure: addresses change.
  */
 export class Members {
   readonly #options: Target;
-  /** Not all instances should begin with the same member. */
-  readonly #first = Math.random();
+  readonly #clock: Clock;
+  /** The first member, as a part of their number: not all instances should begin with the same one. */
+  readonly #first: number;
   readonly #byAddress = new Map<string, Member>();
   readonly #hasNames: boolean;
   #current: Member | undefined;
@@ -23,32 +25,34 @@ export class Members {
   #failure: Error | undefined;
   #closed = false;
 
-  constructor(options: Target) {
+  constructor(options: Target, clock: Clock, random: Random) {
     this.#options = options;
+    this.#clock = clock;
+    this.#first = random();
     this.#hasNames = options.hosts.some(isName);
   }
 
-  /** How many there are, as far as is known. */
+  /** The number of members that are known. */
   get size(): number {
     return this.#byAddress.size;
   }
 
-  /** Whether a request may find another member than those that it has tried. */
+  /** Whether a request may find a second member. */
   get mayBeOthers(): boolean {
     return this.#hasNames || this.size > 1;
   }
 
   /**
-   * The member that is used, or the next one that was not tried. Undefined when all were, also those that a name stands
-   * for by now.
+   * The member that is used, or the next one that was not tried. Undefined when all were tried, also the new members of
+   * a name.
    *
    * @throws DriverUnavailableError when there is none, because no name can be resolved
    */
   async next(tried: ReadonlySet<Member>, timeout: number): Promise<Member | undefined> {
-    const late = (): Error => new Error('the name server does not answer');
     if (this.size === 0) this.#look();
     if (!this.#untried(tried) && this.#looking) {
-      await within(this.#looking, timeout, late).catch((error: Error) => (this.#failure = error));
+      const found = within(this.#clock, this.#looking, timeout, 'the name server does not answer');
+      await found.catch((error: Error) => (this.#failure = error));
     }
     if (this.size > 0) return this.#untried(tried);
     const names = this.#options.hosts.map(({ name }) => name).join(', ');
@@ -62,7 +66,7 @@ export class Members {
     );
   }
 
-  /** Whether another one is used from now on. */
+  /** Returns whether another member is used from now on. */
   leave(member: Member): boolean {
     if (this.#hasNames) this.#look();
     if (member !== this.#current) return false;
@@ -82,7 +86,7 @@ export class Members {
   }
 
   #look(): void {
-    const now = performance.now();
+    const now = this.#clock.now();
     if (this.#looking || this.#closed || now - this.#lookedAt < LOOK_EVERY) return;
     this.#lookedAt = now;
     this.#looking = this.#update().finally(() => (this.#looking = undefined));
@@ -97,9 +101,10 @@ export class Members {
     this.#failure = failed?.reason as Error | undefined;
     const wanted = new Set(addresses.map(keyOf));
     for (const address of addresses) {
-      if (!this.#byAddress.has(keyOf(address))) this.#byAddress.set(keyOf(address), new Member(address, this.#options));
+      const key = keyOf(address);
+      if (!this.#byAddress.has(key)) this.#byAddress.set(key, new Member(address, this.#options, this.#clock));
     }
-    // What a name stood for before it could not be resolved is better than nothing.
+    // Where a name cannot be resolved, its former addresses are better than none.
     if (!failed) for (const key of this.#byAddress.keys()) if (!wanted.has(key)) this.#forget(key);
     const all = [...this.#byAddress.values()];
     this.#current ??= all[Math.floor(this.#first * all.length)];

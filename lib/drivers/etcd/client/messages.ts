@@ -1,6 +1,6 @@
 /**
- * The messages of proto/etcd.proto as TypeScript sees them. Revisions and lease ids are numbers: revisions stay below
- * 2^53, and all leases that this driver meets have ids that it chose itself. In answers every field is present.
+ * The messages of proto/etcd.proto as types. Revisions and lease ids are numbers: revisions stay below 2^53, and this
+ * driver chose the ids of all leases that it meets. In answers every field is present.
  */
 export interface Header {
   readonly revision: number;
@@ -32,7 +32,7 @@ export interface RangeRequest extends KeyRange {
 export interface RangeResponse {
   readonly header: Header;
   readonly kvs: readonly KeyValue[];
-  /** How many keys there are, whatever the limit. */
+  /** The number of keys, whatever the limit. */
   readonly count: number;
 }
 
@@ -89,7 +89,7 @@ export interface Calls {
   txn: { request: TxnRequest; response: TxnResponse };
   leaseGrant: { request: { TTL: number; ID: number }; response: { TTL: number } };
   leaseRevoke: { request: { ID: number }; response: object };
-  /** Seconds that are left; -1 when the lease is gone. */
+  /** TTL: the seconds that are left; -1 when the lease is gone. */
   leaseTimeToLive: { request: { ID: number }; response: { TTL: number } };
   authenticate: { request: { name: string; password: string }; response: { token: string } };
   status: { request: object; response: { version: string } };

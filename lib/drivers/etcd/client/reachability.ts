@@ -1,24 +1,30 @@
 import { backoff } from '../../../core/backoff.js';
+import type { Clock, Random } from '../../../core/clock.js';
+import { pause } from '../../../core/pause.js';
 
 export interface ReachabilityListener {
   up(): void;
   down(cause: Error): void;
 }
 
-/** Whether the cluster answers: said when it begins to and when it ceases to. While it does not it is asked again. */
+/** Whether the cluster answers. Reports each change, and asks again and again while the cluster does not answer. */
 export class Reachability {
   readonly #check: () => Promise<boolean>;
   readonly #listener: ReachabilityListener;
-  /** Calls that failed since one succeeded. */
+  readonly #clock: Clock;
+  readonly #random: Random;
+  /** Calls that failed since the last success. */
   #failures = 0;
   #isUp = false;
   #isProbing = false;
   #closed = false;
 
-  /** @param check whether a member answers that knows a leader; calls `succeeded` then */
-  constructor(check: () => Promise<boolean>, listener: ReachabilityListener) {
+  /** @param check whether a member answers that knows a leader; if so, it calls `succeeded` */
+  constructor(check: () => Promise<boolean>, listener: ReachabilityListener, clock: Clock, random: Random) {
     this.#check = check;
     this.#listener = listener;
+    this.#clock = clock;
+    this.#random = random;
   }
 
   succeeded(): void {
@@ -28,7 +34,7 @@ export class Reachability {
     this.#listener.up();
   }
 
-  /** As many calls as there are members have failed: is nobody there, or was only the time too short? */
+  /** A call failed. After one failure for each member the cluster is asked: perhaps only the time was too short. */
   failed(cause: Error, members: number): void {
     if (++this.#failures >= members) void this.probe(cause);
   }
@@ -41,8 +47,7 @@ export class Reachability {
         this.#isUp = false;
         this.#listener.down(cause);
       }
-      const delay = backoff(attempt, 50, 1000, Math.random);
-      await new Promise((resolve) => setTimeout(resolve, delay).unref());
+      await pause(this.#clock, backoff(attempt, 50, 1000, this.#random));
     }
     this.#isProbing = false;
   }

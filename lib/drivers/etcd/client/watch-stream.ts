@@ -6,30 +6,34 @@ import type { KeyValue, WatchCreateRequest, WatchResponse } from './messages.js'
 export interface Watch {
   readonly request: WatchCreateRequest;
   readonly listener: WatchListener;
-  /** It was interrupted: what happened since is not known. */
+  /** It was interrupted: changes since then are not known. */
   isInterrupted: boolean;
   hasEnded: boolean;
-  /** How often it had to begin again since it last began. */
+  /** Failed attempts to begin since it last began. */
   refusals: number;
 }
 
 export interface WatchStreamListener {
+  /** The server sent something. */
   heard(): void;
-  /** By the server or the connection; never by `cancel`. */
+  /** The server or the connection ended the stream; `cancel` never does. */
   ended(error: Error | undefined): void;
   /** The server does not let this watch begin. */
   refused(watch: Watch): void;
-  /** The server ended this watch, as after a compaction. */
+  /** The server ended this watch, for example after a compaction. */
   interrupted(watch: Watch): void;
 }
 
-/** Far from the small numbers that a proxy of etcd counts with. */
+/** Far above the small ids that a proxy of etcd gives. */
 const FIRST_ID = 2 ** 40;
 
 /**
- * The watches of one stream. etcd takes the ids that we propose, and refuses some requests without one; its proxy gives
- * ids of its own. Both answer one request at a time in order. So the first request waits for its answer, which shows
- * whom we talk to, and behind a proxy every one does.
+ * The watches of one stream:
+ *
+ * 1. etcd takes the ids that this driver proposes, and refuses some requests without an id.
+ * 2. The proxy of etcd gives ids of its own.
+ * 3. Both answer the requests in order. So the first request waits for its answer, which shows whether ids are taken.
+ *    Behind a proxy every request waits for the answer to the one before.
  */
 export class WatchStream {
   readonly channel: Channel;
@@ -59,12 +63,12 @@ export class WatchStream {
   }
 
   end(watch: Watch): void {
-    // One that is not answered yet ends with its answer.
+    // A watch without an answer ends when the answer comes.
     const id = this.#ids.get(watch);
     if (id !== undefined) this.#cancel(id);
   }
 
-  /** Ending it is no news. */
+  /** Ends the stream without a report. */
   cancel(): void {
     this.#stream.removeAllListeners('end').removeAllListeners('data');
     this.#stream.removeAllListeners('error').on('error', () => undefined);
@@ -84,7 +88,7 @@ export class WatchStream {
 
   #heard(response: WatchResponse): void {
     const { watchId, created, canceled, events } = response;
-    this.channel.answeredAt = performance.now();
+    this.channel.answered();
     this.#listener.heard();
     if (created) this.#answered(watchId, canceled);
     const watch = this.#begun.get(watchId);
@@ -136,6 +140,6 @@ export class WatchStream {
 export interface WatchListener {
   /** A key was written, or is gone. */
   changed(kv: KeyValue, isGone: boolean): void;
-  /** Changes may have gone by unseen: look for yourself. From now on they are seen again. */
+  /** Changes may have been missed. From now on they are reported again. */
   missed(): void;
 }

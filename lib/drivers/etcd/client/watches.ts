@@ -1,32 +1,39 @@
 import { backoff } from '../../../core/backoff.js';
+import type { Clock, Random } from '../../../core/clock.js';
+import { pause } from '../../../core/pause.js';
 import type { EtcdConnection } from './connection.js';
 import type { WatchCreateRequest } from './messages.js';
 import { type Watch, type WatchListener, WatchStream } from './watch-stream.js';
 
 /**
- * All watches of a driver over one stream, which is opened again, on another member if need be, when it ends. A watch
- * that was interrupted, or begins with a revision that the store has compacted, goes on from the present, and says so.
+ * All watches of a driver over one stream. When the stream ends, it is opened again, if need be on another member.
  *
- * A stream keeps the token that it was opened with. So a watch that is refused asks whether the token still counts,
- * and where it does not all watches begin anew on a stream with a new one.
+ * 1. A watch that was interrupted goes on from the present, and reports that changes may have been missed. So does a
+ *    watch that begins with a revision which the store has compacted.
+ * 2. A stream keeps the token that it was opened with. When a watch is refused, a request tries the token. If the token
+ *    does not count any more, all watches begin again on a stream with a new token.
  */
 export class Watches {
   readonly #connection: EtcdConnection;
+  readonly #clock: Clock;
+  readonly #random: Random;
   readonly #watches = new Set<Watch>();
   #stream: WatchStream | undefined;
   #isOpening = false;
-  /** How often it was told to use another connection. */
+  /** Calls of `move`. */
   #moves = 0;
-  /** Streams that ended since one delivered something. */
+  /** Streams that ended since the last one that delivered something. */
   #failures = 0;
-  /** The question whether the token of the stream still counts. */
+  /** The request that tries the token of the stream. */
   #asking: Promise<boolean> | undefined;
 
-  constructor(connection: EtcdConnection) {
+  constructor(connection: EtcdConnection, clock: Clock, random: Random) {
     this.#connection = connection;
+    this.#clock = clock;
+    this.#random = random;
   }
 
-  /** Returns what ends it. */
+  /** Returns a function that ends the watch. */
   watch(request: WatchCreateRequest, listener: WatchListener): () => void {
     const watch: Watch = { request, listener, isInterrupted: false, hasEnded: false, refusals: 0 };
     this.#watches.add(watch);
@@ -38,12 +45,12 @@ export class Watches {
     };
   }
 
-  /** Keeps the stream open also without watches: it is how a lost connection is noticed. */
+  /** Opens the stream, also without watches: a lost connection is noticed by it. */
   open(): void {
     if (!this.#stream && !this.#isOpening && !this.#connection.isClosed) void this.#open();
   }
 
-  /** Over the connection that is used now. */
+  /** Opens the stream again, over the connection that is used now. */
   move(): void {
     this.#moves++;
     this.#end();
@@ -92,7 +99,7 @@ export class Watches {
   }
 
   async #again(stream: WatchStream, watch: Watch): Promise<void> {
-    await pause(watch.refusals++);
+    await this.#pause(watch.refusals++);
     if (stream === this.#stream && this.#watches.has(watch)) stream.begin(watch);
   }
 
@@ -111,12 +118,11 @@ export class Watches {
   }
 
   async #retry(): Promise<void> {
-    await pause(this.#failures++);
+    await this.#pause(this.#failures++);
     this.open();
   }
-}
 
-function pause(failures: number): Promise<void> {
-  const delay = backoff(failures, 50, 1000, Math.random);
-  return new Promise((resolve) => void setTimeout(resolve, delay).unref());
+  #pause(failures: number): Promise<void> {
+    return pause(this.#clock, backoff(failures, 50, 1000, this.#random));
+  }
 }

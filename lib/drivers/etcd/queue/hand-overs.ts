@@ -3,14 +3,16 @@ import type { EtcdConnection } from '../client/connection.js';
 import type { Compare, KeyValue, RequestOp } from '../client/messages.js';
 import { inOrder } from '../names.js';
 import type { QueuedClaim } from './queued-claim.js';
-import { isLasting, readPlace } from './records.js';
+import { isLasting, readClaim } from './records.js';
 
 /**
- * Gives the holder's place to a waiting instance, which thereby comes before the others. The place that it waited in is
- * deleted, by which it learns of that.
+ * Gives the lock to a waiting instance, which thereby comes before the others:
  *
- * Whether a waiter is alive only its own driver knows: one that is not passes on what it was given. Of an instance that
- * was started again under the same id, what waits since then comes first, for the one before can pass nothing on.
+ * 1. The key of the holder gets the value and the lease of the waiter. The own key of the waiter is deleted, by which the
+ *    waiter hears of it.
+ * 2. Only the driver of a waiter knows whether it is still alive. A waiter that is not passes the lock on.
+ * 3. An instance may have been started again under the same id. Its newest waiters come first, because the former
+ *    process can pass nothing on.
  */
 export class HandOvers {
   readonly #connection: EtcdConnection;
@@ -19,30 +21,30 @@ export class HandOvers {
     this.#connection = connection;
   }
 
-  /** False when the instance does not wait, or the place was not ours any more. */
-  async give(place: QueuedClaim, instance: string, timeout: number): Promise<boolean> {
-    return this.#give(place, instance, await this.#lineOf(place, timeout), timeout);
+  /** False when the instance does not wait, or the claim did not hold the lock any more. */
+  async give(queued: QueuedClaim, instance: string, timeout: number): Promise<boolean> {
+    return this.#give(queued, instance, await this.#queueOf(queued, timeout), timeout);
   }
 
-  /** Gives what was given to this waiter to another one of its instance. False when nothing was, or nobody waits. */
-  async passOn(place: QueuedClaim, timeout: number): Promise<boolean> {
-    const line = await this.#lineOf(place, timeout);
-    const [owner] = line;
-    if (owner?.lease !== place.lease.id || owner.key === place.ownKey) return false;
-    place.take(owner);
-    return this.#give(place, place.claim.instance, line, timeout);
+  /** Gives the lock, if it was given to this waiter, to another waiter of its instance. False when there is none. */
+  async passOn(queued: QueuedClaim, timeout: number): Promise<boolean> {
+    const queue = await this.#queueOf(queued, timeout);
+    const [owner] = queue;
+    if (owner?.lease !== queued.lease.id || owner.key === queued.ownKey) return false;
+    queued.take(owner);
+    return this.#give(queued, queued.claim.instance, queue, timeout);
   }
 
   /** The oldest first. */
-  async #lineOf({ claim }: QueuedClaim, timeout: number): Promise<readonly KeyValue[]> {
+  async #queueOf({ claim }: QueuedClaim, timeout: number): Promise<readonly KeyValue[]> {
     const { kvs } = await this.#connection.call('range', inOrder(claim.key), timeout);
-    return kvs.filter((place) => !isLasting(place));
+    return kvs.filter((each) => !isLasting(each));
   }
 
-  async #give(place: QueuedClaim, instance: string, line: readonly KeyValue[], timeout: number): Promise<boolean> {
-    const { key, isOurs } = place;
-    const waiting = line
-      .map((keyValue) => ({ keyValue, says: readPlace(keyValue) }))
+  async #give(queued: QueuedClaim, instance: string, queue: readonly KeyValue[], timeout: number): Promise<boolean> {
+    const { key, isOurs } = queued;
+    const waiting = queue
+      .map((keyValue) => ({ keyValue, says: readClaim(keyValue) }))
       .filter(({ keyValue, says }) => keyValue.key !== key && says?.instance === instance);
     const next = waiting.find(({ says }) => says?.inbox === waiting.at(-1)!.says?.inbox);
     if (!next) return false;

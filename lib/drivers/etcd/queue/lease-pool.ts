@@ -6,19 +6,19 @@ import { CALL_TIMEOUT, type EtcdConnection } from '../client/connection.js';
 import type { KeepAlives } from '../client/keep-alives.js';
 import { secondsOf, StoreLease } from './store-lease.js';
 
-/** Leases of one TTL that lie ready at most, and for how many milliseconds one does that nobody takes. */
+/** The most idle leases of one TTL, and the milliseconds for which an idle lease is kept. */
 const MOST_IDLE = 64;
 const IDLE_FOR = 60_000;
 
 /**
- * Leases that are granted before somebody needs them, and used again after a clean release, so that a lock costs one
- * request and its release one. Idle ones are kept alive, and forgotten when nobody has taken them for a minute.
+ * Leases of etcd that are granted before a claim needs them, and used again after a clean release. So a lock costs one
+ * request, and its release one. Idle leases are kept alive. After a minute without use they are forgotten.
  */
 export class LeasePool {
   readonly #connection: EtcdConnection;
   readonly #keepAlives: KeepAlives;
   readonly #clock: Clock;
-  /** By seconds; the one that was used last is the last. */
+  /** By seconds. The lease that was used last is the last. */
   readonly #idle = new Map<number, StoreLease[]>();
   readonly #granting = new Map<number, Promise<void>>();
   readonly #timers = new Map<number, Timer>();
@@ -30,9 +30,9 @@ export class LeasePool {
   }
 
   /**
-   * A lease that nothing is attached to, kept alive within the last half of its TTL.
+   * A lease to which nothing is attached, with at least half of its TTL left, as far as is known.
    *
-   * @throws DriverUnavailableError whose `sent` is false, because what fails here attaches nothing, or LockConfigError
+   * @throws LockConfigError, or DriverUnavailableError whose `sent` is false: a failure here attaches nothing
    */
   async take(ttl: number, timeout: number): Promise<StoreLease> {
     const seconds = secondsOf(ttl);
@@ -42,9 +42,9 @@ export class LeasePool {
     return lease;
   }
 
-  /** A new lease, whose whole TTL is left. Throws as `take` does. */
+  /** A new lease with its whole TTL. Throws as `take` does. */
   async grant(ttl: number, timeout: number): Promise<StoreLease> {
-    // Below 2^53, unlike those that etcd would choose.
+    // Below 2^53, unlike the ids that etcd would choose.
     const id = randomBytes(6).readUIntBE(0, 6) + 1;
     const anchor = this.#clock.now();
     try {
@@ -56,7 +56,7 @@ export class LeasePool {
     }
   }
 
-  /** Only for a lease that no request can still attach anything to. */
+  /** Only for a lease to which no request can still attach anything. */
   giveBack(ttl: number, lease: StoreLease): void {
     if (this.#connection.isClosed) return;
     const seconds = secondsOf(ttl);
@@ -68,12 +68,12 @@ export class LeasePool {
     this.#schedule(seconds);
   }
 
-  /** Ends a lease, and with it all that is attached or still would be; if that fails, it ends with its TTL. */
+  /** Revokes a lease, and with it everything that is attached to it. If that fails, the lease ends with its TTL. */
   discard(lease: StoreLease): void {
     if (!this.#connection.isClosed) void this.revoke(lease).catch(() => undefined);
   }
 
-  /** As `discard`, but rejects when it is not known to have ended. */
+  /** As `discard`, but rejects when the end of the lease is not sure. */
   async revoke(lease: StoreLease, timeout = CALL_TIMEOUT): Promise<void> {
     try {
       await this.#connection.call('leaseRevoke', { ID: lease.id }, timeout);
@@ -82,7 +82,7 @@ export class LeasePool {
     }
   }
 
-  /** Gives back what lies idle. */
+  /** Revokes the idle leases. */
   async close(): Promise<void> {
     for (const timer of this.#timers.values()) timer.cancel();
     const idle = [...this.#idle.values()].flat();
@@ -110,7 +110,7 @@ export class LeasePool {
     return this.#pop(seconds);
   }
 
-  /** One lease lies ready for whoever comes next. */
+  /** Has one lease ready for the next claim. */
   #refill(seconds: number): void {
     if (this.#idleOf(seconds).length > 0 || this.#granting.has(seconds)) return;
     const granting = this.grant(seconds * 1000, CALL_TIMEOUT)

@@ -1,60 +1,60 @@
 import type { Timer } from '../../../core/clock.js';
 import type { Claim, LockRecord } from '../../../core/lock-driver.js';
 import type { Compare, KeyValue } from '../client/messages.js';
-import { placeKey } from '../names.js';
-import type { PlaceValue } from './records.js';
+import { claimKey } from '../names.js';
+import type { StoredClaim } from './records.js';
 import type { StoreLease } from './store-lease.js';
 
 /**
- * One claim of ours in the line of its lock: a key that lives as long as its lease. The oldest key of a line is the
- * holder's. Its fencing token is the revision of the write in which the holder found that it is the oldest.
+ * One claim of this driver in the queue of its lock: a key that lives as long as its lease. The oldest key of a queue is
+ * the holder's. The fencing token is the revision of the write in which the claim found that it is the oldest (S7).
  */
 export class QueuedClaim {
   claim: Claim;
   lease: StoreLease;
-  /** Its own, or that of a holder which gave us its place. */
+  /** Its own key, or the key of a holder that gave the lock to this claim. */
   key: string;
-  /** Once it is known to exist. */
+  /** Undefined until the key is known to exist. */
   createRevision: number | undefined;
   status: 'new' | 'waiting' | 'held' | 'refused' | 'lost' | 'over' = 'new';
-  /** Once it is held. */
+  /** Zero until the claim holds the lock. */
   token = 0;
-  /** When it asked last to become the holder. */
+  /** Wall-clock time of the last write by which it could become the holder. */
   since = 0;
-  /** Others behind it, when we looked last. */
+  /** The claims behind it at the last look. */
   waiters = 0;
-  /** An attempt to take it has an unknown outcome, and may be executed for as long as the lease exists. */
+  /** A request has an unknown outcome. It may still be executed for as long as the lease exists. */
   isUncertain = false;
-  /** When the core asked for it last. */
+  /** The time of the last request of the core. */
   askedAt: number;
-  /** The holder's, when we looked last. */
+  /** The record of the holder at the last look. */
   record: LockRecord | null = null;
   /** The look into the store that is under way. */
   looking: Promise<void> | undefined;
-  /** What forgets it when its lease has ended, because it could not be given back. */
+  /** Forgets a claim that could not be given back at the end of its lease. */
   ending: Timer | undefined;
-  /** The key in front that is watched, besides its own, and what ends that. */
+  /** The key in front that is watched, besides its own; `unwatch` ends both. */
   inFront: string | undefined;
   unwatch: (() => void) | undefined;
 
-  /** The key under which it entered the line. */
+  /** The key under which it entered the queue. */
   readonly ownKey: string;
 
   constructor(claim: Claim, lease: StoreLease, askedAt: number) {
     this.claim = claim;
     this.lease = lease;
     this.askedAt = askedAt;
-    this.ownKey = placeKey(claim.key, claim.holder);
+    this.ownKey = claimKey(claim.key, claim.holder);
     this.key = this.ownKey;
   }
 
-  /** The holder's place is ours, under another key when a holder gave us its own. */
+  /** The oldest key is this claim's. It is another key than its own where a holder gave the lock to this claim. */
   take({ key, createRevision }: KeyValue): void {
     this.key = key;
     this.createRevision = createRevision;
   }
 
-  /** Holds as long as the place exists and was not given to anybody else. */
+  /** True as long as the key exists and was not given to another claim. */
   get isOurs(): readonly Compare[] {
     const { key, createRevision, lease } = this;
     const attached: Compare = { key, result: 'EQUAL', target: 'LEASE', lease: lease.id };
@@ -62,13 +62,13 @@ export class QueuedClaim {
     return [{ key, result: 'EQUAL', target: 'CREATE', createRevision }, attached];
   }
 
-  /** Of a tenure that begins with this write, unless it is held already. */
-  value(inbox: string, ttl = this.claim.ttl): string {
-    if (this.status !== 'held') this.since = Date.now();
+  /** @param wall the time at which a lease begins that begins with this write */
+  value(inbox: string, wall: number, ttl = this.claim.ttl): string {
+    if (this.status !== 'held') this.since = wall;
     const { since } = this;
     const { holder, instance, metadata } = this.claim;
     const token = this.token || undefined;
-    return JSON.stringify({ holder, instance, metadata, ttl, inbox, since, token } satisfies PlaceValue);
+    return JSON.stringify({ holder, instance, metadata, ttl, inbox, since, token } satisfies StoredClaim);
   }
 
   stopWatching(): void {
@@ -78,7 +78,7 @@ export class QueuedClaim {
   }
 }
 
-/** Milliseconds that a request for a lease may take, so that another one fits into its TTL. */
+/** Milliseconds that a request for a lease may take, so that another request fits into the TTL. */
 export function timeoutOf(ttl: number): number {
   return Math.max(300, Math.min(1500, ttl / 6));
 }

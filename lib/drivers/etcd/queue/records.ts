@@ -1,22 +1,20 @@
 import type { Claim, LockRecord } from '../../../core/lock-driver.js';
 import type { KeyValue } from '../client/messages.js';
 
-/**
- * What is read from the store, checked: whoever may write there may write anything. Fields that are not known are left
- * out, for a later version may add some.
- */
+// Checks everything that is read from the store: whoever may write there may write anything. Unknown fields are left out,
+// because a later version may add some.
 
-/** What a place says of its claim, to everybody. */
-export interface PlaceValue extends Pick<Claim, 'holder' | 'instance' | 'metadata' | 'ttl'> {
-  /** Where notes to its instance go. */
+/** The value of a key in a queue. */
+export interface StoredClaim extends Pick<Claim, 'holder' | 'instance' | 'metadata' | 'ttl'> {
+  /** The inbox of its instance, for notes. */
   readonly inbox: string;
-  /** When it asked for the write that made it the holder, in milliseconds since 1970. */
+  /** When it asked for the write that made it the holder. Milliseconds since 1970. */
   readonly since: number;
-  /** Where it is not the revision in which the key was written last. */
+  /** Undefined where the token is the revision in which the key was written last. */
   readonly token?: number | undefined;
 }
 
-/** What is stored of a number: whoever moved it to where it is. */
+/** A number of the fact store, and who moved it there. */
 export interface Mark {
   readonly to: number;
   readonly by: string;
@@ -26,18 +24,16 @@ export interface Mark {
 const LONGEST_RECORD = 65_536;
 const LONGEST_NAME = 1024;
 
-/** Milliseconds until a place that says nothing of its time is looked at again. */
+/** Milliseconds until a key with an unknown TTL is looked at again. */
 const UNKNOWN_TIME = 1000;
 
-/**
- * What is attached to no lease would stay for ever: nothing of ours is so, and nothing that is so holds anything.
- */
+/** Whether a key has no lease. It would stay for ever. No driver writes such a key, and it holds nothing. */
 export function isLasting({ lease }: KeyValue): boolean {
   return lease === 0;
 }
 
-/** Undefined when it is no value that we understand. */
-export function readPlace({ value, modRevision }: KeyValue): PlaceValue | undefined {
+/** Undefined when the value is no record of this package. */
+export function readClaim({ value, modRevision }: KeyValue): StoredClaim | undefined {
   const { holder, instance, inbox, ttl, since, token, metadata } = readObject(value);
   if (!isName(holder) || !isName(instance) || !isName(inbox)) return undefined;
   if (typeof ttl !== 'number' || !Number.isFinite(ttl) || ttl <= 0 || !isMetadata(metadata)) return undefined;
@@ -54,25 +50,25 @@ export function readMark({ value }: KeyValue): Mark | undefined {
   return typeof to === 'number' && Number.isFinite(to) && typeof by === 'string' ? { to, by } : undefined;
 }
 
-/** Facts are texts; only their size and their end are ours to check. */
+/** A fact is any text. Only its size and its lease are checked. */
 export function isFact(found: KeyValue): boolean {
   return !isLasting(found) && found.value.length <= LONGEST_RECORD;
 }
 
 /**
- * What the holder's place says of it. Its TTL stands for the time that is left, which only the lease knows. A value that
- * we do not understand holds the lock all the same, until its lease ends: a later version may have written it.
+ * The record in the key of a holder. Its TTL stands for the remaining time, which only the lease knows. A value that is no
+ * record of this package holds the lock all the same, until its lease ends: a later version may have written it.
  */
-export function toRecord(place: KeyValue, count: number): LockRecord {
+export function toRecord(owner: KeyValue, count: number): LockRecord {
   const waiters = count - 1;
-  const found = readPlace(place);
+  const found = readClaim(owner);
   if (!found) {
-    const holder = place.key.slice(place.key.lastIndexOf('/') + 1, LONGEST_NAME);
-    const { modRevision: fencingToken } = place;
+    const holder = owner.key.slice(owner.key.lastIndexOf('/') + 1, LONGEST_NAME);
+    const { modRevision: fencingToken } = owner;
     return { holder, instance: 'unknown', metadata: {}, fencingToken, since: 0, remaining: UNKNOWN_TIME, waiters };
   }
   const { holder, instance, metadata, since, ttl, token } = found;
-  const fencingToken = token ?? place.modRevision;
+  const fencingToken = token ?? owner.modRevision;
   return { holder, instance, metadata, fencingToken, since, remaining: ttl, waiters };
 }
 

@@ -8,24 +8,28 @@ import type { Queues } from './queues.js';
 import { secondsOf } from './store-lease.js';
 
 /**
- * Keeps the leases of held places alive. A renewal is a keep-alive for each, all over one stream, and one linearizable
- * read for many, which proves the keep-alives and shows whether the places are still there and how many wait.
+ * Renews claims that hold their locks:
+ *
+ * 1. One keep-alive for each lease, all over one stream.
+ * 2. One linearizable read for many claims. It proves the keep-alives, shows whether the keys are still there, and counts
+ *    the waiters.
+ * 3. Where a keep-alive is not proven, the outcome of the renewal is unknown.
  */
 export class Renewals {
-  readonly #lines: Queues;
+  readonly #queues: Queues;
   readonly #pool: LeasePool;
   readonly #keepAlives: KeepAlives;
   readonly #clock: Clock;
-  readonly #gone: (place: QueuedClaim) => void;
+  readonly #gone: (queued: QueuedClaim) => void;
 
   constructor(
-    lines: Queues,
+    queues: Queues,
     pool: LeasePool,
     keepAlives: KeepAlives,
     clock: Clock,
-    gone: (place: QueuedClaim) => void,
+    gone: (queued: QueuedClaim) => void,
   ) {
-    this.#lines = lines;
+    this.#queues = queues;
     this.#pool = pool;
     this.#keepAlives = keepAlives;
     this.#clock = clock;
@@ -36,42 +40,42 @@ export class Renewals {
     leases: readonly LeaseRef[],
     placeOf: (holder: string) => QueuedClaim | undefined,
   ): Promise<readonly RenewOutcome[]> {
-    const places = await Promise.all(leases.map((lease) => this.#fitting(lease, placeOf(lease.holder))));
+    const claims = await Promise.all(leases.map((lease) => this.#fitting(lease, placeOf(lease.holder))));
     const timeout = timeoutOf(Math.min(...leases.map(({ ttl }) => ttl)));
     const sentAt = this.#clock.now();
-    const alive = await Promise.all(places.map(async (place) => place && this.#keepAlive(place, sentAt, timeout)));
-    const held = places.filter((place, index): place is QueuedClaim => place !== undefined && alive[index] === true);
-    const behind = await this.#lines.waitersOf(held, timeout);
+    const alive = await Promise.all(claims.map(async (queued) => queued && this.#keepAlive(queued, sentAt, timeout)));
+    const held = claims.filter((queued, index): queued is QueuedClaim => queued !== undefined && alive[index] === true);
+    const behind = await this.#queues.waitersOf(held, timeout);
     if (held.some(({ lease, claim }) => lease.until < sentAt + claim.ttl)) {
       throw new DriverUnavailableError('The leader of etcd changed during a renewal.', { sent: true });
     }
-    const waiters = new Map(held.map((place, index) => [place, behind[index]]));
-    return places.map((place): RenewOutcome => {
-      const count = place && waiters.get(place);
+    const waiters = new Map(held.map((queued, index) => [queued, behind[index]]));
+    return claims.map((queued): RenewOutcome => {
+      const count = queued && waiters.get(queued);
       if (count !== undefined) return { waiters: count };
-      if (place) this.#gone(place);
+      if (queued) this.#gone(queued);
       return 'gone';
     });
   }
 
-  /** The held place, on a lease of this TTL. */
-  async #fitting({ ttl }: LeaseRef, place: QueuedClaim | undefined): Promise<QueuedClaim | undefined> {
-    if (!place || secondsOf(place.claim.ttl) === secondsOf(ttl)) return place;
-    const { lease: former, claim } = place;
+  /** Moves a claim to a lease of this TTL, where its lease has another one. */
+  async #fitting({ ttl }: LeaseRef, queued: QueuedClaim | undefined): Promise<QueuedClaim | undefined> {
+    if (!queued || secondsOf(queued.claim.ttl) === secondsOf(ttl)) return queued;
+    const { lease: former, claim } = queued;
     const lease = await this.#pool.take(ttl, timeoutOf(ttl));
-    const moved = await this.#lines.moveTo(lease, place, ttl, timeoutOf(ttl)).catch((error: unknown) => {
+    const moved = await this.#queues.moveTo(lease, queued, ttl, timeoutOf(ttl)).catch((error: unknown) => {
       this.#pool.discard(lease);
       throw error;
     });
     if (!moved) {
       this.#pool.discard(lease);
-      return place;
+      return queued;
     }
-    place.lease = lease;
-    place.claim = { ...claim, ttl };
-    if (place.isUncertain) this.#pool.discard(former);
+    queued.lease = lease;
+    queued.claim = { ...claim, ttl };
+    if (queued.isUncertain) this.#pool.discard(former);
     else this.#pool.giveBack(claim.ttl, former);
-    return place;
+    return queued;
   }
 
   async #keepAlive({ lease }: QueuedClaim, sentAt: number, timeout: number): Promise<boolean> {

@@ -1,16 +1,19 @@
 import type { KeptAlive } from '../client/keep-alives.js';
 
 /**
- * A lease of the store. Its TTL runs from the sending of its grant, or of the last keep-alive that counts.
+ * A lease of etcd. Until `until` it exists for sure, unless somebody revokes it (S1):
  *
- * A leader that was replaced and does not know it yet answers keep-alives for up to an election timeout, while the
- * lease runs out elsewhere. So a keep-alive counts only once a linearizable request, sent after its answer, was
- * answered in the same Raft term: that leader then still had a quorum.
+ * 1. Its TTL runs from the sending of its grant, or of the last keep-alive that counts.
+ * 2. A leader that was replaced and does not know it still answers keep-alives for up to an election timeout, while the
+ *    lease runs out elsewhere. So an answer alone proves nothing.
+ * 3. A keep-alive counts once a linearizable request that was sent after its answer is answered in the same Raft term. The
+ *    leader that answered the keep-alive then still had a quorum.
  */
 export class StoreLease {
   readonly id: number;
-  /** Milliseconds, as granted: at least what was asked for. */
+  /** Milliseconds as granted: never less than requested. */
   readonly ttl: number;
+  /** When it was put into the pool last. */
   usedAt: number;
   #anchor: number;
   #unproven: { readonly anchor: number; readonly term: number } | undefined;
@@ -22,19 +25,22 @@ export class StoreLease {
     this.#anchor = anchor;
   }
 
-  /** Local time up to which it exists for sure, unless somebody revokes it. */
+  /** In the time of this process. */
   get until(): number {
     return this.#anchor + this.ttl;
   }
 
-  /** Takes an answered keep-alive into account that was sent at `anchor`. False when the lease is gone. */
+  /** A keep-alive that was sent at `anchor` was answered. False when the lease is gone. */
   keptAlive(anchor: number, { ttl, term }: KeptAlive): boolean {
     if (ttl === 0) return false;
     this.#unproven = { anchor, term };
     return true;
   }
 
-  /** To be called before a linearizable request is sent; what it returns, with the term of the answer. */
+  /**
+   * To be called before a linearizable request is sent. The returned function is to be called with the term of the
+   * answer; it returns whether the last keep-alive counts.
+   */
   prover(): (term: number) => boolean {
     const claim = this.#unproven;
     return (term) => {
@@ -45,13 +51,13 @@ export class StoreLease {
     };
   }
 
-  /** When the last keep-alive was sent that was answered, whether or not it counts yet. */
+  /** The sending of the last keep-alive that was answered. Perhaps it does not count yet. */
   get refreshedAt(): number {
     return this.#unproven?.anchor ?? this.#anchor;
   }
 }
 
-/** etcd counts in seconds, and may grant more than it was asked for. */
+/** etcd counts in whole seconds. It may grant more than requested. */
 export function secondsOf(ttl: number): number {
   return Math.max(1, Math.ceil(ttl / 1000));
 }

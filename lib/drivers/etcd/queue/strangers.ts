@@ -1,17 +1,21 @@
 import type { EtcdConnection } from '../client/connection.js';
 import type { Compare, KeyValue, RequestOp } from '../client/messages.js';
 import { inOrder } from '../names.js';
-import { isLasting, readPlace } from './records.js';
+import { isLasting, readClaim } from './records.js';
 
-/** Keys that one request removes; etcd allows 128 operations in one. */
+/** Keys that one request removes. etcd allows 128 operations in a transaction. */
 const MOST_AT_ONCE = 100;
-/** Of a line whose strangers come again as soon as they are removed, we ask no more than so often. */
+/** Attempts on a queue whose strangers come again as soon as they are removed. */
 const ATTEMPTS = 3;
 const MOST_WARNINGS = 100;
 
 /**
- * Keys in the line of a lock that no driver has written. One without a lease would block the lock for ever, so it is
- * removed; one with a lease that says nothing we understand keeps its place. Either is said once.
+ * Keys in the queue of a lock that no driver has written:
+ *
+ * - A key without a lease would block the lock for ever. It is removed.
+ * - A key with a lease that is no record of this package stays, and blocks the lock until its lease ends.
+ *
+ * Each key is reported once.
  */
 export class Strangers {
   readonly #connection: EtcdConnection;
@@ -23,12 +27,16 @@ export class Strangers {
     this.#warn = warn;
   }
 
-  /** @param seen places of the line, the holder's first. Whether the line has to be looked at again */
+  /**
+   * Returns whether the queue has to be read again.
+   *
+   * @param seen keys of the queue, the holder's first
+   */
   async removed(lock: string, seen: readonly KeyValue[], attempt: number, timeout: number): Promise<boolean> {
     const [owner] = seen;
     if (!seen.some(isLasting)) {
-      if (owner && !readPlace(owner))
-        this.#say(owner, 'is no record of this package, and blocks the lock until its lease ends');
+      if (owner && !readClaim(owner))
+        this.#report(owner, 'is no record of this package, and blocks the lock until its lease ends');
       return false;
     }
     if (attempt > ATTEMPTS) return false;
@@ -43,16 +51,17 @@ export class Strangers {
     }));
     const success = lasting.map(({ key }): RequestOp => ({ requestDeleteRange: { key } }));
     await this.#connection.call('txn', { compare, success }, timeout);
-    for (const place of lasting) this.#say(place, 'has no lease and would block the lock for ever: it was removed');
+    for (const stranger of lasting)
+      this.#report(stranger, 'has no lease and would block the lock for ever: it was removed');
     return true;
   }
 
-  #say({ key }: KeyValue, what: string): void {
+  #report({ key }: KeyValue, what: string): void {
     if (this.#known.has(key) || this.#known.size >= MOST_WARNINGS) return;
     this.#known.add(key);
     const [lock] = key.split('/');
     this.#warn(
-      `etcd: the key ${JSON.stringify(key)} in the line of the lock "${lock}" ${what}. ` +
+      `etcd: the key ${JSON.stringify(key)} in the queue of the lock "${lock}" ${what}. ` +
         'Who else writes below the namespace? Let other applications use another prefix.',
     );
   }

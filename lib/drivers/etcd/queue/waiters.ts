@@ -7,101 +7,104 @@ import type { Outcome, Queues } from './queues.js';
 import { toRecord } from './records.js';
 
 export interface WaitersListener {
-  /** Nobody is in front any more: the place is held. */
-  granted(place: QueuedClaim): void;
-  /** The place, or its lease, is gone. */
-  lost(place: QueuedClaim): void;
-  /** The core has not asked for it for three heartbeats. */
-  abandoned(place: QueuedClaim): void;
+  /** Nobody is in front any more: the claim holds the lock. */
+  granted(queued: QueuedClaim): void;
+  /** The claim, or its lease, is gone. */
+  lost(queued: QueuedClaim): void;
+  /** The core has not asked for the claim for three heartbeats. */
+  abandoned(queued: QueuedClaim): void;
 }
 
 /**
- * Places that wait. Each watches the key in front of it, so that a release wakes one instance, and its own, which is
- * deleted when the holder gives it the lock. Both are watched from the revision on in which they were seen, so that no
- * deletion is missed; it is a hint, upon which the store is asked. A place whose core has stopped asking for it is given
- * up, not taken.
+ * Claims that wait:
+ *
+ * 1. Each watches the key in front of it, so that a release wakes one instance.
+ * 2. Each watches its own key, too. It is deleted when a holder gives the lock to this claim.
+ * 3. Both are watched from the revision on in which they were seen, so that no deletion is missed.
+ * 4. A deletion is a hint (S10): the store is asked.
+ * 5. A claim whose core has stopped asking is given up. It does not take the lock.
  */
 export class Waiters {
-  readonly #lines: Queues;
+  readonly #queues: Queues;
   readonly #keepAlives: KeepAlives;
   readonly #watches: Watches;
   readonly #clock: Clock;
   readonly #listener: WaitersListener;
 
-  constructor(lines: Queues, keepAlives: KeepAlives, watches: Watches, clock: Clock, listener: WaitersListener) {
-    this.#lines = lines;
+  constructor(queues: Queues, keepAlives: KeepAlives, watches: Watches, clock: Clock, listener: WaitersListener) {
+    this.#queues = queues;
     this.#keepAlives = keepAlives;
     this.#watches = watches;
     this.#clock = clock;
     this.#listener = listener;
   }
 
-  /** What the store said of a place; nothing, when it was given up in the meantime. */
-  take(place: QueuedClaim, outcome: Outcome): void {
-    if (place.status === 'over') return;
-    if ('owner' in outcome) place.record = toRecord(outcome.owner, outcome.count);
+  /** Applies an answer of the store to a claim, unless the claim was given up meanwhile. */
+  take(queued: QueuedClaim, outcome: Outcome): void {
+    if (queued.status === 'over') return;
+    if ('owner' in outcome) queued.record = toRecord(outcome.owner, outcome.count);
     if (outcome.status === 'held') {
-      place.stopWatching();
-      place.status = 'held';
-      place.token = outcome.token;
-      place.waiters = outcome.waiters;
+      queued.stopWatching();
+      queued.status = 'held';
+      queued.token = outcome.token;
+      queued.waiters = outcome.waiters;
     } else if (outcome.status === 'waiting') {
-      place.status = 'waiting';
-      if (outcome.inFront === undefined) void this.#wake(place);
-      else this.#watch(place, outcome.inFront, outcome.revision);
+      queued.status = 'waiting';
+      if (outcome.inFront === undefined) void this.#wake(queued);
+      else this.#watch(queued, outcome.inFront, outcome.revision);
     } else {
-      place.stopWatching();
-      place.status = outcome.status;
+      queued.stopWatching();
+      queued.status = outcome.status;
     }
   }
 
-  /** A heartbeat of the core: keeps the lease alive in good time and looks where the place stands. */
-  async askAgain(place: QueuedClaim): Promise<void> {
-    const { lease, claim } = place;
+  /** A heartbeat of the core: keeps the lease alive in good time, and looks into the queue. */
+  async askAgain(queued: QueuedClaim): Promise<void> {
+    const { lease, claim } = queued;
     const sentAt = this.#clock.now();
     if (sentAt - lease.refreshedAt > lease.ttl / 3) {
       const answer = await this.#keepAlives.send(lease.id, timeoutOf(claim.ttl));
-      if (!lease.keptAlive(sentAt, answer)) return this.take(place, { status: 'lost' });
+      if (!lease.keptAlive(sentAt, answer)) return this.take(queued, { status: 'lost' });
     }
-    await this.#look(place);
+    await this.#look(queued);
   }
 
-  async #wake(place: QueuedClaim): Promise<void> {
-    if (this.#clock.now() - place.askedAt > 3 * heartbeat(place.claim.ttl)) return this.#listener.abandoned(place);
+  async #wake(queued: QueuedClaim): Promise<void> {
+    if (this.#clock.now() - queued.askedAt > 3 * heartbeat(queued.claim.ttl)) return this.#listener.abandoned(queued);
     try {
-      await this.#look(place);
+      await this.#look(queued);
     } catch {
       // The core asks again with its next heartbeat.
       return;
     }
-    if (place.status === 'held') this.#listener.granted(place);
-    if (place.status === 'lost') this.#listener.lost(place);
+    if (queued.status === 'held') this.#listener.granted(queued);
+    if (queued.status === 'lost') this.#listener.lost(queued);
   }
 
-  #look(place: QueuedClaim): Promise<void> {
-    place.looking ??= this.#lines
-      .look(place, timeoutOf(place.claim.ttl))
-      .then((outcome) => this.take(place, outcome))
-      .finally(() => (place.looking = undefined));
-    return place.looking;
+  #look(queued: QueuedClaim): Promise<void> {
+    queued.looking ??= this.#queues
+      .look(queued, timeoutOf(queued.claim.ttl))
+      .then((outcome) => this.take(queued, outcome))
+      .finally(() => (queued.looking = undefined));
+    return queued.looking;
   }
 
-  #watch(place: QueuedClaim, key: string, seen: number): void {
-    if (place.inFront === key) return;
-    place.stopWatching();
+  #watch(queued: QueuedClaim, key: string, seen: number): void {
+    if (queued.inFront === key) return;
+    queued.stopWatching();
     const wake = (): void => {
-      // A look that began earlier may still find the key: it has to watch it again then.
-      place.stopWatching();
-      if (place.status === 'waiting') void this.#wake(place);
+      // A look that began earlier may still find the key. Then it has to watch the key again.
+      queued.stopWatching();
+      if (queued.status === 'waiting') void this.#wake(queued);
     };
-    const ends = [key, place.ownKey].map((watched) =>
+    const ends = [key, queued.ownKey].map((watched) =>
       this.#watches.watch(
         { key: watched, startRevision: seen + 1, filters: ['NOPUT'] },
         { changed: wake, missed: wake },
       ),
     );
-    place.inFront = key;
-    place.unwatch = () => {
+    queued.inFront = key;
+    queued.unwatch = () => {
       for (const end of ends) end();
     };
   }

@@ -1,16 +1,18 @@
 import type { Clock } from '../../../core/clock.js';
 
-/** Two clocks that are both right may drift apart so far: a fixed part, and a part of the time that has passed. */
+/** Two right clocks may drift apart by this: fixed milliseconds, and a part of the time that has passed. */
 const TOLERANCE = 1000;
 const DRIFT = 0.001;
 
 /**
- * Notices that a server's clock went on faster or slower than ours between two looks, which are a reconnection apart or
- * more. Only a hint, for people: no deadline depends on it, and it cannot tell which of the two clocks was set.
+ * Detects a step of a server's clock between two looks.
+ *
+ * Not covered: which of the two clocks was set, the server's or ours. So the result is a hint: a warning for people and a
+ * reason for holders to look at their leases. No deadline depends on it.
  */
 export class ClockStep {
   readonly #clock: Clock;
-  /** How far the server's clock is ahead of ours, in ms: between these two, because the answer took time. */
+  /** The lead of the server's clock over ours, in ms. It is between the two, because the answer took time. */
   #before: { readonly from: number; readonly to: number; readonly at: number } | undefined;
 
   constructor(clock: Clock) {

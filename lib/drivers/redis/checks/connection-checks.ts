@@ -4,17 +4,17 @@ import { checkUrl } from '../connection/redis-url.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
-/** The ways to say where the server is; each but `host` and `port` stands alone. */
+/** The options that name the place of the server. Each but `host` and `port` stands alone. */
 const PLACES = ['url', 'client', 'cluster', 'sentinels', 'path', 'host', 'port'] as const;
 
-/** Undefined or null, as in the defaults of ioredis, they are as good as absent. */
+/** These may be undefined or null, as in the defaults of ioredis; then they count as absent. */
 const MAY_LACK: ReadonlySet<string> = new Set(['sentinels', 'path', 'host', 'port']);
 
 const EXAMPLES =
   "Pass { url: 'redis://localhost:6379' }, { client: an ioredis client }, { host, port }, { sentinels, name } or " +
   "{ cluster: [{ host: 'localhost', port: 6379 }] }.";
 
-/** @returns the options, if they are good enough to look for further problems in them */
+/** @returns the options, where they are right */
 export function checkConnection(options: unknown, check: OptionsCheck): Options | undefined {
   if (typeof options === 'string') return fail(check, 'a string is not an options object. Pass { url }.');
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
@@ -44,7 +44,7 @@ function fail(check: OptionsCheck, text: string): undefined {
   check.problem(text);
 }
 
-/** Whoever passes a client itself means `{ client }`. */
+/** A client instead of the options: `{ client }` is meant. */
 function isClient(value: object): boolean {
   return 'duplicate' in value && typeof value.duplicate === 'function';
 }
@@ -99,7 +99,7 @@ function checkCluster({ cluster, ...rest }: Options, check: OptionsCheck): void 
   }
 }
 
-/** Their values are fetched by our own connector. */
+/** Only our own connector calls functions for the login. */
 function checkConnector(options: Options, check: OptionsCheck, path = ''): void {
   if (!options['Connector']) return;
   const asked = ['username', 'password', 'tls'].find((name) => typeof options[name] === 'function');

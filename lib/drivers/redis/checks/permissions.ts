@@ -4,12 +4,12 @@ import { scripts } from '../scripts/scripts.generated.js';
 /** A permission by its name in an ACL rule, and a call that needs it. */
 type Needed = readonly [permission: string, ...command: string[]];
 
-/** What the scripts do without: it makes waiting shorter. Changes nothing when it is tried. */
+/** Commands that the scripts work without; they make waiting shorter. To call one changes nothing. */
 const HINTS = new Set(['+publish', '+pubsub|numsub']);
 
 /**
- * What a user needs for the locks of a namespace: what docs/drivers/redis.md lists but for SUBSCRIBE, which is not sent over this
- * connection, and whose refusal shows itself.
+ * The permissions for the locks of a namespace, as docs/drivers/redis.md lists them. SUBSCRIBE is left out: another connection sends
+ * it, and reports a refusal.
  */
 function needed(namespace: string): { general: Needed[]; onKeys: Needed[]; onChannels: Needed[] } {
   const key = `{${namespace}:l:start-check}`;
@@ -46,21 +46,21 @@ function needed(namespace: string): { general: Needed[]; onKeys: Needed[]; onCha
 }
 
 /**
- * The rules that this user's ACL lacks for the locks of a namespace. Before Redis 7 the server cannot tell, and only those
- * are found whose refusal no call would show.
+ * The rules that this user's ACL lacks for the locks of a namespace. Before Redis 7 the server cannot answer that
+ * (`redis.acl_check_cmd` is new there), so only the refusals of hints are found: no call reports those.
  */
 export async function missingPermissions(client: Redis, namespace: string): Promise<string[]> {
   const { general, onKeys, onChannels } = needed(namespace);
   const all = [...general, ...onKeys, ...onChannels];
   const refused = await refusedCommands(client, all);
   const missing = all.filter((need) => refused.has(need)).map(([permission]) => permission);
-  // The server does not say whether it refuses the command or what it names: then both are told.
+  // The server does not say if it refuses the command or the key: both are named.
   if (onKeys.every((need) => refused.has(need))) missing.push(`~{${namespace}:*`);
   if (onChannels.every((need) => refused.has(need))) missing.push(`&${namespace}:i:*`);
   return missing;
 }
 
-/** Whether the server makes RDB files; undefined where this user may not ask, or the server cannot tell whether they may. */
+/** True when the server makes RDB files; undefined where this user may not ask, or the server cannot answer if they may. */
 export async function makesRdbFiles(client: Redis): Promise<boolean | undefined> {
   const save = ['config', 'get', 'save'] as const;
   if ((await refusedIndices(client, [save]))?.length !== 0) return undefined;

@@ -1,21 +1,21 @@
 import { LockConfigError } from '../../../core/errors.js';
 
-/** The oldest server whose scripting, channel permissions and INFO are as the driver needs them. */
+/** The oldest version whose scripting, channel permissions and INFO fit. */
 const OLDEST = [6, 2];
 
-/** With Redis's own settings a change is saved after an hour. */
+/** Seconds. With the defaults of Redis a change is saved after an hour. */
 const SAVED_BY = 2 * 3600;
 
-/** What INFO tells, by field. */
+/** The fields of INFO. */
 export type ServerInfo = ReadonlyMap<string, string>;
 
 export function parseInfo(text: string): ServerInfo {
   return new Map([...text.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, field, value]) => [field!, value!]));
 }
 
-/** A server that says no version is taken as it is: some that speak the protocol are no Redis. */
+/** A server without a version is accepted: some that speak the protocol are no Redis. */
 export function refuseOldVersion(info: ServerInfo, server: string): LockConfigError | undefined {
-  // Valkey says here with which Redis it is compatible, beside `valkey_version`.
+  // Valkey has the compatible version of Redis here, and its own in `valkey_version`.
   const version = info.get('redis_version');
   const [major, minor] = (version?.split('.') ?? []).map(Number);
   if (major === undefined || minor === undefined || Number.isNaN(major + minor)) return undefined;
@@ -42,7 +42,7 @@ export function evictionWarning(info: ServerInfo, server: string): string | unde
   );
 }
 
-/** @param isSaved whether the server makes RDB files; undefined where this user may not ask */
+/** @param isSaved the server makes RDB files; undefined where this user may not ask */
 export function persistenceWarning(info: ServerInfo, isSaved: boolean | undefined, server: string): string | undefined {
   if (info.get('aof_enabled') !== '0' || (isSaved ?? mayBeSaved(info))) return undefined;
   return (

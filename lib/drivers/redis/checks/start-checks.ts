@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { SystemClock } from '../../../core/clock.js';
+import type { Clock } from '../../../core/clock.js';
 import { LockConfigError } from '../../../core/errors.js';
 import { classify } from '../commands/reply-errors.js';
 import { ClockStep } from './clock-step.js';
@@ -7,19 +7,21 @@ import { makesRdbFiles, missingPermissions } from './permissions.js';
 import { evictionWarning, parseInfo, persistenceWarning, refuseOldVersion, refuseSentinel } from './server-info.js';
 
 /**
- * Looks at each server when a connection to it becomes ready, and warns of what will break locks one day: eviction, no
- * persistence, a missing permission, a clock that was set. Each warning is given once, and tells the repair. Needs no
- * permission beyond those that docs/drivers/redis.md lists, and skips what this user may not see.
+ * Checks each server when a connection to it becomes ready.
  *
- * Three things are refused, because locks would seem to work: a sentinel, a server that is too old, and a database that
- * cannot be selected, where ioredis goes on in database 0.
+ * Warns of settings that break locks one day: eviction, no persistence, a missing permission, a clock that was set. Each
+ * warning is given once and names the repair. The checks need no permission beyond those that docs/drivers/redis.md lists, and skip
+ * facts that this user may not read.
+ *
+ * Refuses three servers on which locks only seem to work: a sentinel, a server that is too old, and a server whose
+ * database cannot be selected, where ioredis goes on in database 0.
  */
 export class StartChecks {
-  /** Why no lock may be taken, because of one of the servers. */
+  /** The reason why no lock may be taken; of the first server that was refused. */
   refusal: LockConfigError | undefined;
   readonly #refusals = new Map<Redis, LockConfigError>();
   readonly #warn: (message: string) => void;
-  readonly #clock = new SystemClock();
+  readonly #clock: Clock;
   readonly #watched = new Map<Redis, string>();
   readonly #steps = new Map<Redis, ClockStep>();
   #isLooking = false;
@@ -27,13 +29,15 @@ export class StartChecks {
   readonly #said = new Set<string>();
   #latest: Promise<void> = Promise.resolve();
 
-  constructor(warn: (message: string) => void) {
+  constructor(warn: (message: string) => void, clock: Clock) {
     this.#warn = warn;
+    this.#clock = clock;
   }
 
   /**
-   * @param client sends commands to one server; not connected yet  @param server names it, without credentials
-   * @param returns whether it is connected again when it ends
+   * @param client sends commands to one server; not connected yet
+   * @param server its name, without credentials
+   * @param returns the client is connected again when it ends
    */
   watch(client: Redis, server: string, returns = false): void {
     const step = new ClockStep(this.#clock);
@@ -58,13 +62,13 @@ export class StartChecks {
     });
   }
 
-  /** Resolves when the server that became ready last was looked at. @throws LockConfigError when it is refused */
+  /** Resolves when the server that became ready last was checked. @throws LockConfigError when a server is refused */
   async passed(): Promise<void> {
     await this.#latest;
     if (this.refusal) throw this.refusal;
   }
 
-  /** From now on locks of this namespace are taken. */
+  /** Locks of this namespace are taken from now on: checks their permissions. */
   uses(namespace: string): void {
     this.#namespaces.add(namespace);
     for (const [client, server] of this.#watched) {
@@ -72,7 +76,7 @@ export class StartChecks {
     }
   }
 
-  /** Whether the clock of a server went ahead since the last look; false while another look is under way. */
+  /** Resolves with true when the clock of a server went ahead since the last look; false while a look is under way. */
   async clockWentAhead(): Promise<boolean> {
     if (this.#isLooking) return false;
     this.#isLooking = true;
@@ -82,7 +86,7 @@ export class StartChecks {
     return jumps.some((jump) => jump > 0);
   }
 
-  /** Callers go on without: nobody else would tell. */
+  /** Callers go on without the subscription, so only this warning reports the refusal. */
   subscriptionFailed(error: Error, server: string): void {
     const reason = classify(error, server);
     if (!(reason instanceof LockConfigError)) return;

@@ -3,15 +3,17 @@ import { reasonOf } from '../connection/reasons.js';
 import { UNSETTLED } from '../connection/slots.js';
 
 /**
- * What a failed command means, decided in this one table. An error reply means that no lease was granted, because
- * granting is the last thing that a script does; a lost connection or a timeout means that nobody knows.
+ * The meaning of a failed command, decided in one table.
+ *
+ * 1. An error reply means that no lease was granted, because the grant is the last step of each script.
+ * 2. A lost connection or a timeout has an unknown outcome: executed, not executed, or executed later.
  */
 type Meaning =
-  /** Not executed; worth trying again. */
+  /** Not executed; worth another try. */
   | 'retryable'
   /** Not executed; only a change of configuration helps. */
   | 'configuration'
-  /** As `configuration`, but worth trying again where names and passwords are functions. */
+  /** As `configuration`, but worth another try where names and passwords are functions. */
   | 'login'
   /** Executed, not executed, or executed later. */
   | 'unknown';
@@ -19,162 +21,89 @@ type Meaning =
 interface Rule {
   readonly pattern: RegExp;
   readonly meaning: Meaning;
-  readonly repair?: string;
+  readonly repair: string;
 }
 
-// A code stands at the start of the reply, or behind '-' or ': ' where an older server quotes a script's inner error.
+// A code stands at the start of the reply. Where Redis before 7 quotes a script's inner error, it stands behind '-' or ': '.
 const reply = (codes: string): RegExp => new RegExp(`(?:^|[-\\s])(?:${codes})\\b`);
 
 const rules: readonly Rule[] = [
-  // A sentinel first: it has options of its own, and its replies have codes of the others.
-  {
-    pattern: /^sentinel .*\b(?:NOAUTH|WRONGPASS)\b/,
-    meaning: 'login',
-    repair: 'Check sentinelUsername and sentinelPassword.',
-  },
-  {
-    pattern: /^sentinel .*unknown (?:\w+ )?command/i,
-    meaning: 'configuration',
-    repair: 'This is a server, no sentinel: pass { host, port } or { url } without `sentinels`.',
-  },
-  {
-    pattern: /^sentinel .*knows no master/,
-    meaning: 'retryable',
-    repair: 'Check `name`: how the sentinels call the group of servers.',
-  },
-  {
-    pattern: /^sentinel .*speaks TLS/,
-    meaning: 'configuration',
-    repair: 'Pass `sentinelTLS`; the option `tls` is for the masters.',
-  },
-  {
-    pattern: /^sentinel .*without TLS/,
-    meaning: 'configuration',
-    repair: 'Leave out `sentinelTLS`; the option `tls` is for the masters.',
-  },
-  {
-    pattern: /^master .*speaks TLS/,
-    meaning: 'configuration',
-    repair: 'Pass `tls`; the option `sentinelTLS` is for the sentinels.',
-  },
-  {
-    pattern: /^master .*without TLS/,
-    meaning: 'configuration',
-    repair: 'Leave out `tls`; the option `sentinelTLS` is for the sentinels.',
-  },
-  {
-    pattern: /port speaks TLS/,
-    meaning: 'configuration',
-    repair: 'Use a rediss: URL, or pass `tls` (on a cluster inside `redisOptions`).',
-  },
-  {
-    pattern: /port speaks Redis without TLS/,
-    meaning: 'configuration',
-    repair: 'Use a redis: URL, or leave out `tls`.',
-  },
-  { pattern: /port speaks HTTP/, meaning: 'configuration', repair: 'Check host and port.' },
-  {
-    pattern: /cluster support disabled/,
-    meaning: 'configuration',
-    repair: 'This server is no cluster: pass { host, port } or { url } instead of `cluster`.',
-  },
-  {
-    pattern: reply('LOADING'),
-    meaning: 'retryable',
-    repair: 'The server answers when it has read its data from disk.',
-  },
-  { pattern: reply('BUSY'), meaning: 'retryable', repair: 'A script runs for too long: SCRIPT KILL ends it.' },
-  { pattern: reply('READONLY'), meaning: 'retryable', repair: 'This server is a replica; connect to the master.' },
-  {
-    pattern: reply('MASTERDOWN'),
-    meaning: 'retryable',
-    repair: 'This server is a replica that lost its master; connect to the master.',
-  },
-  {
-    pattern: reply('NOREPLICAS'),
-    meaning: 'retryable',
-    repair: 'Too few replicas are attached: start them again, or lower min-replicas-to-write.',
-  },
-  { pattern: reply('OOM'), meaning: 'retryable', repair: 'Redis is out of memory: raise maxmemory or free keys.' },
-  {
-    pattern: reply('MISCONF'),
-    meaning: 'retryable',
-    repair: 'Redis cannot save its data: the log of the server says why.',
-  },
-  {
-    pattern: reply('CLUSTERDOWN'),
-    meaning: 'retryable',
-    repair: 'The cluster has no master for the slot of this key: start its node again, or let a replica take over.',
-  },
-  { pattern: reply('TRYAGAIN'), meaning: 'retryable', repair: UNSETTLED },
-  {
-    pattern: reply('MOVED|ASK'),
-    meaning: 'retryable',
-    repair: 'This server is one of a cluster: use the `cluster` option of RedisDriver.',
-  },
-  {
-    pattern: /max number of clients/,
-    meaning: 'retryable',
-    repair: 'The server takes no further connection: raise maxclients, or close connections that nobody uses.',
-  },
-  { pattern: /timed out/i, meaning: 'unknown', repair: 'The server or the network is slow, or does not answer.' },
-  {
-    pattern: /port closes the connection|port accepts connections and does not answer/,
-    meaning: 'unknown',
-    repair: 'Check host and port.',
-  },
-  {
-    // Inside of a script the refusal has no code: the last is that of Redis 7.2 and of Valkey.
-    pattern: /(?:^|[-\s])NOPERM\b|user executing the script can't|ACL failure in script/,
-    meaning: 'configuration',
-    repair: 'Give the Redis user the permissions that docs/drivers/redis.md lists under "Redis permissions".',
-  },
-  { pattern: reply('NOAUTH|WRONGPASS'), meaning: 'login', repair: 'Check username and password.' },
-  {
-    pattern: reply('WRONGTYPE'),
-    meaning: 'configuration',
-    repair: 'Another application uses this key: change `namespace`.',
-  },
-  {
-    // A script found a value in which nothing of a lease stands.
-    pattern: /Lua redis(?: lib|\.call\(\))? command arguments must be|user_script:\d+: (?:bad argument|attempt to)/,
-    meaning: 'configuration',
-    repair: 'Another application uses this key: change `namespace`.',
-  },
-  { pattern: reply('CROSSSLOT'), meaning: 'configuration', repair: 'Use the `cluster` option of RedisDriver.' },
-  {
-    // Of a script's command the name of the server stands in between.
-    pattern: /unknown (?:\w+ )?command/i,
-    meaning: 'configuration',
-    repair: 'Redis 6.2 or later with scripting is needed.',
-  },
-  {
-    pattern: /self.signed certificate|unable to (?:verify the first|get (?:local )?issuer) certificate/,
-    meaning: 'configuration',
-    repair: "Pass the certificate of the server's CA as `tls: { ca }`.",
-  },
-  {
-    pattern: /does not match certificate's altnames/,
-    meaning: 'configuration',
-    repair: "Connect by a name of the server's certificate, or pass it as `tls: { servername }`.",
-  },
-  { pattern: /certificate has expired/, meaning: 'configuration', repair: "Renew the server's certificate." },
-  {
-    pattern: /alert certificate required/,
-    meaning: 'configuration',
-    repair: 'The server asks for a certificate of its clients: pass `tls: { cert, key }`.',
-  },
+  // Sentinels first: their replies have the same codes, and other options repair them.
+  login(/^sentinel .*\b(?:NOAUTH|WRONGPASS)\b/, 'Check sentinelUsername and sentinelPassword.'),
+  configuration(
+    /^sentinel .*unknown (?:\w+ )?command/i,
+    'This is a server, no sentinel: pass { host, port } or { url } without `sentinels`.',
+  ),
+  retryable(/^sentinel .*knows no master/, 'Check `name`: how the sentinels call the group of servers.'),
+  configuration(/^sentinel .*speaks TLS/, 'Pass `sentinelTLS`; the option `tls` is for the masters.'),
+  configuration(/^sentinel .*without TLS/, 'Leave out `sentinelTLS`; the option `tls` is for the masters.'),
+  configuration(/^master .*speaks TLS/, 'Pass `tls`; the option `sentinelTLS` is for the sentinels.'),
+  configuration(/^master .*without TLS/, 'Leave out `tls`; the option `sentinelTLS` is for the sentinels.'),
+  configuration(/port speaks TLS/, 'Use a rediss: URL, or pass `tls` (on a cluster inside `redisOptions`).'),
+  configuration(/port speaks Redis without TLS/, 'Use a redis: URL, or leave out `tls`.'),
+  configuration(/port speaks HTTP/, 'Check host and port.'),
+  configuration(
+    /cluster support disabled/,
+    'This server is no cluster: pass { host, port } or { url } instead of `cluster`.',
+  ),
+  retryable(reply('LOADING'), 'The server answers when it has read its data from disk.'),
+  retryable(reply('BUSY'), 'A script runs for too long: SCRIPT KILL ends it.'),
+  retryable(reply('READONLY'), 'This server is a replica; connect to the master.'),
+  retryable(reply('MASTERDOWN'), 'This server is a replica that lost its master; connect to the master.'),
+  retryable(reply('NOREPLICAS'), 'Too few replicas are attached: start them again, or lower min-replicas-to-write.'),
+  retryable(reply('OOM'), 'Redis is out of memory: raise maxmemory or free keys.'),
+  retryable(reply('MISCONF'), 'Redis cannot save its data: the log of the server says why.'),
+  retryable(
+    reply('CLUSTERDOWN'),
+    'The cluster has no master for the slot of this key: start its node again, or let a replica take over.',
+  ),
+  retryable(reply('TRYAGAIN'), UNSETTLED),
+  retryable(reply('MOVED|ASK'), 'This server is one of a cluster: use the `cluster` option of RedisDriver.'),
+  retryable(
+    /max number of clients/,
+    'The server takes no further connection: raise maxclients, or close connections that nobody uses.',
+  ),
+  unknown(/timed out/i, 'The server or the network is slow, or does not answer.'),
+  unknown(/port closes the connection|port accepts connections and does not answer/, 'Check host and port.'),
+  // The refusal of a command inside of a script has no code. The last text is that of Redis 7.2 and of Valkey.
+  configuration(
+    /(?:^|[-\s])NOPERM\b|user executing the script can't|ACL failure in script/,
+    'Give the Redis user the permissions that docs/drivers/redis.md lists under "Redis permissions".',
+  ),
+  login(reply('NOAUTH|WRONGPASS'), 'Check username and password.'),
+  configuration(reply('WRONGTYPE'), 'Another application uses this key: change `namespace`.'),
+  // A script read a value that is no lease.
+  configuration(
+    /Lua redis(?: lib|\.call\(\))? command arguments must be|user_script:\d+: (?:bad argument|attempt to)/,
+    'Another application uses this key: change `namespace`.',
+  ),
+  configuration(reply('CROSSSLOT'), 'Use the `cluster` option of RedisDriver.'),
+  // Inside of a script the name of the server stands between the words.
+  configuration(/unknown (?:\w+ )?command/i, 'Redis 6.2 or later with scripting is needed.'),
+  configuration(
+    /self.signed certificate|unable to (?:verify the first|get (?:local )?issuer) certificate/,
+    "Pass the certificate of the server's CA as `tls: { ca }`.",
+  ),
+  configuration(
+    /does not match certificate's altnames/,
+    "Connect by a name of the server's certificate, or pass it as `tls: { servername }`.",
+  ),
+  configuration(/certificate has expired/, "Renew the server's certificate."),
+  configuration(
+    /alert certificate required/,
+    'The server asks for a certificate of its clients: pass `tls: { cert, key }`.',
+  ),
 ];
 
-/** What ioredis says of a command that it did not write. */
+/** The error of ioredis for a command that it did not write. */
 export const NOT_WRITTEN = /isn't writeable|isn't ready and enableOfflineQueue/;
 
 /**
- * The error of this package that fits a failed command.
+ * The error of this package for a failed command.
  *
- * @param server names it without credentials
- * @param loginRotates whether a login that was refused may be accepted later
- * @param repair instead of that of the table
+ * @param server its name, without credentials
+ * @param loginRotates a login that was refused may be accepted later
+ * @param repair instead of the one in the table
  */
 export function classify(
   error: unknown,
@@ -195,7 +124,23 @@ export function classify(
   });
 }
 
-/** Nobody said why: the connection ended, before the command was written or after. */
+function retryable(pattern: RegExp, advice: string): Rule {
+  return { pattern, meaning: 'retryable', repair: advice };
+}
+
+function configuration(pattern: RegExp, advice: string): Rule {
+  return { pattern, meaning: 'configuration', repair: advice };
+}
+
+function login(pattern: RegExp, advice: string): Rule {
+  return { pattern, meaning: 'login', repair: advice };
+}
+
+function unknown(pattern: RegExp, advice: string): Rule {
+  return { pattern, meaning: 'unknown', repair: advice };
+}
+
+/** The connection ended without a reason, before the command was written or after. */
 function broken(error: unknown, server: string): DriverUnavailableError {
   const wasWritten = !(error instanceof Error && NOT_WRITTEN.test(error.message));
   const what = wasWritten ? 'the connection broke before the answer came.' : 'the connection is broken.';

@@ -4,17 +4,23 @@ export interface Script {
 }
 
 export interface ScriptRules {
-  /** Whether a reply is worth nothing until replicas have what led to it. */
+  /** True for a reply that counts only once replicas have the write behind it. */
   readonly needsReplicas?: (reply: unknown) => boolean;
-  /** For one that may grant a lease: what runs instead where the reign of the master matters (see scripts/reign.lua). */
+  /** For a script that may grant a lease: the script that replaces it with `failoverQuarantine` (scripts/reign.lua). */
   readonly inReign?: Script;
-  /** Whether the caller has another way where the keys are at two servers: then it rejects at once with a SplitSlotError. */
+  /** The caller has another way while the keys are at two servers: the call then rejects at once with a SplitSlotError. */
   readonly hasDetour?: boolean;
 }
 
 const NO_RULES: ScriptRules = {};
 
-/** One script to run where its keys are, all in one slot. It may be sent to many servers, and is encoded once. */
+/**
+ * One script with its keys, which are all in one slot. A call may be sent to many servers and is encoded once.
+ *
+ * We encode it ourselves because ioredis looks at the length of each argument and counts its bytes. Measured in 160 pairs
+ * of interleaved runs: with ioredis's encoding an acquire and its release cost 13 % more CPU and 10 % more p50 with 64
+ * callers, and 2 to 9 % more CPU with one caller.
+ */
 export class ScriptCall {
   readonly script: Script;
   readonly keys: readonly string[];
@@ -29,7 +35,7 @@ export class ScriptCall {
     this.rules = rules;
   }
 
-  /** As EVALSHA. What ioredis does for each argument of any command costs more than the rest of the way to the socket. */
+  /** As EVALSHA. */
   get encoded(): Buffer {
     this.#encoded ??= encode('evalsha', this.script.sha, this);
     return this.#encoded;
@@ -45,7 +51,7 @@ function encode(command: string, script: string, { keys, args }: ScriptCall): Bu
   const texts = [command, script, String(keys.length), ...keys, ...args.map(String)];
   const text = concatenate(texts, ({ length }) => length);
   const bytes = Buffer.from(text);
-  // Almost always ASCII; else lengths are those of the bytes.
+  // The text is almost always ASCII. Otherwise each length is a number of bytes.
   return bytes.length === text.length ? bytes : Buffer.from(concatenate(texts, Buffer.byteLength));
 }
 

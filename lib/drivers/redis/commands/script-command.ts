@@ -1,15 +1,18 @@
 import { Command, type Redis } from 'ioredis';
-import { SystemClock } from '../../../core/clock.js';
+import type { Clock } from '../../../core/clock.js';
 import { Deadlines } from '../../../core/deadlines.js';
 import type { Timed } from '../../../core/heap.js';
 import type { ScriptCall } from './script-call.js';
 
 const AS_TEXT = { replyEncoding: 'utf8' } as const;
 
-/** A call on its way to one server. */
+/**
+ * A call on its way to one server. Overrides three methods of ioredis's Command, which versions 5 and 6 call by these
+ * names.
+ */
 class ScriptCommand extends Command implements Timed {
   place: number | undefined;
-  /** Known once it has left. */
+  /** Set when the call has left. */
   deadline = Infinity;
   readonly #encoded: Buffer;
   readonly #unanswered: Deadlines<ScriptCommand>;
@@ -20,14 +23,14 @@ class ScriptCommand extends Command implements Timed {
     this.#unanswered = unanswered;
   }
 
-  /** A timer for each command costs too much: see AnswerTimeout. */
+  /** ioredis starts a timer for each command; AnswerTimeout has one for all. */
   override setTimeout(): void {}
 
   override toWritable(): Buffer {
     return this.#encoded;
   }
 
-  /** Called with the answer, before the promise resolves: to listen to that would cost another promise. */
+  /** ioredis calls it with the answer. A `then` on the promise would cost each call another promise. */
   override transformReply(reply: Buffer | Buffer[]): string | string[] | Buffer | Buffer[] {
     this.#unanswered.remove(this);
     return super.transformReply(reply);
@@ -35,25 +38,31 @@ class ScriptCommand extends Command implements Timed {
 }
 
 /**
- * Sends calls, and rejects what is not answered in time. The time of an answer runs from the moment at which the call
- * left, and it is over only once the socket was read: a process that was busy for longer blames no server for that.
+ * Sends calls, and rejects those that are not answered in time.
+ *
+ * 1. The time begins when the call leaves. ioredis starts it before the call is written (redis/ioredis#2130).
+ * 2. The time ends after the socket was read once more.
+ *
+ * So a process that was busy for longer than the limit does not reject answers that have arrived meanwhile.
  */
 export class AnswerTimeout {
   readonly #limit: number;
-  readonly #clock = new SystemClock();
+  readonly #clock: Clock;
   #written: ScriptCommand[] = [];
-  /** Those that failed are among them until their time is over. */
-  readonly #unanswered = new Deadlines<ScriptCommand>(this.#clock, (command) => {
-    // Timers run before the socket is read.
-    setImmediate(() => command.reject(new Error('Command timed out')));
-  });
+  /** Calls that failed stay here until their time is over. */
+  readonly #unanswered: Deadlines<ScriptCommand>;
 
   /** @param limit milliseconds */
-  constructor(limit: number) {
+  constructor(limit: number, clock: Clock) {
     this.#limit = limit;
+    this.#clock = clock;
+    this.#unanswered = new Deadlines<ScriptCommand>(clock, (command) => {
+      // Node runs timers before it reads the socket.
+      setImmediate(() => command.reject(new Error('Command timed out')));
+    });
   }
 
-  /** `left` has to follow. @param isWhole with the script itself, for a server that does not know it */
+  /** Call `left` in the same tick. @param isWhole sends the script itself, to a server that does not know it */
   send(client: Redis, call: ScriptCall, isWhole = false): Promise<unknown> {
     const command = isWhole
       ? new ScriptCommand('eval', call.whole, this.#unanswered)
@@ -67,7 +76,7 @@ export class AnswerTimeout {
     }
   }
 
-  /** What was written is given to the system now. */
+  /** The calls that were sent in this tick are given to the operating system now. */
   left(): void {
     const written = this.#written;
     this.#written = [];

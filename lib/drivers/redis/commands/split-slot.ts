@@ -3,7 +3,7 @@ import type { RedisConnection } from '../connection/connection.js';
 import { SplitSlotError } from '../connection/slots.js';
 import { cancelledKey, leaseKey } from '../lease-format.js';
 
-/** For a script that is sent with `hasDetour`. */
+/** The outcome of a script that was sent with `hasDetour`, or of the detour. */
 export async function orWhenSplit<Reply>(reply: Promise<Reply>, detour: () => Promise<Reply>): Promise<Reply> {
   try {
     return await reply;
@@ -17,12 +17,12 @@ export async function rearm(connection: RedisConnection, { key, holder, ttl }: L
   return (await connection.run('rearm', [leaseKey(key)], [holder, ttl], REARM)) === 1 ? 'held' : 'gone';
 }
 
-/** Whether this holder had the lease. */
+/** Resolves with true when this holder had the lease. */
 export async function drop(connection: RedisConnection, { key, holder }: LeaseRef): Promise<boolean> {
   return (await connection.run('drop', [leaseKey(key)], [holder])) === 1;
 }
 
-/** Leaves the holder in the queue, where it counts as dead after a few heartbeats. */
+/** The entry of the holder stays in the queue and counts as dead after a few heartbeats. */
 export async function bar(connection: RedisConnection, claim: LeaseRef, milliseconds: number): Promise<void> {
   await connection.run('bar', [cancelledKey(claim)], [milliseconds]);
   await drop(connection, claim);

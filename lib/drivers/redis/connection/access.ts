@@ -1,11 +1,12 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
+import type { Clock, Timer } from '../../../core/clock.js';
 import { detached } from '../../../core/detached.js';
 
-/** A value, or a function that is asked for it at each connection: for passwords and certificates that are renewed. */
+/** A value, or a function that gives it for each connection: for passwords and certificates that are renewed. */
 export type AskedEachTime<T> = T | (() => T | Promise<T>);
 
-/** How to get in: who we are, and how the connection is encrypted. */
+/** The login and the encryption of connections. */
 export interface Access {
   readonly username?: AskedEachTime<string> | null | undefined;
   readonly password?: AskedEachTime<string> | null | undefined;
@@ -21,8 +22,8 @@ const LOGIN = ['username', 'password', 'sentinelUsername', 'sentinelPassword'] a
 const TLS = ['tls', 'sentinelTLS'] as const;
 
 /**
- * Stands for a name or a password in the options of a client. ioredis decides how to log in before it asks its connector
- * for a stream, and makes text of both when it writes the login. The connector has fetched the text by then.
+ * Stands for a name or a password in the options of a client. ioredis reads both before it asks its connector for a stream
+ * (redis/ioredis#1738), and calls `toString` when it writes the login. By then the connector has fetched the text.
  */
 class LoginText {
   #text = '';
@@ -36,17 +37,19 @@ class LoginText {
   }
 }
 
-/** The functions among the access options of one driver. Their values are fetched before each connection. */
+/** The functions among the access options of one driver. They are called before each connection. */
 export class AccessSource {
-  /** Whether a login that was refused may be accepted the next time. */
+  /** A login that was refused may be accepted the next time. */
   readonly rotates: boolean;
   readonly #functions = new Map<keyof Access, () => unknown>();
   readonly #logins = new Map<keyof Access, LoginText>();
   readonly #timeout: number;
+  readonly #clock: Clock;
 
   /** @param timeout milliseconds that a function may take */
-  constructor(access: Access, timeout: number) {
+  constructor(access: Access, timeout: number, clock: Clock) {
     this.#timeout = timeout;
+    this.#clock = clock;
     for (const name of [...LOGIN, ...TLS]) {
       const value = access[name];
       if (typeof value === 'function') this.#functions.set(name, value);
@@ -55,13 +58,13 @@ export class AccessSource {
     this.rotates = this.#logins.size > 0;
   }
 
-  /** What a client gets in place of the functions. */
+  /** The options that a client gets in place of the functions. */
   get placeholders(): RedisOptions {
     const tls = TLS.filter((name) => this.#functions.has(name)).map((name) => [name, {}]);
     return Object.fromEntries([...this.#logins, ...tls]) as RedisOptions;
   }
 
-  /** Asks all functions, and puts the certificates into the options of the client that is about to connect. */
+  /** Calls all functions, and puts the certificates into the options of the client that is about to connect. */
   async refresh(options: RedisOptions): Promise<void> {
     await Promise.all([...this.#functions].map(([name, ask]) => this.#refresh(options, name, ask)));
   }
@@ -75,10 +78,10 @@ export class AccessSource {
   }
 
   async #answer(name: keyof Access, ask: () => unknown): Promise<unknown> {
-    let timer: NodeJS.Timeout | undefined;
+    let timer: Timer | undefined;
     const late = new Promise<never>((_, reject) => {
       const giveUp = (): void => reject(new Error(`no answer within ${this.#timeout} ms`));
-      timer = detached(() => setTimeout(giveUp, this.#timeout));
+      timer = this.#clock.after(this.#timeout, giveUp, true);
     });
     try {
       return await Promise.race([detached(async () => ask()), late]);
@@ -86,7 +89,7 @@ export class AccessSource {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`The function \`${name}\` failed: ${reason}`, { cause });
     } finally {
-      clearTimeout(timer);
+      timer?.cancel();
     }
   }
 }

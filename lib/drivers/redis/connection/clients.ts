@@ -4,14 +4,14 @@ import { directConnector } from './connectors.js';
 import { sentinelConnector } from './sentinel-connector.js';
 import type { Sockets } from './sockets.js';
 
-/** What we need of a user's ioredis client, version 5 or 6: a `Redis` or a `Cluster`. */
+/** The part of a user's ioredis client that we use, version 5 or 6: a `Redis` or a `Cluster`. */
 export interface RedisClient {
   duplicate(...overrides: never[]): unknown;
   readonly options: object;
   readonly isCluster: boolean;
 }
 
-/** Options of ioredis. User names, passwords and TLS options may be functions, which are asked at each connection. */
+/** Options of ioredis. User names, passwords and TLS options may be functions, which are called for each connection. */
 export type RedisServerOptions = WithAccess<RedisOptions>;
 
 export type RedisClusterOptions = Omit<ClusterOptions, 'redisOptions'> & {
@@ -50,12 +50,12 @@ const defaults = {
   maxLoadingRetryTime: 500,
 } satisfies RedisOptions;
 
-/** Whoever opens it connects again when it ends. */
+/** A connection that its owner opens again when it ends. */
 const single = {
   ...enforced,
   enableOfflineQueue: false,
   retryStrategy: () => null,
-  // It hangs up once for each reply, and leaves listeners behind: see SingleServer.
+  // ioredis would disconnect once for each such reply, and leave listeners behind: see SingleServer.hangUp.
   reconnectOnError: null,
 } satisfies RedisOptions;
 
@@ -69,7 +69,7 @@ const clusterWide = {
   retryDelayOnFailover: 0,
 } satisfies ClusterOptions;
 
-/** Of a connection that is opened again, to any server, when it ends. */
+/** A connection that its owner opens again, perhaps to another node, when it ends. */
 export const subscriberOfCluster = {
   ...enforced,
   enableOfflineQueue: false,
@@ -77,15 +77,15 @@ export const subscriberOfCluster = {
   readOnly: false,
 } satisfies RedisOptions;
 
-/** A reply of a server that is no master, or none any more. */
+/** An error of a server that is no master, or no longer. */
 export function isReadOnly(error: Error): boolean {
   return /\bREADONLY\b/.test(error.message);
 }
 
-/** What opens a client, not yet connected. `masterOnly`: it does not become ready at a server that says it is a replica. */
+/** Creates a client, not yet connected. `masterOnly`: it does not become ready at a server that reports to be a replica. */
 export type Opener = (masterOnly: boolean) => Redis | Cluster;
 
-/** @param options checked  @param sockets what the connections have in common */
+/** @param options checked  @param sockets those of all connections of the driver */
 export function opener(options: RedisConnectionOptions, sockets: Sockets): Opener {
   if ('client' in options) return ofClient(options.client, sockets);
   const { placeholders } = sockets.access;
@@ -119,7 +119,7 @@ export function timeouts(options: RedisConnectionOptions): Timeouts {
   return {
     commandTimeout: ofOption('commandTimeout'),
     socketTimeout: ofOption('socketTimeout'),
-    // A client of the user has the default of ioredis, which is longer.
+    // A client of the user has the longer default of ioredis.
     connectTimeout: ofOption('connectTimeout'),
   };
 }

@@ -1,33 +1,31 @@
 import type { Cluster } from 'ioredis';
-import { SystemClock, type Timer } from '../../../core/clock.js';
-import { ClusterNodes } from './cluster-nodes.js';
+import type { Timer } from '../../../core/clock.js';
+import { ClusterNodes, type NodesListener } from './cluster-nodes.js';
 import type { ConnectionPlan } from './connection-options.js';
 import type { LastError } from './last-error.js';
-import type { ServersListener } from './servers.js';
 
 const NOT_READY = new Error(
   'The cluster is not ready. CLUSTER INFO says why: cluster_state must be ok, and all slots must be assigned.',
 );
 
-export interface ClusterListener extends Pick<ServersListener, 'opened' | 'replaced'> {
+export interface ClusterListener extends NodesListener {
   ready(): void;
   /** The client, or the attempt to connect, is over. */
   ended(): void;
 }
 
 /**
- * The client of ioredis for a cluster, a new one for each attempt. One that finds a cluster without slots, or one that is
- * not ready, hangs up by itself and stays so for ever when it has no offline queue.
+ * The client of ioredis for a cluster: a new client for each attempt. A client without an offline queue disconnects from
+ * a cluster that has no slots or is not ready, and never connects again (redis/ioredis#1268).
  */
 export class ClusterClient {
   readonly #plan: ConnectionPlan;
   readonly #lastError: LastError;
   readonly #listener: ClusterListener;
-  readonly #clock = new SystemClock();
   readonly #dropped = new WeakSet<Cluster>();
   #cluster: Cluster;
   #nodes: ClusterNodes;
-  /** Ends an attempt that settles nothing. */
+  /** Ends an attempt that neither succeeds nor fails. */
   #limit: Timer | undefined;
 
   /** @param cluster for the first attempt */
@@ -53,8 +51,8 @@ export class ClusterClient {
       this.#nodes = this.#follow(this.#cluster);
     }
     const cluster = this.#cluster;
-    const { connectTimeout, commandTimeout } = this.#plan;
-    this.#limit = this.#clock.after(connectTimeout + commandTimeout, () => this.#drop(cluster), true);
+    const { clock, connectTimeout, commandTimeout } = this.#plan;
+    this.#limit = clock.after(connectTimeout + commandTimeout, () => this.#drop(cluster), true);
     cluster.connect().catch((error: unknown) => this.#lastError.note(error));
   }
 
@@ -65,7 +63,7 @@ export class ClusterClient {
   }
 
   #follow(cluster: Cluster): ClusterNodes {
-    const nodes = new ClusterNodes(cluster, this.#listener);
+    const nodes = new ClusterNodes(cluster, this.#plan, this.#listener);
     for (const event of ['error', 'node error']) cluster.on(event, (error: Error) => this.#lastError.note(error));
     cluster.on('ready', () => {
       if (cluster !== this.#cluster) return;
@@ -78,7 +76,7 @@ export class ClusterClient {
       this.#lastError.note(NOT_READY);
       this.#drop(cluster);
     });
-    // By itself, when the cluster says that it is not ready.
+    // ioredis disconnects when the cluster reports that it is not ready.
     cluster.on('disconnecting', () => {
       if (cluster === this.#cluster && this.#lastError.isVague) this.#lastError.note(NOT_READY);
       this.#drop(cluster);

@@ -1,56 +1,48 @@
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Cluster, ClusterNode, Redis } from 'ioredis';
-import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
-import { classify } from '../commands/reply-errors.js';
+import { DriverUnavailableError, type LockConfigError } from '../../../core/errors.js';
+import { pause } from '../../../core/pause.js';
 import type { ScriptCall } from '../commands/script-call.js';
-import { AnswerTimeout } from '../commands/script-command.js';
-import { ScriptSender } from '../commands/script-sender.js';
-import { FailoverQuarantine } from '../failover/failover-quarantine.js';
-import { ReplicaAcks } from '../failover/replica-acks.js';
 import { subscriberOfCluster } from './clients.js';
 import { ClusterClient } from './cluster-client.js';
-import { addressOf, becomesReady } from './cluster-nodes.js';
+import { addressOf } from './cluster-nodes.js';
 import type { ConnectionPlan } from './connection-options.js';
-import { Diagnosis } from './diagnosis.js';
 import { LastError } from './last-error.js';
+import { contextOf, RedisNode } from './node.js';
 import { Reconnector } from './reconnector.js';
 import type { Servers, ServersListener } from './servers.js';
 import { isSplit, redirectOf, slotOf, SplitSlotError, UNSETTLED } from './slots.js';
 
-/** Milliseconds before a slot that is moving, or has no master, is asked again. */
+/** Milliseconds before the next question about a slot that is moving, or has no master. */
 const PAUSE = 25;
-/** Redirections that are followed at once. */
+/** Redirections that are followed without a pause. */
 const HOPS = 4;
 
 /**
- * The masters of a cluster. ioredis knows its nodes and connects to them; commands take our own way there, which sends
- * one again only after a reply that says it was not executed: ioredis also does when a connection breaks, and queues.
+ * The masters of a cluster. ioredis knows its nodes and connects to them; we route commands ourselves, because:
+ *
+ * 1. WAIT counts the writes of its own connection. It has to follow the script to the same node.
+ * 2. The quarantine compares the reign of one master. A grant has to go to the master whose reign it names.
+ * 3. One deadline, `commandTimeout` after the call, covers all redirections, pauses and waits for a connection.
  */
 export class ClusterServers implements Servers {
   readonly name: string;
   readonly #plan: ConnectionPlan;
-  readonly #answers: AnswerTimeout;
-  readonly #senders = new WeakMap<Redis, ScriptSender>();
-  readonly #quarantine: FailoverQuarantine | undefined;
   readonly #lastError: LastError;
-  readonly #diagnosis: Diagnosis;
   readonly #reconnector: Reconnector;
   readonly #client: ClusterClient;
 
   constructor(cluster: Cluster, plan: ConnectionPlan, listener: ServersListener) {
     this.name = `cluster of ${startupNodes(cluster)}`;
     this.#plan = plan;
-    this.#lastError = new LastError(this.name, plan.sockets.access.rotates);
-    this.#diagnosis = new Diagnosis(plan, this.#lastError);
-    this.#answers = new AnswerTimeout(plan.commandTimeout);
-    this.#quarantine =
-      plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
-    plan.sockets.hear((error) => this.#lastError.note(error));
+    this.#lastError = new LastError(this.name, plan);
+    const replaced = (): void => listener.replaced();
+    const context = contextOf(plan, (call) => this.run(call), replaced);
     this.#client = new ClusterClient(cluster, plan, this.#lastError, {
-      replaced: () => listener.replaced(),
+      replaced,
       opened: (client, server) => {
         listener.opened(client, server);
-        this.#quarantine?.watch(client, server);
+        return new RedisNode(client, server, context);
       },
       ready: () => this.#reconnector.opened(),
       ended: () => {
@@ -59,8 +51,10 @@ export class ClusterServers implements Servers {
       },
     });
     this.#reconnector = new Reconnector({
+      clock: plan.clock,
+      random: plan.random,
       attempt: () => this.#client.attempt(),
-      diagnose: () => this.#diagnosis.look(),
+      diagnose: () => this.#lastError.diagnose(),
       up: (isNew) => (isNew ? listener.changed() : listener.replaced()),
       down: () => listener.changed(),
     });
@@ -75,54 +69,52 @@ export class ClusterServers implements Servers {
   }
 
   async connect(limit: number): Promise<void> {
-    if (await this.#reconnector.start(limit - this.#diagnosis.probeTime)) return;
-    await this.#diagnosis.look();
+    if (await this.#reconnector.start(limit - this.#lastError.probeTime)) return;
+    await this.#lastError.diagnose();
     throw this.unreachable();
   }
 
   async run(call: ScriptCall): Promise<unknown> {
+    const { clock, random, commandTimeout } = this.#plan;
     const slot = slotOf(call.keys[0]!);
-    const deadline = performance.now() + this.#plan.commandTimeout;
-    /** Who takes the slot over, when it was told to ask there. */
+    const deadline = clock.now() + commandTimeout;
+    /** The node that takes the slot over, after a redirection to ask there. */
     let taker: string | undefined;
     for (let hops = 0; ; hops++) {
+      // 1. Find the node. Nodes that disagree send a command to and fro: after a few redirections a pause.
       if (!this.#client.isReady) await this.#isBack();
-      // Nodes that disagree send it to and fro.
-      if (hops > HOPS) await sleep(PAUSE);
-      const sender = await this.#senderFor(slot, taker, deadline);
+      if (hops > HOPS) await pause(clock, PAUSE);
+      const node = await this.#nodeFor(slot, taker, deadline);
       try {
-        return await (this.#quarantine?.covers(call)
-          ? this.#quarantine.grant(call, sender, addressOf(sender.client), taker !== undefined)
-          : sender.run(call, taker !== undefined));
+        // 2. Send the script.
+        return await node.run(call, taker !== undefined);
       } catch (error) {
+        // 3. Give up: the caller has another way, the error is no redirection, or the time is over.
+        const { nodes } = this.#client;
         const redirect = redirectOf(error);
         if (call.rules.hasDetour && isSplit(error)) throw new SplitSlotError(UNSETTLED, { sent: false, cause: error });
-        if (!redirect || performance.now() > deadline) {
-          const repair = redirect && redirect !== 'again' ? UNSETTLED : undefined;
-          const failure = classify(error, addressOf(sender.client), this.#plan.sockets.access.rotates, repair);
-          // One that does not answer cannot tell that it was replaced.
-          if (failure instanceof DriverUnavailableError && failure.sent) void this.#client.nodes.refresh();
+        if (!redirect || clock.now() > deadline) {
+          const failure = node.classify(error, redirect && redirect !== 'again' ? UNSETTLED : undefined);
+          // A node that does not answer cannot tell us that it was replaced.
+          if (failure instanceof DriverUnavailableError && failure.sent) void nodes.refresh();
           throw failure;
         }
+        // 4. Follow the redirection.
         taker = undefined;
         if (redirect === 'again') {
-          void this.#client.nodes.refresh();
-          await sleep(PAUSE * (0.5 + Math.random()));
-        } else if (!this.#client.nodes.at(redirect.to)) {
-          await this.#client.nodes.refresh();
-          await sleep(PAUSE);
+          void nodes.refresh();
+          await pause(clock, PAUSE * (0.5 + random()));
+        } else if (!nodes.at(redirect.to)) {
+          await nodes.refresh();
+          await pause(clock, PAUSE);
         } else if (redirect.asking) {
           taker = redirect.to;
         } else {
-          this.#client.nodes.moved(redirect.slot, redirect.to!);
-          void this.#client.nodes.refresh();
+          nodes.moved(redirect.slot, redirect.to!);
+          void nodes.refresh();
         }
       }
     }
-  }
-
-  identity(): Promise<string> {
-    return Promise.reject(new LockConfigError(`RedlockDriver: ${this.name} is a cluster; give it single servers.`));
   }
 
   openSubscriber(): Redis | undefined {
@@ -132,7 +124,7 @@ export class ClusterServers implements Servers {
       .on('error', () => undefined);
   }
 
-  /** Nodes tell each other what is published; one that left the cluster is told no more, and keeps its connections. */
+  /** Nodes forward published messages to each other. A node that left the cluster gets none, and keeps its connections. */
   async hasSubscriber(client: Redis): Promise<boolean> {
     await this.#client.nodes.refresh();
     return !this.isUp || this.#client.nodes.at(addressOf(client)) !== undefined;
@@ -143,7 +135,7 @@ export class ClusterServers implements Servers {
     this.#client.close();
   }
 
-  /** @throws DriverUnavailableError unless the cluster is there again in a moment */
+  /** @throws DriverUnavailableError unless the cluster is connected again in a moment */
   async #isBack(): Promise<void> {
     await nextTurn();
     if ((await this.#reconnector.isBackSoon()) && this.#client.isReady) return;
@@ -151,24 +143,19 @@ export class ClusterServers implements Servers {
     throw this.unreachable();
   }
 
-  async #senderFor(slot: number, taker: string | undefined, deadline: number): Promise<ScriptSender> {
-    let client = this.#client.nodes.at(taker ?? this.#client.nodes.addressOf(slot));
-    if (!client) {
+  async #nodeFor(slot: number, taker: string | undefined, deadline: number): Promise<RedisNode> {
+    let node = this.#client.nodes.at(taker ?? this.#client.nodes.addressOf(slot));
+    if (!node) {
       await this.#client.nodes.refresh();
-      client = this.#client.nodes.at(this.#client.nodes.addressOf(slot));
+      node = this.#client.nodes.at(this.#client.nodes.addressOf(slot));
     }
-    if (client?.status !== 'ready') {
-      if (!client || !(await becomesReady(client, deadline - performance.now()))) {
+    if (node?.client.status !== 'ready') {
+      if (!node || !(await node.becomesReady(deadline - this.#plan.clock.now()))) {
         void this.#client.nodes.refresh();
         throw this.unreachable();
       }
     }
-    let sender = this.#senders.get(client);
-    if (!sender) {
-      const acks = this.#plan.acks && new ReplicaAcks(client, addressOf(client), this.#plan.acks);
-      this.#senders.set(client, (sender = new ScriptSender(client, this.#answers, acks)));
-    }
-    return sender;
+    return node;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Clock, Random } from '../../../core/clock.js';
 import type { Duration } from '../../../core/duration.js';
 import { OptionsCheck } from '../../../core/options-check.js';
 import { checkConnection } from '../checks/connection-checks.js';
@@ -6,35 +7,51 @@ import { AccessSource } from './access.js';
 import { type Opener, opener, type RedisConnectionOptions, serverOptions, type Timeouts, timeouts } from './clients.js';
 import { Sockets } from './sockets.js';
 
-/** What a grant is worth when a master fails and a replica takes over. */
+/** Protects grants when a master fails and a replica takes over. */
 export interface FailoverOptions {
   readonly replicas?: {
     /**
-     * How many replicas must have a grant or a renewal before it counts. 'majority' (of the master and its replicas) and
-     * 'all' mean those that are attached, and one at least. Default 0: none.
+     * The number of replicas that must have a grant or a renewal before it counts. 'majority' (of the master and its
+     * replicas) and 'all' count the attached replicas, and at least one.
+     *
+     * @defaultValue 0
      */
     readonly ack?: number | 'majority' | 'all';
-    /** How long to wait for them; less than `commandTimeout`. Default 500 ms. */
+    /**
+     * The time that the replicas have to acknowledge; less than `commandTimeout`.
+     *
+     * @defaultValue 500 ms, or half of `commandTimeout` where that is less
+     */
     readonly timeout?: Duration;
   };
   /**
-   * For so long a new master grants nothing; at least the longest TTL and lease duration, longer ones are refused. A
-   * first start and a restart of Redis count too; on a cluster each master has its own. Default: a new master grants at
-   * once.
+   * The time for which a new master grants nothing. Leases with a longer TTL or lease duration are refused. A first start
+   * and a restart of Redis count as a new master; on a cluster each master has its own quarantine.
+   *
+   * @defaultValue none: a new master grants at once
    */
   readonly failoverQuarantine?: Duration;
 }
 
+/** The checked options of one driver, and the parts that all its connections share. */
 export interface ConnectionPlan extends Timeouts {
+  readonly clock: Clock;
+  readonly random: Random;
   readonly open: Opener;
   readonly sockets: Sockets;
+  /** A login that was refused may be accepted the next time, because a function gives it. */
+  readonly loginRotates: boolean;
   readonly acks: AckRule | undefined;
   /** Milliseconds. */
   readonly quarantine: number | undefined;
 }
 
-/** @throws LockConfigError with all that is wrong */
-export function planConnection(options: RedisConnectionOptions & FailoverOptions): ConnectionPlan {
+/** @throws LockConfigError with each option that is wrong */
+export function planConnection(
+  options: RedisConnectionOptions & FailoverOptions,
+  clock: Clock,
+  random: Random,
+): ConnectionPlan {
   const check = new OptionsCheck('RedisDriver');
   const { replicas, failoverQuarantine, ...connection } = isRecord(options) ? options : {};
   const checked = checkConnection(isRecord(options) ? connection : options, check);
@@ -59,17 +76,21 @@ export function planConnection(options: RedisConnectionOptions & FailoverOptions
   const quarantine =
     failoverQuarantine === undefined ? undefined : check.duration(failoverQuarantine, 'failoverQuarantine', 0);
   check.done();
-  const sockets = new Sockets(new AccessSource(serverOptions(known), limits.connectTimeout));
+  const access = new AccessSource(serverOptions(known), limits.connectTimeout, clock);
+  const sockets = new Sockets(access, clock);
   return {
     ...limits,
+    clock,
+    random,
     open: opener(known, sockets),
     sockets,
+    loginRotates: access.rotates,
     acks: ack ? { ack, timeout: ackTimeout } : undefined,
     quarantine,
   };
 }
 
-/** An object whose own properties are its options: not a client, which keeps them elsewhere. */
+/** An object whose own properties are its options. A client is none: it keeps its options elsewhere. */
 function isRecord(options: unknown): options is RedisConnectionOptions & FailoverOptions {
   return typeof options === 'object' && options !== null && !Array.isArray(options) && !('duplicate' in options);
 }

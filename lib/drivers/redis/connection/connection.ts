@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis';
-import { detached } from '../../../core/detached.js';
+import { type Clock, type Random, SystemClock, systemRandom } from '../../../core/clock.js';
+import { LockConfigError } from '../../../core/errors.js';
 import { StartChecks } from '../checks/start-checks.js';
 import { classify } from '../commands/reply-errors.js';
 import { ScriptCall, type ScriptRules } from '../commands/script-call.js';
@@ -7,16 +8,13 @@ import { scripts } from '../scripts/scripts.generated.js';
 import type { RedisConnectionOptions } from './clients.js';
 import { ClusterServers } from './cluster-servers.js';
 import { type ConnectionPlan, type FailoverOptions, planConnection } from './connection-options.js';
+import { hearAllErrors, readBeforeTimeout } from './ioredis-sockets.js';
 import type { Servers, ServersListener } from './servers.js';
 import { SingleServer } from './single-server.js';
-import { hearAllErrors } from './socket-errors.js';
-import { readBeforeTimeout } from './socket-timeout.js';
 import { Subscriber } from './subscriber.js';
 
-export type ScriptName = keyof typeof scripts;
-
 export interface ConnectionListener {
-  /** Connected, and the subscriptions are there again; or another server took over. */
+  /** Connected, with the subscriptions of before; or another server took over. */
   up(): void;
   down(cause: Error): void;
   /** A connection ended; the next may lead to another server. */
@@ -25,7 +23,7 @@ export interface ConnectionListener {
   warning(message: string): void;
 }
 
-/** Our own connections to where the locks are: for commands, and one for subscriptions. */
+/** The driver's own connections: for commands, and one for subscriptions. */
 export class RedisConnection {
   readonly checks: StartChecks;
   readonly #plan: ConnectionPlan;
@@ -35,15 +33,20 @@ export class RedisConnection {
   #isUp = false;
   #closed = false;
 
-  /** @throws LockConfigError with every option that is wrong */
-  constructor(options: RedisConnectionOptions & FailoverOptions, listener: ConnectionListener) {
-    this.#plan = planConnection(options);
+  /** @throws LockConfigError with each option that is wrong */
+  constructor(
+    options: RedisConnectionOptions & FailoverOptions,
+    listener: ConnectionListener,
+    clock: Clock = new SystemClock(),
+    random: Random = systemRandom,
+  ) {
+    this.#plan = planConnection(options, clock, random);
     this.#listener = listener;
-    this.checks = new StartChecks((message) => listener.warning(message));
+    this.checks = new StartChecks((message) => listener.warning(message), clock);
     this.#servers = serversOf(this.#plan, {
       opened: (client, server, returns = false) => {
         hearAllErrors(client);
-        readBeforeTimeout(client);
+        readBeforeTimeout(client, clock);
         this.checks.watch(client, server, returns);
       },
       lost: () => listener.lost?.(),
@@ -59,6 +62,8 @@ export class RedisConnection {
     this.#subscriber = new Subscriber({
       open: () => this.#servers.openSubscriber(),
       isInPlace: (client, channel) => this.#servers.hasSubscriber(client, channel),
+      clock,
+      random,
       strayed: () => this.checks.subscriberStrayed(this.server),
       checkEvery: this.#plan.socketTimeout,
       message: (channel, message) => listener.message(channel, message),
@@ -67,7 +72,7 @@ export class RedisConnection {
     });
   }
 
-  /** Where it leads, for messages; never credentials. */
+  /** The address that it leads to, for messages; never credentials. */
   get server(): string {
     return this.#servers.name;
   }
@@ -81,48 +86,45 @@ export class RedisConnection {
     return this.#plan.quarantine;
   }
 
-  /** Whether a grant that the store made by itself counts, or has to be asked for again. */
+  /** A grant that a script handed over counts at once. Otherwise the waiter has to ask for it again. */
   get trustsPushes(): boolean {
     return !this.#plan.acks && this.#plan.quarantine === undefined;
   }
 
-  /** Rejects when the first attempt fails, in bounded time; further attempts go on until `close`. */
+  /** Rejects when the first attempt fails, in bounded time. More attempts follow until `close`. */
   async connect(): Promise<void> {
-    const { connectTimeout, commandTimeout } = this.#plan;
-    const deadline = performance.now() + connectTimeout + commandTimeout;
+    const { clock, connectTimeout, commandTimeout } = this.#plan;
+    const deadline = clock.now() + connectTimeout + commandTimeout;
     try {
       await this.#connect(deadline);
     } catch (error) {
       throw this.checks.refusal ?? error;
     }
-    await settled(this.checks.passed(), deadline);
+    await this.#settled(this.checks.passed(), deadline);
   }
 
   async #connect(deadline: number): Promise<void> {
-    // A cluster tells whom to subscribe at.
+    const limit = deadline - this.#plan.clock.now();
+    // Only a connected cluster knows nodes to subscribe at.
     if (this.isCluster) {
       try {
-        await this.#servers.connect(deadline - performance.now());
+        await this.#servers.connect(limit);
       } finally {
-        // What is published is a hint: without it the driver can be used, and it goes on trying.
-        await settled(
-          this.#subscriber.connect().catch(() => undefined),
-          deadline,
-        );
+        // Messages are hints: without them the driver works, and the subscriber goes on trying.
+        const subscriber = this.#subscriber.connect().catch(() => undefined);
+        await this.#settled(subscriber, deadline);
       }
     } else {
       const subscriber = this.#subscriber.connect();
       subscriber.catch(() => undefined);
-      await this.#servers.connect(deadline - performance.now());
-      const refused = subscriber.catch((error: unknown) => {
-        throw classify(error, this.server);
-      });
-      await settled(refused, deadline);
+      await this.#servers.connect(limit);
+      const refused = subscriber.catch((error: unknown) => Promise.reject(classify(error, this.server)));
+      await this.#settled(refused, deadline);
     }
   }
 
   run(
-    script: ScriptName,
+    script: keyof typeof scripts,
     keys: readonly string[],
     args: readonly (string | number)[],
     rules?: ScriptRules,
@@ -134,14 +136,15 @@ export class RedisConnection {
     return this.checks.refusal ? Promise.reject(this.checks.refusal) : this.#servers.run(call);
   }
 
-  /** For those who hold leases: a server whose clock went ahead has ended some of them. */
+  /** A server whose clock went ahead has ended leases early: their holders have to look. */
   lookAtClocks(): void {
     void this.checks.clockWentAhead().then((wentAhead) => wentAhead && this.#mayHaveMissed());
   }
 
-  /** What Redis calls this run of the server: the same for all connections to it, another after a restart. */
-  identity(): Promise<string> {
-    return this.#servers.identity();
+  /** The run id of the one server; for RedlockDriver. */
+  async identity(): Promise<string> {
+    if (this.#servers instanceof SingleServer) return this.#servers.identity();
+    throw new LockConfigError(`RedlockDriver: ${this.server} is a cluster; give it single servers.`);
   }
 
   listensTo(channel: string): boolean {
@@ -163,6 +166,15 @@ export class RedisConnection {
     this.#plan.sockets.end();
   }
 
+  /** Settles with `work`, or resolves at the deadline; then the work goes on by itself. */
+  #settled(work: Promise<unknown>, deadline: number): Promise<void> {
+    const { clock } = this.#plan;
+    return new Promise((resolve, reject) => {
+      const timer = clock.after(deadline - clock.now(), resolve, true);
+      void work.then(() => resolve(), reject).finally(() => timer.cancel());
+    });
+  }
+
   #announce(): void {
     const { isUp } = this.#servers;
     if (this.#closed || isUp === this.#isUp) return;
@@ -171,7 +183,7 @@ export class RedisConnection {
     else this.#listener.down(this.#servers.unreachable());
   }
 
-  /** Everybody who waits has to ask again, and everybody who holds has to look. */
+  /** Each waiter has to ask again, and each holder has to look at its lease. */
   #mayHaveMissed(): void {
     if (this.#isUp) this.#listener.up();
   }
@@ -179,17 +191,8 @@ export class RedisConnection {
 
 function serversOf(plan: ConnectionPlan, listener: ServersListener): Servers {
   const client = plan.open(true);
-  // By its mark, since a user's client may come from another copy of ioredis.
+  // Not by instanceof: a user's client may come from another copy of ioredis.
   return client.isCluster
     ? new ClusterServers(client as Cluster, plan, listener)
     : new SingleServer(client as Redis, plan, listener);
-}
-
-/** Settles as `work` does, or resolves when the time is up: what is left goes on by itself. */
-async function settled(work: Promise<unknown>, deadline: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeUp = new Promise<void>((resolve) => {
-    timer = detached(() => setTimeout(resolve, Math.max(0, deadline - performance.now())));
-  });
-  await Promise.race([work, timeUp]).finally(() => clearTimeout(timer));
 }

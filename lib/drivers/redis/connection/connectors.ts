@@ -1,12 +1,11 @@
 import { createConnection, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector, type RedisOptions } from 'ioredis';
-import { detached } from '../../../core/detached.js';
 import { type Sockets, TIME_TO_END } from './sockets.js';
 
 export type ConnectorClass = NonNullable<RedisOptions['Connector']>;
 
-/** What all our connectors do: ask for credentials and certificates, then open a stream. */
+/** The base of our connectors: fetches credentials and certificates, then opens a stream. */
 export abstract class AccessConnector extends AbstractConnector {
   protected readonly options: RedisOptions;
   protected readonly sockets: Sockets;
@@ -32,7 +31,7 @@ export abstract class AccessConnector extends AbstractConnector {
     }
   }
 
-  /** That of ioredis leaves a timer for a connection that is over already, and waits for one that is not there yet. */
+  /** The one of ioredis leaves a timer when the connection has ended before, and waits for a connection that never opened. */
   override disconnect(): void {
     this.connecting = false;
     const { stream } = this;
@@ -41,8 +40,8 @@ export abstract class AccessConnector extends AbstractConnector {
       stream.destroy();
       return;
     }
-    const timer = detached(() => setTimeout(() => stream.destroy(), this.#timeToEnd)).unref();
-    stream.once('close', () => clearTimeout(timer));
+    const timer = this.sockets.clock.after(this.#timeToEnd, () => stream.destroy());
+    stream.once('close', () => timer.cancel());
     stream.end();
   }
 
@@ -61,7 +60,7 @@ export abstract class AccessConnector extends AbstractConnector {
     return stream;
   }
 
-  /** @throws Error when the client has hung up meanwhile */
+  /** @throws Error when the client was disconnected meanwhile */
   protected assertConnecting(): void {
     if (!this.connecting) throw new Error('Connection is closed.');
   }
@@ -71,7 +70,7 @@ export abstract class AccessConnector extends AbstractConnector {
   }
 }
 
-/** To one server, or one node of a cluster. @param masterOnly refuses a server that says it is a replica */
+/** Connects to one server, or one node of a cluster. @param masterOnly refuses a server that reports to be a replica */
 export function directConnector(sockets: Sockets, masterOnly: boolean): ConnectorClass {
   return class extends AccessConnector {
     constructor(options: unknown) {

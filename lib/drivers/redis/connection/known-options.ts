@@ -1,6 +1,6 @@
 import type { ClusterOptions, RedisOptions } from 'ioredis';
 
-/** What the value of an option has to be; null and undefined mean that it is absent. */
+/** The kinds of values. Null and undefined mean that the option is absent. */
 export type Kind =
   | 'boolean'
   | 'count'
@@ -13,7 +13,7 @@ export type Kind =
   | 'port'
   | 'text'
   | 'tls'
-  /** ioredis takes several kinds, and says itself what is wrong. */
+  /** ioredis takes several kinds, and reports wrong ones itself. */
   | 'anything';
 
 const ofCommander = { keyPrefix: 'text', showFriendlyErrorStack: 'boolean' } as const;

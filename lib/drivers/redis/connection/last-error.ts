@@ -1,19 +1,31 @@
 import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js';
 import { classify } from '../commands/reply-errors.js';
+import type { ConnectionPlan } from './connection-options.js';
 import { isVague, reasonOf } from './reasons.js';
 
-/** Why a server is not connected, as far as its client told, or the server when it was asked. */
-export class LastError {
-  readonly #server: string;
-  readonly #loginRotates: boolean;
-  #reason: Error | undefined;
-  /** What a look at the server came to; better than a vague reason. */
-  #diagnosis: Error | undefined;
+/** Milliseconds between two probes of a server that goes on failing. */
+const PROBE_EVERY = 10_000;
 
-  /** @param loginRotates whether a login that was refused may be accepted later */
-  constructor(server: string, loginRotates = false) {
+/**
+ * Why a server is not connected: the last error of its client or of a socket. While that error only says how the
+ * connection ended, `diagnose` asks the server's port.
+ */
+export class LastError {
+  /** Milliseconds that a probe takes at most. */
+  readonly probeTime: number;
+  readonly #server: string;
+  readonly #plan: ConnectionPlan;
+  #reason: Error | undefined;
+  /** What the port answered; better than a vague reason. */
+  #diagnosis: Error | undefined;
+  #probedAt = -Infinity;
+  #probing: Promise<void> | undefined;
+
+  constructor(server: string, plan: ConnectionPlan) {
     this.#server = server;
-    this.#loginRotates = loginRotates;
+    this.#plan = plan;
+    this.probeTime = Math.min(1000, plan.commandTimeout / 2);
+    plan.sockets.hear((error) => this.note(error));
   }
 
   get isVague(): boolean {
@@ -27,28 +39,34 @@ export class LastError {
     if (!isVague(reason)) this.#diagnosis = undefined;
   }
 
-  diagnose(text: string | undefined): void {
-    if (text !== undefined) this.#diagnosis = new Error(text, { cause: this.#reason });
-  }
-
   forget(): void {
     this.#reason = undefined;
     this.#diagnosis = undefined;
   }
 
-  /** What a caller is told whose command was not sent. */
+  /** Probes the port where the reason is vague: one probe at a time, and not more often than every ten seconds. */
+  diagnose(): Promise<void> {
+    this.#probing ??= this.#probe().finally(() => (this.#probing = undefined));
+    return this.#probing;
+  }
+
+  /** The error for a call that was not sent. */
   unreachable(): DriverUnavailableError | LockConfigError {
     const cause = this.#diagnosis ?? this.#reason;
     if (!cause) {
       const what = 'the connection broke, and there is no new one yet.';
       return new DriverUnavailableError(`Redis at ${this.#server}: ${what}`, { sent: false });
     }
-    const error = this.classify(cause);
+    const error = classify(cause, this.#server, this.#plan.loginRotates);
     if (error instanceof LockConfigError) return error;
     return new DriverUnavailableError(error.message, { cause, sent: false });
   }
 
-  classify(error: unknown): DriverUnavailableError | LockConfigError {
-    return classify(error, this.#server, this.#loginRotates);
+  async #probe(): Promise<void> {
+    const now = this.#plan.clock.now();
+    if (!this.isVague || now - this.#probedAt < PROBE_EVERY) return;
+    this.#probedAt = now;
+    const found = await this.#plan.sockets.probe(this.probeTime);
+    if (found !== undefined) this.#diagnosis = new Error(found, { cause: this.#reason });
   }
 }

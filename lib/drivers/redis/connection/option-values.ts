@@ -1,7 +1,7 @@
 import type { OptionsCheck } from '../../../core/options-check.js';
 import { type Kind, ofCluster, ofRedis } from './known-options.js';
 
-/** What other clients call an option. */
+/** The names of options in other clients. */
 const ALIASES: Readonly<Record<string, string>> = {
   uri: 'url',
   URL: 'url',
@@ -30,7 +30,7 @@ const EXPECTED: Readonly<Record<Kind, readonly [text: string, fits: (value: unkn
   anything: ['anything', () => true],
   boolean: ['true or false', (value) => typeof value === 'boolean'],
   count: ['a whole number', isCount],
-  // From an environment variable both come as text, which ioredis accepts.
+  // An environment variable gives both as text, which ioredis accepts.
   database: ['the number of a database', (value) => isCount(numberIn(value))],
   port: ['a port, from 1 to 65535', (value) => isCount(numberIn(value)) && isIn(numberIn(value), 1, 65_535)],
   function: ['a function', (value) => typeof value === 'function'],
@@ -45,7 +45,7 @@ const EXPECTED: Readonly<Record<Kind, readonly [text: string, fits: (value: unkn
   ],
 };
 
-/** Reports options that nobody reads, and values that ioredis would ignore or take for something else. */
+/** Reports options that nobody reads, and values that ioredis would ignore or misread. */
 export function checkRedisOptions(options: object, check: OptionsCheck, own: readonly string[], path = ''): void {
   checkKnown(options, ofRedis, check, own, path);
 }
@@ -85,7 +85,7 @@ function nearest(name: string, known: readonly string[]): string | undefined {
   return best && best.distance <= Math.max(1, Math.floor(text.length / 4)) ? best.candidate : undefined;
 }
 
-/** Of Levenshtein; letters in another order count as one mistake. */
+/** Levenshtein's distance; letters in another order count as one mistake. */
 function distance(from: string, to: string): number {
   if (from !== to && lettersOf(from) === lettersOf(to)) return 1;
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);

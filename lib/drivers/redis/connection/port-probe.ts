@@ -1,23 +1,29 @@
 import { createConnection, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { detached } from '../../../core/detached.js';
+import type { Clock } from '../../../core/clock.js';
 
-/** What a port says that gave a client no clear answer. */
+/** The answer of a port that gave a client no clear answer. */
 interface Heard {
   readonly text: string;
-  /** Whether the other side hung up. */
+  /** The other side ended the connection. */
   readonly closed: boolean;
 }
 
 /**
- * Asks a port what it is, without credentials. A server that refuses a connection says why and hangs up; a client that
- * writes at once often notices the hang-up only. So this first listens, then says PING, then tries a TLS handshake.
+ * Finds out what listens at a port, without credentials. A server that refuses a connection sends the reason and ends the
+ * connection. A client that writes at once often sees only the end. So the probe has three steps: listen, send PING, try a
+ * TLS handshake.
  *
- * @param limit milliseconds for all of it
+ * @param limit milliseconds for all steps
  * @returns a sentence for the operator, or undefined where nothing was found
  */
-export async function probe(at: NetConnectOpts, usesTls: boolean, limit: number): Promise<string | undefined> {
-  const heard = await listen(at, limit / 2);
+export async function probe(
+  at: NetConnectOpts,
+  usesTls: boolean,
+  limit: number,
+  clock: Clock,
+): Promise<string | undefined> {
+  const heard = await listen(at, limit / 2, clock);
   if (!heard) return undefined;
   const { text, closed } = heard;
   const refusal = /^-(.*max number of clients.*|DENIED.*|LOADING.*|MASTERDOWN.*|BUSY .*)/m.exec(text)?.[1]?.trim();
@@ -26,22 +32,22 @@ export async function probe(at: NetConnectOpts, usesTls: boolean, limit: number)
   if (isRedis) return refusal;
   if (text.startsWith('HTTP/')) return 'This port speaks HTTP, not Redis.';
   if (usesTls) return undefined;
-  // An alert of TLS, or a hang-up without a word: it did not like plain text.
+  // An alert of TLS, or an end without an answer: the port does not take plain text.
   if (text.startsWith('\x15') || closed) {
-    return (await speaksTls(at, limit / 2))
+    return (await speaksTls(at, limit / 2, clock))
       ? 'This port speaks TLS.'
       : 'This port closes the connection and sends nothing.';
   }
   return text === '' ? 'This port accepts connections and does not answer.' : undefined;
 }
 
-function listen(at: NetConnectOpts, limit: number): Promise<Heard | undefined> {
-  return talk(createConnection(at), limit, (socket, done) => {
+function listen(at: NetConnectOpts, limit: number, clock: Clock): Promise<Heard | undefined> {
+  return talk(createConnection(at), limit, clock, (socket, done) => {
     let text = '';
     let isConnected = false;
     socket.on('connect', () => {
       isConnected = true;
-      detached(() => setTimeout(() => socket.destroyed || socket.write('PING\r\n'), limit / 4));
+      clock.after(limit / 4, () => socket.destroyed || socket.write('PING\r\n'), true);
     });
     socket.on('data', (data: Buffer) => {
       text += data.toString('latin1');
@@ -52,8 +58,8 @@ function listen(at: NetConnectOpts, limit: number): Promise<Heard | undefined> {
   });
 }
 
-async function speaksTls(at: NetConnectOpts, limit: number): Promise<boolean> {
-  const answer = await talk<boolean>(connectTls({ ...at, rejectUnauthorized: false }), limit, (socket, done) => {
+async function speaksTls(at: NetConnectOpts, limit: number, clock: Clock): Promise<boolean> {
+  const answer = await talk<boolean>(connectTls({ ...at, rejectUnauthorized: false }), limit, clock, (socket, done) => {
     socket.on('secureConnect', () => done(true));
     socket.on('error', (error: NodeJS.ErrnoException) => done(/ALERT/.test(error.code ?? '')));
     return () => done(false);
@@ -61,20 +67,21 @@ async function speaksTls(at: NetConnectOpts, limit: number): Promise<boolean> {
   return answer ?? false;
 }
 
-/** @param follow hears the socket, and returns what to do when the time is up */
+/** @param follow listens to the socket, and returns the action for the end of the time */
 function talk<T>(
   socket: Socket,
   limit: number,
+  clock: Clock,
   follow: (socket: Socket, done: (result: T | undefined) => void) => () => void,
 ): Promise<T | undefined> {
   return new Promise((resolve) => {
     socket.on('error', () => undefined);
     const done = (result: T | undefined): void => {
-      clearTimeout(timer);
+      timer.cancel();
       resolve(result);
       socket.destroy();
     };
     const timeUp = follow(socket, done);
-    const timer = detached(() => setTimeout(timeUp, limit));
+    const timer = clock.after(limit, timeUp, true);
   });
 }

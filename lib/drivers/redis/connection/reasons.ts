@@ -1,4 +1,4 @@
-/** What ioredis says when something failed whose reason it told elsewhere, or nowhere. */
+/** Errors of ioredis without a reason: the reason is in another error, or in none. */
 const TELLS_NOTHING = new RegExp(
   [
     "isn't writeable",
@@ -16,7 +16,7 @@ const TELLS_NOTHING = new RegExp(
   ].join('|'),
 );
 
-/** Texts that say how a connection ended, and not why. */
+/** Errors that name the way in which a connection ended, and no reason. */
 const VAGUE = new RegExp(
   [
     'ECONNRESET|EPIPE|ETIMEDOUT|ECONNABORTED',
@@ -28,18 +28,18 @@ const VAGUE = new RegExp(
   'i',
 );
 
-/** Errors may be their own cause. */
+/** Causes that are followed: an error may be its own cause. */
 const DEPTH = 8;
 
 /**
- * The error that says why something failed: Node hides it in the `errors` of an attempt at several addresses, ioredis in
- * its last error of a node, others in `cause`. Undefined where nobody said why.
+ * The error with the reason of a failure; undefined where there is none. Node keeps it in `errors` of an attempt at several
+ * addresses, ioredis in `lastNodeError`, others in `cause`.
  */
 export function reasonOf(error: unknown, depth = 0): Error | undefined {
   if (depth > DEPTH || error === undefined || error === null) return undefined;
   if (!(error instanceof Error))
     return new Error(typeof error === 'string' ? error : 'something that is no error was thrown');
-  // ioredis adds the command with all that was sent, the password of an AUTH included.
+  // ioredis adds the command with its arguments: of AUTH that is the password.
   if ('command' in error) delete error.command;
   const { errors, lastNodeError, code } = error as Error & {
     errors?: unknown;
@@ -56,7 +56,7 @@ export function reasonOf(error: unknown, depth = 0): Error | undefined {
   return error.message === '' && typeof code === 'string' ? new Error(code, { cause: error }) : undefined;
 }
 
-/** Whether a reason says how a connection ended only, so that it is worth asking the server what it is. */
+/** True for a reason that only names the way in which a connection ended: a probe of the port may find more. */
 export function isVague(reason: Error | undefined): boolean {
   return reason === undefined || VAGUE.test(reason.message);
 }

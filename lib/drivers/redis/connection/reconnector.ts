@@ -1,41 +1,44 @@
-import { SystemClock, type Timer } from '../../../core/clock.js';
+import type { Clock, Random, Timer } from '../../../core/clock.js';
 
-/** Milliseconds after which a connection counts as one that lasts. */
+/** Milliseconds after which a connection counts as stable. */
 const STABLE = 1000;
 /** Milliseconds for which a call waits for a connection that has just broken. */
 const SOON = 500;
 
 export interface ReconnectorOptions {
-  /** Begins one attempt, whose outcome is told by `opened` or `ended`. */
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Begins one attempt. `opened` or `ended` follows. */
   readonly attempt: () => void;
-  /** Finds out why an attempt failed. Settles in bounded time. */
+  /** Looks for the reason of a failed attempt. Settles in bounded time. */
   readonly diagnose: () => Promise<void>;
-  /** Connected. `isNew`: it was down before; else the connection was replaced without a failure in between. */
+  /** Connected. `isNew`: there was an outage; otherwise the connection was replaced without a failure in between. */
   readonly up: (isNew: boolean) => void;
-  /** An attempt failed, or a call was refused: an outage. Once until `up`. */
+  /** An outage: an attempt failed, or a call was refused. Called once until `up`. */
   readonly down: () => void;
 }
 
-export function retryDelay(times: number): number {
-  return Math.min(1000, 50 * 2 ** Math.min(times, 5)) * (0.5 + Math.random() / 2);
+export function retryDelay(times: number, random: Random): number {
+  return Math.min(1000, 50 * 2 ** Math.min(times, 5)) * (0.5 + random() / 2);
 }
 
 /**
- * Keeps one connection. A server that closes an idle connection is no outage: the first new attempt follows at once, and
- * calls wait for it a moment. Only when it fails, or a call is refused, the store is down.
+ * Keeps one connection.
  *
- * A connection that ends soon after it was opened is no success: the next attempt waits longer, and a store that is down
- * is up again only when a connection lasts. Timers of attempts keep the process alive; there is no other sign that it
- * waits for the store.
+ * 1. The end of a connection is no outage, because servers close idle connections. The next attempt follows at once, and
+ *    calls wait for it for a moment. The store is down when that attempt fails, or when a call is refused.
+ * 2. A connection that ends soon after its opening is no success. The next attempt waits longer, and a store that is down
+ *    is up again only with a connection that lasts.
+ * 3. Timers of attempts keep the process alive: nothing else shows that the process waits for the store.
  */
 export class Reconnector {
   readonly #options: ReconnectorOptions;
-  readonly #clock = new SystemClock();
+  readonly #clock: Clock;
   #isOpen = false;
   #isDown = true;
   #openedAt = 0;
   #failures = 0;
-  /** The connection before ended soon after it was opened. */
+  /** The connection before ended soon after its opening. */
   #isShaky = false;
   #isClosed = false;
   #next: Timer | undefined;
@@ -44,19 +47,20 @@ export class Reconnector {
 
   constructor(options: ReconnectorOptions) {
     this.#options = options;
+    this.#clock = options.clock;
   }
 
   get isDown(): boolean {
     return this.#isDown;
   }
 
-  /** Whether the first attempt succeeds within `limit` milliseconds; further ones follow until `close`. */
+  /** Resolves with true when the first attempt succeeds within `limit` milliseconds. More attempts follow until `close`. */
   start(limit: number): Promise<boolean> {
     this.#options.attempt();
     return this.#opensWithin(limit);
   }
 
-  /** Whether there is a connection, or one again in a moment. */
+  /** Resolves with true when there is a connection now or in a moment. */
   isBackSoon(): Promise<boolean> {
     return this.#opensWithin(SOON);
   }
@@ -81,13 +85,13 @@ export class Reconnector {
     this.#failures = lasted ? 0 : this.#failures + 1;
     if (wasOpen) {
       this.#outcome = pending();
-      this.#attemptIn(lasted ? 0 : retryDelay(this.#failures));
+      this.#attemptIn(lasted ? 0 : retryDelay(this.#failures, this.#options.random));
     } else {
       void this.#failed();
     }
   }
 
-  /** A call could not be sent, or was not executed because of the server that it reached. */
+  /** A call was not sent, or the server that it reached did not execute it. */
   refused(): void {
     if (this.#isDown || this.#isClosed) return;
     this.#isDown = true;
@@ -112,7 +116,7 @@ export class Reconnector {
     if (this.#isClosed) return;
     this.#outcome.resolve(false);
     this.refused();
-    this.#attemptIn(retryDelay(this.#failures));
+    this.#attemptIn(retryDelay(this.#failures, this.#options.random));
   }
 
   #attemptIn(delay: number): void {

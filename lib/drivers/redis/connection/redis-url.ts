@@ -1,7 +1,7 @@
 import type { OptionsCheck } from '../../../core/options-check.js';
 import { REDIS_OPTIONS } from './known-options.js';
 
-/** What a query may tell. ioredis takes any option there, as text, and before those that we enforce. */
+/** The options that a query may have. ioredis takes any option there, as text, and prefers it to those that we enforce. */
 const IN_QUERY: ReadonlySet<string> = new Set(['db', 'family']);
 
 const MALFORMED =
@@ -11,9 +11,9 @@ const MALFORMED =
 const DATABASE = '`url`: what follows the host must be the number of a database, as in redis://localhost:6379/0.';
 
 /**
- * Reports what is wrong with a URL, never with a part of it that may hold a password.
+ * Reports the problems of a URL, without any part of it that may hold a password.
  *
- * @returns the names of the options that the URL says
+ * @returns the names of the options that the URL has
  */
 export function checkUrl(url: unknown, check: OptionsCheck): string[] {
   if (typeof url !== 'string' || !/^(rediss?:\/\/|\/(?!\/))/i.test(url)) {

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import { Redis, type RedisOptions } from 'ioredis';
 import { AccessConnector, type ConnectorClass } from './connectors.js';
+import { hearAllErrors } from './ioredis-sockets.js';
 import { isVague, reasonOf } from './reasons.js';
-import { hearAllErrors } from './socket-errors.js';
 import type { Sockets } from './sockets.js';
 
 interface Endpoint {
@@ -11,13 +11,16 @@ interface Endpoint {
   readonly family?: number | undefined;
 }
 
-/** A sentinel that accepts and says nothing must not use up the time of the others. */
+/** Milliseconds that each sentinel gets at least. A silent sentinel must not use up the time of the others. */
 const SHORTEST = 500;
 
 /**
- * To the master that the sentinels name. Asks one after the other, once: who calls tries again. Says of each why it gave
- * no master, and hangs up when a sentinel says that the master of this group was replaced. ioredis's own connector keeps
- * the reasons to itself, and hangs up for the fail-over of every other group, too.
+ * Connects to the master that the sentinels name.
+ *
+ * 1. Asks the sentinels one after the other, once. The caller tries again.
+ * 2. Reports for each sentinel why it gave no master. The connector of ioredis drops these reasons.
+ * 3. Ends the connection when a sentinel publishes `+switch-master` for this group. The connector of ioredis
+ *    (redis/ioredis#1328) does so for the fail-over of any group.
  */
 export function sentinelConnector(sockets: Sockets): ConnectorClass {
   return class extends SentinelConnector {
@@ -28,7 +31,7 @@ export function sentinelConnector(sockets: Sockets): ConnectorClass {
 }
 
 class SentinelConnector extends AccessConnector {
-  /** The one that answered last comes first. */
+  /** The sentinel that answered last comes first. */
   #endpoints: Endpoint[];
   #watchers: Redis[] = [];
 

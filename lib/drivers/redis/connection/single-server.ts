@@ -4,14 +4,10 @@ import { type DriverUnavailableError, LockConfigError } from '../../../core/erro
 import { parseInfo } from '../checks/server-info.js';
 import { NOT_WRITTEN } from '../commands/reply-errors.js';
 import type { ScriptCall } from '../commands/script-call.js';
-import { AnswerTimeout } from '../commands/script-command.js';
-import { ScriptSender } from '../commands/script-sender.js';
-import { FailoverQuarantine } from '../failover/failover-quarantine.js';
-import { ReplicaAcks } from '../failover/replica-acks.js';
 import { isReadOnly } from './clients.js';
 import type { ConnectionPlan } from './connection-options.js';
-import { Diagnosis } from './diagnosis.js';
 import { LastError } from './last-error.js';
+import { contextOf, RedisNode } from './node.js';
 import { Reconnector } from './reconnector.js';
 import type { Servers, ServersListener } from './servers.js';
 
@@ -20,12 +16,10 @@ export class SingleServer implements Servers {
   readonly name: string;
   readonly #client: Redis;
   readonly #plan: ConnectionPlan;
-  readonly #sender: ScriptSender;
-  readonly #quarantine: FailoverQuarantine | undefined;
+  readonly #node: RedisNode;
   readonly #lastError: LastError;
-  readonly #diagnosis: Diagnosis;
   readonly #reconnector: Reconnector;
-  /** The connection that was given up last. */
+  /** The connection that we gave up last. */
   #left: Redis['stream'] | undefined;
 
   readonly #fail = (error: unknown): never => {
@@ -34,29 +28,30 @@ export class SingleServer implements Servers {
       this.#reconnector.refused();
       this.#hangUp();
     }
-    throw this.#lastError.classify(error);
+    throw this.#node.classify(error);
   };
 
   constructor(client: Redis, plan: ConnectionPlan, listener: ServersListener) {
     this.#client = client;
     this.#plan = plan;
     this.name = nameOf(client);
-    this.#lastError = new LastError(this.name, plan.sockets.access.rotates);
-    this.#diagnosis = new Diagnosis(plan, this.#lastError);
+    this.#lastError = new LastError(this.name, plan);
     this.#reconnector = new Reconnector({
+      clock: plan.clock,
+      random: plan.random,
       attempt: () => void client.connect().catch(() => undefined),
-      diagnose: () => this.#diagnosis.look(),
+      diagnose: () => this.#lastError.diagnose(),
       up: (isNew) => (isNew ? listener.changed() : listener.replaced()),
       down: () => listener.changed(),
     });
-    const acks = plan.acks && new ReplicaAcks(client, this.name, plan.acks);
-    this.#sender = new ScriptSender(client, new AnswerTimeout(plan.commandTimeout), acks);
-    this.#quarantine =
-      plan.quarantine === undefined ? undefined : new FailoverQuarantine(plan.quarantine, this, listener);
     listener.opened(client, this.name, true);
-    this.#quarantine?.watch(client, this.name);
+    const context = contextOf(
+      plan,
+      (call) => this.run(call),
+      () => listener.replaced(),
+    );
+    this.#node = new RedisNode(client, this.name, context);
     client.on('error', (error: Error) => this.#lastError.note(error));
-    plan.sockets.hear((error) => this.#lastError.note(error));
     client.on('ready', () => {
       this.#lastError.forget();
       this.#reconnector.opened();
@@ -70,9 +65,8 @@ export class SingleServer implements Servers {
   }
 
   async connect(limit: number): Promise<void> {
-    const { probeTime } = this.#diagnosis;
-    if (await this.#reconnector.start(limit - probeTime)) return;
-    await this.#diagnosis.look();
+    if (await this.#reconnector.start(limit - this.#lastError.probeTime)) return;
+    await this.#lastError.diagnose();
     throw this.unreachable();
   }
 
@@ -82,7 +76,7 @@ export class SingleServer implements Servers {
 
   run(call: ScriptCall): Promise<unknown> {
     if (this.#client.status !== 'ready') return this.#runSoon(call);
-    return this.#send(call).catch((error: unknown) => {
+    return this.#node.run(call).catch((error: unknown) => {
       const wasWritten = !(error instanceof Error && NOT_WRITTEN.test(error.message));
       return wasWritten ? this.#fail(error) : this.#runSoon(call);
     });
@@ -90,22 +84,16 @@ export class SingleServer implements Servers {
 
   /** The connection has just broken, or is down for longer. */
   async #runSoon(call: ScriptCall): Promise<unknown> {
-    // Its end is told a moment later.
+    // ioredis reports the end of a connection a moment later.
     await nextTurn();
     if (!(await this.#reconnector.isBackSoon()) || this.#client.status !== 'ready') {
       this.#reconnector.refused();
       throw this.unreachable();
     }
-    return this.#send(call).catch(this.#fail);
+    return this.#node.run(call).catch(this.#fail);
   }
 
-  #send(call: ScriptCall): Promise<unknown> {
-    return this.#quarantine?.covers(call)
-      ? this.#quarantine.grant(call, this.#sender, this.name)
-      : this.#sender.run(call);
-  }
-
-  /** A master that became a replica: the same name may lead to its successor. Once, however many replies say so. */
+  /** The server is no master any more; the same name may lead to its successor. Hangs up once, not once for each reply. */
   #hangUp(): void {
     const { stream } = this.#client;
     if (stream === this.#left) return;
@@ -113,12 +101,13 @@ export class SingleServer implements Servers {
     this.#client.disconnect(true);
   }
 
+  /** The run id of the server: one for all connections to it, another after a restart. RedlockDriver compares them. */
   async identity(): Promise<string> {
     try {
       const id = parseInfo(await this.#client.info('server')).get('run_id');
       if (id) return id;
     } catch (error) {
-      throw this.#lastError.classify(error);
+      throw this.#node.classify(error);
     }
     throw new LockConfigError(
       `Redis at ${this.name} does not report run_id in INFO, by which RedlockDriver knows its servers. Use Redis or Valkey.`,

@@ -1,11 +1,11 @@
 import { Command } from 'ioredis';
 import { DriverUnavailableError } from '../../../core/errors.js';
 
-/** What a redirection that leads nowhere calls for. */
+/** The repair for a redirection that leads nowhere. */
 export const UNSETTLED =
   'A slot is half-way from one node to another, or the nodes do not agree on its owner: run `redis-cli --cluster fix`.';
 
-/** The slot of a cluster that a key is in. */
+/** The slot of a key in a cluster. */
 export function slotOf(key: string): number {
   return new Command('get', [key]).getSlot();
 }
@@ -31,31 +31,33 @@ export async function askEach<Ref extends { readonly key: string }, Answer>(
   return refs.map((ref) => answers.get(ref)!);
 }
 
-/** Where a reply sends a command to; `again`: to nowhere else, but a little later. */
+/** The node that a reply sends a command to. `again`: to the same node, a little later. */
 export type Redirect =
   { readonly to: string | undefined; readonly slot: number; readonly asking: boolean } | 'again' | undefined;
 
-/** What a cluster says instead of executing a command, or undefined for any other error. */
+/** The redirection in an error of a cluster node; undefined for any other error. */
 export function redirectOf(error: unknown): Redirect {
   if (!(error instanceof Error)) return undefined;
   const [, kind, slot, address] = /^(MOVED|ASK) (\d+) (\S+)/.exec(error.message) ?? [];
   if (kind && address) {
-    // An address without a host is the one of the server that was asked, with another port.
+    // An address without a host means the host of the server that was asked.
     const to = /^\??:/.test(address) ? undefined : address;
     return { to, slot: Number(slot), asking: kind === 'ASK' };
   }
   return /^(TRYAGAIN|CLUSTERDOWN)\b/.test(error.message) ? 'again' : undefined;
 }
 
-/** Whether what a cluster said means that the keys of one command are at two servers. */
+/** True for the error of a cluster node whose keys are at two servers. */
 export function isSplit(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('TRYAGAIN');
 }
 
 /**
- * A slot that is half-way from one server of a cluster to another refuses every script whose keys may be at both
- * (TRYAGAIN), for as long as an interrupted migration stays unfinished. What must not wait for that names one key here:
- * to re-arm a lease and to give it back. The queue stays as it is: once the slot has arrived, the heartbeat of the first
- * in it finds the lease free. Nothing is granted in the meantime, so that tokens stay in order.
+ * A slot is half-way from one server of a cluster to another. It refuses each script whose keys may be at both servers
+ * (TRYAGAIN), until the migration ends; an interrupted one may never end.
+ *
+ * 1. Renewals and releases must not wait for that. They have scripts that name one key (commands/split-slot.ts).
+ * 2. The queue stays as it is. After the migration the heartbeat of the first waiter finds the lease free.
+ * 3. Nothing is granted meanwhile, so tokens stay in order.
  */
 export class SplitSlotError extends DriverUnavailableError {}

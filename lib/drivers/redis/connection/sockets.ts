@@ -1,5 +1,5 @@
 import type { NetConnectOpts, Socket } from 'node:net';
-import { detached } from '../../../core/detached.js';
+import type { Clock } from '../../../core/clock.js';
 import type { AccessSource } from './access.js';
 import { probe } from './port-probe.js';
 
@@ -10,25 +10,27 @@ export const TIME_TO_END = 500;
 export interface Tried {
   readonly at: NetConnectOpts;
   readonly usesTls: boolean;
-  /** Which of several kinds of servers it leads to, for messages: 'sentinel host:port', 'master host:port'. */
+  /** The server that it leads to, for messages: 'sentinel host:port' or 'master host:port'. */
   readonly role?: string | undefined;
 }
 
 /**
- * What the connectors of one driver share: how to get in, and what was seen of the sockets. ioredis drops many of their
- * errors, those of the connections by which it asks a cluster for its slots, for example.
+ * The sockets of one driver: the login that their connectors share, their errors, and the latest attempt. ioredis drops
+ * many of these errors, for example those of the connections by which it asks a cluster for its slots.
  */
 export class Sockets {
   readonly access: AccessSource;
+  readonly clock: Clock;
   readonly #open = new Set<Socket>();
   #latest: Tried | undefined;
   #listener: ((error: Error) => void) | undefined;
 
-  constructor(access: AccessSource) {
+  constructor(access: AccessSource, clock: Clock) {
     this.access = access;
+    this.clock = clock;
   }
 
-  /** @param listener told of the errors of sockets and sentinels, and of servers that do not fit */
+  /** @param listener called with the errors of sockets and sentinels, and of servers that do not fit */
   hear(listener: (error: Error) => void): void {
     this.#listener = listener;
   }
@@ -46,17 +48,17 @@ export class Sockets {
     stream.once('close', () => this.#open.delete(stream));
   }
 
-  /** The driver is closed. ioredis leaves alone the connections by which it asks a cluster for its slots. */
+  /** The driver is closed. ioredis does not close the connections by which it asks a cluster for its slots. */
   end(): void {
     const destroyAll = (): void => this.#open.forEach((stream) => stream.destroy());
-    detached(() => setTimeout(destroyAll, TIME_TO_END)).unref();
+    this.clock.after(TIME_TO_END, destroyAll);
   }
 
-  /** Asks where the latest connection was to lead what it is. @param limit milliseconds */
+  /** Probes the port of the latest attempt. @param limit milliseconds */
   async probe(limit: number): Promise<string | undefined> {
     if (!this.#latest) return undefined;
     const { at, usesTls, role } = this.#latest;
-    const found = await probe(at, usesTls, limit);
+    const found = await probe(at, usesTls, limit, this.clock);
     return found && role ? `${role}: ${found}` : found;
   }
 }

@@ -1,50 +1,52 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { detached } from '../../../core/detached.js';
+import type { Clock, Random, Timer } from '../../../core/clock.js';
 import { connect } from './clients.js';
+import { hearAllErrors, readBeforeTimeout } from './ioredis-sockets.js';
 import { retryDelay } from './reconnector.js';
-import { hearAllErrors } from './socket-errors.js';
-import { readBeforeTimeout } from './socket-timeout.js';
 
-/** So many connections in a row, in about three seconds, led to another server than commands go to: worth telling. */
+/** Connections in a row, in about three seconds, that led to another server than commands: worth a warning. */
 const TOO_OFTEN = 6;
 
 export interface SubscriberOptions {
-  /** A connection that is not open yet, to a server that hears what is published; none while none is known. */
+  readonly clock: Clock;
+  readonly random: Random;
+  /** A connection that is not open yet, to a server that gets all published messages. Undefined while none is known. */
   readonly open: () => Redis | undefined;
-  /** Whether commands go to a server that knows of this connection, which alone subscribes to `channel`. */
+  /** Resolves with true when commands go to a server that sees this connection, the only subscriber to `channel`. */
   readonly isInPlace: (client: Redis, channel: string) => Promise<boolean>;
-  /** It was not, again and again. */
+  /** Many connections in a row were not in place. */
   readonly strayed: () => void;
   /** Milliseconds. */
   readonly checkEvery: number;
   readonly message: (channel: string, message: string) => void;
-  /** Subscribed again: what was published in the meantime is lost. */
+  /** Subscribed again: messages of the meantime are lost. */
   readonly resubscribed: () => void;
   /** The server answered a subscription with an error, or not at all. */
   readonly refused: (error: Error) => void;
 }
 
 /**
- * The channels that we listen to, over a connection of its own. One that ends is opened anew, maybe to another server.
- * A connection on which nothing is said looks like one whose other end is gone, so from time to time a channel is
- * subscribed to again: when that is not answered, the client replaces the connection.
+ * The channels that the driver listens to, over a connection of its own.
  *
- * It belongs to the server that commands go to, which need not be where the same name led to a while ago: after a
- * planned fail-over the server of before goes on as a replica and closes nothing. Whenever the connection, or that for
- * commands, is a new one, and with each of those checks, it is asked whether scripts see the subscription; else the
- * connection is given up for another one.
+ * 1. A connection that ends is opened again, perhaps to another server.
+ * 2. A connection without messages looks like one whose other end is gone. So from time to time the subscriber repeats a
+ *    subscription; where the answer does not come, the client replaces the connection.
+ * 3. The connection belongs to the server that commands go to. The same name may have led to another server before:
+ *    after a planned fail-over the old master goes on as a replica and closes nothing. The subscriber asks if scripts see
+ *    its subscription: after each new connection of its own, after each new connection for commands, and with each
+ *    check of 2. Where scripts do not see it, the subscriber gives the connection up for another one.
  */
 export class Subscriber {
   readonly #options: SubscriberOptions;
-  /** Channels that we subscribed to, and whether the first answer has come. */
+  /** The channels that were asked for. `settled`: the first answer has come. */
   readonly #channels = new Map<string, { readonly answered: Promise<boolean>; settled: boolean }>();
   #client: Redis | undefined;
-  /** A channel that nobody else subscribes to. */
+  /** A channel without other subscribers. */
   #presence: string | undefined;
   /** The connection that has subscribed to it. */
   #present: Redis | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #attempts = 0;
   /** Connections in a row that were not in place. */
   #strays = 0;
@@ -54,9 +56,9 @@ export class Subscriber {
     this.#options = options;
   }
 
-  /** Rejects when the first attempt fails; further attempts go on until `close`. */
+  /** Rejects when the first attempt fails. More attempts follow until `close`. */
   async connect(): Promise<void> {
-    this.#timer = detached(() => setInterval(() => void this.#check(), this.#options.checkEvery).unref());
+    this.#checkLater();
     await this.#open();
   }
 
@@ -65,9 +67,9 @@ export class Subscriber {
   }
 
   /**
-   * Whether messages of the channel arrive, or cannot for now: they are hints, so callers go on either way.
+   * Resolves with true when messages of the channel arrive. Messages are hints, so callers go on either way.
    *
-   * @param isShared others may subscribe to it, too
+   * @param isShared others may also subscribe to the channel
    */
   async subscribe(channel: string, isShared: boolean): Promise<boolean> {
     let subscription = this.#channels.get(channel);
@@ -81,12 +83,12 @@ export class Subscriber {
     return arrives;
   }
 
-  /** A message that still comes finds nobody, so it does not matter when, or whether, the server knows. */
+  /** A message that still comes finds nobody, so the answer of the server does not matter. */
   unsubscribe(channel: string): void {
     if (this.#channels.delete(channel)) this.#client?.unsubscribe(channel).catch(() => undefined);
   }
 
-  /** To be called when commands may go to another server than before. Resolves with whether messages arrive. */
+  /** Call it when commands may go to another server than before. Resolves with true when messages arrive. */
   async followCommands(): Promise<boolean> {
     const client = this.#present;
     if (!client) return false;
@@ -104,7 +106,7 @@ export class Subscriber {
 
   close(): void {
     this.#closed = true;
-    clearInterval(this.#timer);
+    this.#timer?.cancel();
     this.#client?.disconnect();
   }
 
@@ -113,7 +115,7 @@ export class Subscriber {
     this.#client = client;
     if (!client) return this.#reopen();
     hearAllErrors(client);
-    readBeforeTimeout(client);
+    readBeforeTimeout(client, this.#options.clock);
     client.on('message', this.#options.message);
     client.on('ready', () => {
       this.#attempts = 0;
@@ -129,7 +131,8 @@ export class Subscriber {
     const open = (): void => {
       if (!this.#closed) this.#open().catch(() => undefined);
     };
-    detached(() => setTimeout(open, retryDelay(this.#strays + this.#attempts++)).unref());
+    const { clock, random } = this.#options;
+    clock.after(retryDelay(this.#strays + this.#attempts++, random), open);
   }
 
   async #resubscribe(): Promise<void> {
@@ -143,13 +146,21 @@ export class Subscriber {
     return arrives;
   }
 
+  #checkLater(): void {
+    const { clock, checkEvery } = this.#options;
+    this.#timer = clock.after(checkEvery, () => {
+      this.#checkLater();
+      void this.#check();
+    });
+  }
+
   async #check(): Promise<void> {
     if (this.#presence !== undefined && (await this.#send())) await this.followCommands();
   }
 
   async #send(...channels: string[]): Promise<boolean> {
     const client = this.#client;
-    // Else a lazy client would connect by itself; all channels are subscribed to when it is ready.
+    // A lazy client would connect by itself. All channels are subscribed to when it is ready.
     if (client?.status !== 'ready') return false;
     try {
       await client.subscribe(this.#presence!, ...channels);

@@ -3,50 +3,66 @@ import { DriverUnavailableError, LockConfigError } from '../../../core/errors.js
 import { namespaceOf } from '../../../core/store-key.js';
 import { parseInfo } from '../checks/server-info.js';
 import { ScriptCall } from '../commands/script-call.js';
-import type { ScriptSender } from '../commands/script-sender.js';
-import type { Servers, ServersListener } from '../connection/servers.js';
 import { scripts } from '../scripts/scripts.generated.js';
 
-/** One server being the master, from the moment it became that until it is a replica, or ends. */
+/** The connection that a grant is sent over. */
+export interface GrantSender {
+  readonly client: Redis;
+  readonly name: string;
+  send(call: ScriptCall, asking: boolean): Promise<unknown>;
+}
+
+/** The time of one server as the master: from the moment it becomes the master until it is a replica, or ends. */
 interface Reign {
   /** The replication id. */
   readonly id: string;
-  /** In local time, when it has lasted long enough. */
+  /** End of the quarantine, in local time. */
   until: number;
-  /** Whether the store was asked since when it is known; before, it counts from when we saw it. */
+  /** The store was asked for the date of the reign. Before, the quarantine counts from our first look. */
   isDated: boolean;
 }
 
+export interface QuarantineOptions {
+  /** Milliseconds. */
+  readonly duration: number;
+  /** Milliseconds that only go on with the time: see `monotonicNow` in core/clock.ts. */
+  readonly now: () => number;
+  /** Runs a script wherever its keys are. */
+  readonly run: (call: ScriptCall) => Promise<unknown>;
+  /** A connection leads to another reign than before. */
+  readonly replaced: () => void;
+}
+
 /**
- * Keeps a server that has not been the master for long from granting leases: those that its predecessor granted or
- * renewed, and did not replicate, have run out by then. A server that restarted counts as a new master.
+ * Keeps a new master from granting leases until the leases of its predecessor have ended. A master that fails may have
+ * granted or renewed leases that no replica has; the new master does not know them. A restarted server is a new master.
  *
- * Every lease that a client believes in begins with an acquire that looked at the reign in the same script. What a script
- * hands over to a waiter is not believed before (`trustsPushes`), so a release or a cancel on a new master, which may
- * be of a lease that its predecessor had passed on already, gives nobody a lease. A renewal can only prolong what its
- * holder believes in, and a holder that has released a lease does not renew it.
+ * No two clients believe in one lease, because:
+ * 1. Each belief in a lease begins with an acquire, and the acquire compares the reign in the same script.
+ * 2. A script may hand a lease over to a waiter. No waiter believes such a push before an acquire confirmed it
+ *    (`trustsPushes` is false). So a release or a cancel on a new master, perhaps of a lease that the predecessor had
+ *    passed on, gives nobody a lease.
+ * 3. A renewal prolongs only a lease that its holder believes in, and a holder renews no lease that it released.
+ * 4. A quarantine lasts at least as long as the longest TTL, so every belief from the reign before has ended.
  *
- * The store keeps since when each reign is known, so that an instance which starts later need not wait again. Such a date
- * can be lost, and then the waiting begins anew, but is never that of another reign; so it is kept once, wherever the
- * slot of its key is, and may move.
+ * The store keeps the date of each reign, so that an instance which starts later does not wait again:
+ * 5. A date belongs to one replication id and is never read for another reign.
+ * 6. A date can be lost; then the quarantine begins again. So one copy suffices, in whatever slot its key is.
  *
- * Not covered: a master that goes on granting after another one took over (`min-replicas-to-write` ends that); slots that
- * leave a master in its quarantine, or a dead one, for another master, whose reign is old. The dates are by the servers'
- * clocks, and one that steps forward ends a quarantine early. A replication id that changes without need costs one more.
+ * Not covered:
+ * - A master that goes on granting after another one took over. `min-replicas-to-write` ends that.
+ * - Slots that leave a master in its quarantine, or a dead master, for a master whose reign is old.
+ * - A server whose clock steps forward: dates are by the servers' clocks, so the quarantine ends early.
+ * - A replication id that changes without need: it costs one more quarantine.
  */
 export class FailoverQuarantine {
-  /** Milliseconds. */
-  readonly #duration: number;
-  readonly #servers: Servers;
-  readonly #listener: Pick<ServersListener, 'replaced'>;
+  readonly #options: QuarantineOptions;
   readonly #reigns = new WeakMap<Redis, Reign>();
-  /** Of the latest grant: tells the namespace in which this user may write. */
+  /** The key of the latest grant. Its namespace is one in which this user may write. */
   #key: string | undefined;
 
-  constructor(duration: number, servers: Servers, listener: Pick<ServersListener, 'replaced'>) {
-    this.#duration = duration;
-    this.#servers = servers;
-    this.#listener = listener;
+  constructor(options: QuarantineOptions) {
+    this.#options = options;
   }
 
   /** Dates a reign as soon as there is a connection, so that a lock which is asked for hours later is granted at once. */
@@ -60,36 +76,31 @@ export class FailoverQuarantine {
     });
   }
 
-  covers({ rules }: ScriptCall): boolean {
-    return rules.inReign !== undefined;
-  }
-
-  /** @throws DriverUnavailableError while the server at the other end, which is named, may not grant leases */
-  async grant(call: ScriptCall, sender: ScriptSender, server: string, asking = false): Promise<unknown> {
-    const { client } = sender;
+  /** @throws DriverUnavailableError while the server may not grant leases */
+  async grant(call: ScriptCall, sender: GrantSender, asking = false): Promise<unknown> {
+    const { client, name } = sender;
     const { keys, args, rules } = call;
     this.#key = keys[0]!;
     for (let others = 0; others < 3; others++) {
       const reign = this.#reigns.get(client);
-      if (reign) await this.#outlast(reign, server);
-      const reply = await sender.run(new ScriptCall(rules.inReign!, keys, [...args, reign?.id ?? ''], rules), asking);
+      if (reign) await this.#outlast(reign, name);
+      const reply = await sender.send(new ScriptCall(rules.inReign!, keys, [...args, reign?.id ?? ''], rules), asking);
       if (!isOtherReign(reply)) return reply;
-      const isNews = reign !== undefined && reign === this.#reigns.get(client);
-      this.#reignOf(client, reply[1], server);
-      // In its own time: what a listener throws says nothing about the grant.
-      if (isNews) queueMicrotask(() => this.#listener.replaced());
+      const isReplaced = reign !== undefined && reign === this.#reigns.get(client);
+      this.#reignOf(client, reply[1], name);
+      // Later: an error of a listener must not fail the grant.
+      if (isReplaced) queueMicrotask(() => this.#options.replaced());
     }
     throw new DriverUnavailableError(
-      `Redis at ${server} has another replication id each time (failoverQuarantine). Let the address lead to one master only.`,
-      {
-        sent: false,
-      },
+      `Redis at ${name} has another replication id each time (failoverQuarantine). Let the address lead to one master only.`,
+      { sent: false },
     );
   }
 
   async #outlast(reign: Reign, server: string): Promise<void> {
-    if (reign.until > performance.now()) await this.#date(reign);
-    const left = reign.until - performance.now();
+    const { now } = this.#options;
+    if (reign.until > now()) await this.#date(reign);
+    const left = reign.until - now();
     if (left <= 0) return;
     throw new DriverUnavailableError(
       `Redis at ${server} has a new master: no lock is granted for ${Math.ceil(left)} ms (failoverQuarantine).`,
@@ -99,11 +110,12 @@ export class FailoverQuarantine {
 
   async #date(reign: Reign): Promise<void> {
     if (reign.isDated) return;
+    const { duration, now, run } = this.#options;
     // Keys begin with a brace and the namespace.
     const key = `{${namespaceOf(this.#key!.slice(1))}:q:}${reign.id}`;
     try {
-      const age = (await this.#servers.run(new ScriptCall(scripts.master, [key], []))) as number;
-      reign.until = Math.min(reign.until, performance.now() + this.#duration - age);
+      const age = (await run(new ScriptCall(scripts.master, [key], []))) as number;
+      reign.until = Math.min(reign.until, now() + duration - age);
       reign.isDated = true;
     } catch (error) {
       // Another node of a cluster may have the date, and be down.
@@ -119,7 +131,7 @@ export class FailoverQuarantine {
         `Redis at ${server} does not report master_replid in INFO, which failoverQuarantine needs: leave out failoverQuarantine.`,
       );
     }
-    const reign = { id, until: performance.now() + this.#duration, isDated: false };
+    const reign = { id, until: this.#options.now() + this.#options.duration, isDated: false };
     this.#reigns.set(client, reign);
     return reign;
   }

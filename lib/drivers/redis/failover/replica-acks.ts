@@ -14,20 +14,23 @@ interface Round {
 }
 
 /**
- * Makes sure that what one connection has written is on its server's replicas, with WAIT. A server that waits executes
- * nothing else for the connection, so at most one WAIT is under way: what is written meanwhile shares the next.
+ * Makes sure, with WAIT, that the writes of one connection are on replicas of its server.
  *
- * 'majority' and 'all' count the replicas that are attached when the acknowledgement comes, and one at least: a replica
- * that has been cut off for so long that its master has forgotten it is not among them.
+ * 1. WAIT counts the writes of its own connection.
+ * 2. A server executes nothing else for a connection that waits. So at most one WAIT is under way, and the writes of that
+ *    time share the next one.
+ * 3. 'majority' and 'all' count the replicas that are attached when the acknowledgement comes, and at least one.
+ *
+ * Not covered: a replica that was cut off for so long that its master has forgotten it. It is not counted.
  */
 export class ReplicaAcks {
   readonly #client: Redis;
   readonly #server: string;
   readonly #rule: AckRule;
-  /** What was written in this tick, or while a WAIT is under way. */
+  /** For the writes of this tick, or of the time in which a WAIT is under way. */
   #next: Round | undefined;
   #isWaiting = false;
-  /** As the server told last. */
+  /** The number in the latest answer of the server. */
   #replicas = 1;
 
   constructor(client: Redis, server: string, rule: AckRule) {
@@ -36,7 +39,7 @@ export class ReplicaAcks {
     this.#rule = rule;
   }
 
-  /** Resolves once enough replicas have what the connection has written so far; rejects when they do not in time. */
+  /** Resolves once enough replicas have all writes of the connection so far; rejects when they do not in time. */
   confirm(): Promise<void> {
     if (!this.#next) {
       let start!: Round['start'];
@@ -65,12 +68,12 @@ export class ReplicaAcks {
       const asked = this.#needed();
       const acked = await this.#ask(asked).catch((error: unknown) => {
         const { message } = classify(error, this.#server);
-        // Not asked, perhaps, but what it is about was executed; where that failed, nobody looks here.
+        // WAIT may not have been sent, but the script was executed. Where the script failed, nobody reads this error.
         throw new DriverUnavailableError(message, { cause: error, sent: true });
       });
       const needed = this.#needed();
       if (acked >= needed) return;
-      // Another replica was attached since the last look.
+      // Another replica was attached since the last answer.
       if (acked >= asked) continue;
       throw new DriverUnavailableError(
         `Redis at ${this.#server}: ${acked} of the ${needed} replicas that \`replicas.ack\` asks for confirmed within ` +
@@ -92,7 +95,7 @@ export class ReplicaAcks {
   #needed(): number {
     const { ack } = this.#rule;
     if (typeof ack === 'number') return ack;
-    // Of a master and n replicas more than half, itself included.
+    // More than half of the master and its n replicas, the master included.
     return Math.max(1, ack === 'all' ? this.#replicas : Math.floor((this.#replicas + 1) / 2));
   }
 }

@@ -1,10 +1,12 @@
--- Moves a number forward. Idempotent for the one who moved it.
--- KEYS[1] 'number by'
--- ARGV[1] the number to move to  ARGV[2] by whom  ARGV[3] ms after which it is forgotten
--- reply: 1 mine | 0 somebody else moved it there, or it is beyond
-local at, by = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (.*)$')
-if not at or tonumber(at) < tonumber(ARGV[1]) then
-  redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[3])
+-- Moves a number forward. Idempotent for the caller that moved it.
+-- KEYS[1] NUMBER: 'number by'
+-- ARGV[1] to: the number to move to  ARGV[2] caller  ARGV[3] ttl in ms
+-- reply: 1 this caller moved it there | 0 another caller did, or the number is larger already
+local NUMBER = KEYS[1]
+local to, caller, ttl = ARGV[1], ARGV[2], ARGV[3]
+local at, by = string.match(redis.call('GET', NUMBER) or '', '^(%S+) (.*)$')
+if not at or tonumber(at) < tonumber(to) then
+  redis.call('SET', NUMBER, to .. ' ' .. caller, 'PX', ttl)
   return 1
 end
-return tonumber(at) == tonumber(ARGV[1]) and by == ARGV[2] and 1 or 0
+return tonumber(at) == tonumber(to) and by == caller and 1 or 0

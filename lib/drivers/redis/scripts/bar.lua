@@ -1,7 +1,10 @@
--- Lets a holder count as cancelled, and names no other key: see drop.lua.
--- KEYS[1] exists while this holder counts as cancelled
--- ARGV[1] ms for which it does
--- Removed first: at maxmemory Redis refuses SET to a script that has not written yet.
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
+-- Marks a holder as cancelled. Names one key only: see drop.lua.
+-- KEYS[1] CANCELLED: exists while this holder counts as cancelled
+-- ARGV[1] ttl in ms
+-- reply: 1
+local CANCELLED = KEYS[1]
+local ttl = ARGV[1]
+-- DEL comes first: at maxmemory Redis refuses SET to a script that has not written before.
+redis.call('DEL', CANCELLED)
+redis.call('SET', CANCELLED, '', 'PX', ttl)
 return 1

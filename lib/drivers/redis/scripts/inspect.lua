@@ -1,8 +1,9 @@
--- Tells who has a lease.
--- KEYS[1] lease  KEYS[2] queue of its waiters
+-- Reads who has a lease.
+-- KEYS[1] LEASE: 'holder token inbox since tail'  KEYS[2] QUEUE of its waiters
 -- reply: {0, remaining ms, lease, waiters} | {0} free
-local lease = redis.call('GET', KEYS[1])
+local LEASE, QUEUE = KEYS[1], KEYS[2]
+local lease = redis.call('GET', LEASE)
 if not lease then
   return { 0 }
 end
-return { 0, redis.call('PTTL', KEYS[1]), lease, redis.call('LLEN', KEYS[2]) }
+return { 0, redis.call('PTTL', LEASE), lease, redis.call('LLEN', QUEUE) }

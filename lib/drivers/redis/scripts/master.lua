@@ -1,9 +1,10 @@
--- Tells for how long the reign of a master has been known to those who use the namespace, and writes it down.
--- KEYS[1] since when it is known, in ms: one key for each reign
+-- Reads how long the reign of a master has been known to the users of the namespace, and writes the date down.
+-- KEYS[1] SINCE: the date, in ms; one key for each reign
 -- reply: ms
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local since = redis.call('GET', KEYS[1]) or string.format('%.0f', now)
--- Forgotten when for a year nobody asked.
-redis.call('SET', KEYS[1], since, 'PX', '31536000000')
+local SINCE = KEYS[1]
+--- @include clock
+local now = milliseconds()
+local since = redis.call('GET', SINCE) or string.format('%.0f', now)
+-- Forgotten after a year without a question.
+redis.call('SET', SINCE, since, 'PX', '31536000000')
 return now - since

@@ -1,9 +1,11 @@
--- Re-arms the whole TTL of one lease, and names no other key: while a slot moves its keys may be at two servers.
--- KEYS[1] lease: 'holder token inbox since tail'
--- ARGV[1] holder  ARGV[2] TTL in ms
+-- Re-arms the whole TTL of one lease. Names one key only: see drop.lua.
+-- KEYS[1] LEASE: 'holder token inbox since tail'
+-- ARGV[1] holder  ARGV[2] ttl in ms
 -- reply: 1 held | 0 the lease is gone
-local lease = redis.call('GET', KEYS[1])
-if lease and string.sub(lease, 1, #ARGV[1] + 1) == ARGV[1] .. ' ' then
-  return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local LEASE = KEYS[1]
+local holder, ttl = ARGV[1], ARGV[2]
+--- @include held
+if isHeldBy(holder, redis.call('GET', LEASE)) then
+  return redis.call('PEXPIRE', LEASE, ttl)
 end
 return 0

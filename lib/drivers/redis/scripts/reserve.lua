@@ -1,10 +1,12 @@
 -- Reserves more tokens for the holder of a lease.
--- KEYS[1] lease  KEYS[2] mark: the next free token of the namespace
--- ARGV[1] holder  ARGV[2] tokens to reserve
+-- KEYS[1] LEASE: 'holder token inbox since tail'  KEYS[2] MARK: the next free token of the namespace
+-- ARGV[1] holder  ARGV[2] wanted: tokens to reserve
 -- reply: {token, tokens} | {} not the holder
+local LEASE, MARK = KEYS[1], KEYS[2]
+local holder, wanted = ARGV[1], ARGV[2]
 --- @include token
-local held = redis.call('GET', KEYS[1])
-if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then
+--- @include held
+if not isHeldBy(holder, redis.call('GET', LEASE)) then
   return {}
 end
-return { mint(ARGV[2]) }
+return { mint(wanted) }

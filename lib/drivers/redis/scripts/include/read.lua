@@ -1,4 +1,5 @@
--- Reads a key; nil where something else has written to it. That must not cost the others of the same request.
+-- Reads a key; nil where the key has another type than the command needs, because another application wrote it. Such a
+-- key must not fail the other entries of the same request.
 local function read(...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then

@@ -1,4 +1,4 @@
--- The server's clock when a token was chosen last, in µs.
+-- The clock of the server at the last call of readClock, in µs.
 local now
 
 local function readClock()
@@ -6,8 +6,8 @@ local function readClock()
   now = time[1] .. string.sub('00000' .. time[2], -6)
 end
 
--- The first token of a new block: above the mark, and otherwise as proposed, as far as that is within a second of the
--- clock here. The marks of a namespace are one hash: of each bucket of keys the largest token that was reserved.
+-- The first token of a new block. It is above the mark. Otherwise it is the proposed token, as far as that is within a
+-- second of the clock here. The marks of a namespace are one hash: the largest reserved token of each bucket of keys.
 local function firstToken(marks, bucket, proposed)
   readClock()
   local mark = redis.call('HGET', marks, bucket)

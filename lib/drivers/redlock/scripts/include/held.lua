@@ -1,4 +1,4 @@
--- The token, round, and since and tail of a lease, or nothing when it is not this holder's.
+-- The token, the round, and since and tail of a lease; nothing when the lease is not this holder's.
 local function held(key, holder)
   local lease = redis.call('GET', key)
   if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then

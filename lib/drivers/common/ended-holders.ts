@@ -1,15 +1,18 @@
-import type { Clock } from '../../../core/clock.js';
+import type { Clock } from '../../core/clock.js';
 
-/** How many milliseconds a cancelled holder is remembered. A call within one process is not late for longer. */
+/** Milliseconds for which an ended holder is remembered. A call within one process is never late for longer. */
 const REMEMBERED_FOR = 60_000;
 
 /**
- * Holders that were cancelled, each for the same time, whatever its TTL. What of them is under way to the store needs no
- * memory: their leases are revoked.
+ * Holders that were cancelled. A late `acquire` of one of them must get nothing (S6). Each is remembered for a minute,
+ * whatever its TTL.
+ *
+ * Not covered:
+ * - requests that are already on their way to a store: the driver has to make them fail there.
  */
 export class EndedHolders {
   readonly #clock: Clock;
-  /** Oldest first, with the time until which each is remembered. */
+  /** The oldest first, with the time until which each is remembered. */
   readonly #until = new Map<string, number>();
 
   constructor(clock: Clock) {
@@ -20,9 +23,9 @@ export class EndedHolders {
     return this.#until.size;
   }
 
+  /** A holder that is added again is remembered for a minute from now on. */
   add(holder: string): void {
     const now = this.#forgetOld();
-    // Repeated, it is the latest.
     this.#until.delete(holder);
     this.#until.set(holder, now + REMEMBERED_FOR);
   }
@@ -32,6 +35,7 @@ export class EndedHolders {
     return this.#until.has(holder);
   }
 
+  /** Returns the time of the clock. */
   #forgetOld(): number {
     const now = this.#clock.now();
     for (const [oldest, until] of this.#until) {
