@@ -1,4 +1,5 @@
-import { LockConfigError, LockNotAcquiredError } from '../core/errors.js';
+import { LockConfigError } from '../core/errors.js';
+import { LockNotAcquiredError } from '../core/lock-errors.js';
 import { whileClientIsThere } from '../http/client-gone.js';
 import { type AcquireOptions, checkAcquireOptions, type CheckedOptions } from '../locks/acquire-options.js';
 import type { Lock } from '../locks/lock.js';

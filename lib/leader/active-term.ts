@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { LockHandle } from '../locks/lock-handle.js';
+import type { LockHandle } from '../locks/lock.js';
 import type { Term } from './leadership.js';
 
 /** `lost`: the lease; `failed`: a callback threw; `left`: the instance leaves the election for good. */

@@ -1,8 +1,8 @@
 import { backoff } from '../core/backoff.js';
 import { DriverUnavailableError } from '../core/errors.js';
 import type { LockRecord } from '../core/lock-driver.js';
-import type { LockHandle } from '../locks/lock-handle.js';
 import type { LockManager } from '../locks/lock-manager.js';
+import type { LockHandle } from '../locks/lock.js';
 import { Pause } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import { type Member, toLeaseMetadata } from './leadership.js';
@@ -11,7 +11,7 @@ import { type Member, toLeaseMetadata } from './leadership.js';
 const LONGEST_PAUSE = 30_000;
 
 /** What an election learns of its campaign. */
-export interface CampaignNews {
+export interface CampaignListener {
   /** The store answered that another has the lease. */
   refused(record: LockRecord | null): void;
   /** Why this instance cannot even be refused, for people; null when the store answers again. */
@@ -24,7 +24,7 @@ export class Campaign {
   readonly #settings: ElectionSettings;
   readonly #self: Member;
   readonly #listener: ElectionListener;
-  readonly #news: CampaignNews;
+  readonly #news: CampaignListener;
   readonly #withdrawn = new AbortController();
   readonly #pause: Pause;
   /** When the first of the requests failed since the store answered the last time. */
@@ -37,7 +37,7 @@ export class Campaign {
     settings: ElectionSettings,
     self: Member,
     listener: ElectionListener,
-    news: CampaignNews,
+    news: CampaignListener,
   ) {
     this.#manager = manager;
     this.#settings = settings;

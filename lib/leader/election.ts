@@ -1,8 +1,8 @@
 import { detached } from '../core/detached.js';
 import { NotLeaderError } from '../core/errors.js';
 import type { LockManager } from '../locks/lock-manager.js';
-import { Pause, within } from './background.js';
-import { Campaign } from './campaign.js';
+import { within } from './background.js';
+import { Campaigning } from './campaigning.js';
 import { type ElectionListener, type ElectionSettings, guardedListener } from './election-settings.js';
 import { LeaderView } from './leader-view.js';
 import {
@@ -19,16 +19,19 @@ import { Membership } from './membership.js';
 import { PeerRecords } from './peer-records.js';
 import type { LeaderCallbacks } from './term-callbacks.js';
 
-/** How long leaving waits until the store has forgotten the member, in milliseconds. */
+/** Milliseconds for which leaving waits until the store has forgotten the member. */
 const FORGOTTEN_WITHIN = 1000;
 
 /**
- * One election, seen from one instance. At most one instance leads at any moment: a leader stops leading at its renew
- * deadline, by its own clock, before its lease can have run out in the store. The instance does not campaign while code
- * of its earlier term still runs, and stays out for a while after it resigned or flapped; nothing else ever ends its
- * campaigning.
+ * One election, seen from one instance (S9):
  *
- * After client-go's leaderelection, except that leading is a comparison with the clock at every read, not a flag.
+ * 1. At most one instance leads at any moment. A leader stops leading at its renew deadline, by its own clock, before
+ *    its lease can have run out in the store.
+ * 2. Every read of the leadership is a comparison with the clock, not a flag (S2).
+ * 3. The instance does not campaign while code of its earlier term still runs.
+ * 4. After a resignation, or several short terms, it stays out for a while. Nothing else ends its campaigning.
+ *
+ * The timings are those of client-go's leaderelection.
  */
 export class Election {
   readonly settings: ElectionSettings;
@@ -39,25 +42,16 @@ export class Election {
   readonly #membership: Membership;
   readonly #view: LeaderView;
   readonly #leading: Leading;
+  readonly #campaigning: Campaigning;
   /** Aborts when the instance leaves the election for good. */
   readonly #left = new AbortController();
   #state: LeadershipState;
-  #loop: Promise<void> | undefined;
-  #wanted: boolean;
-  /** Until then the instance stays out, by the monotonic clock. */
-  #notBefore = 0;
-  /** Somebody called for a campaign since the last term ended. */
-  #isUrged = false;
-  #campaign: Campaign | undefined;
-  readonly #pause: Pause;
   #unwatch: (() => void) | undefined;
 
   constructor(manager: LockManager, info: InstanceInfo, settings: ElectionSettings, listener: ElectionListener) {
     this.settings = settings;
     this.#manager = manager;
     this.#listener = guardedListener(listener);
-    this.#wanted = settings.autoCampaign;
-    this.#pause = new Pause(manager.clock);
     const since = manager.clock.wall();
     const self = toMember(info, 'leader', since);
     this.#member = self;
@@ -75,10 +69,21 @@ export class Election {
       become: (change) => this.#become(change),
       notLeader: () => this.notLeader(),
     });
+    this.#campaigning = new Campaigning({
+      manager,
+      settings,
+      listener: this.#listener,
+      view: this.#view,
+      self,
+      left: this.#left.signal,
+      role: () => this.#state.role,
+      become: (change) => this.#become(change),
+      lead: (handle) => this.#leading.lead(handle),
+    });
     this.callbacks = this.#leading.callbacks;
   }
 
-  /** Computed at every read: a leader whose deadline has passed is stepping down, whether or not the news is out. */
+  /** Computed at every read: a leader whose deadline has passed is stepping down, also before that is published. */
   get state(): LeadershipState {
     if (this.#state.role !== 'leader' || this.#leading.isHeld) return this.#state;
     return { ...this.#state, role: 'stepping-down', leader: null, term: null, reason: 'The renew deadline passed.' };
@@ -89,27 +94,23 @@ export class Election {
   }
 
   start(): void {
-    if (this.#loop || this.#hasLeft) return;
+    if (this.#campaigning.isStarted || this.#left.signal.aborted) return;
     const { facts } = this.#manager;
     this.#unwatch = facts?.watch(this.settings.membersScope, () => {
       if (this.#state.role !== 'leader') this.#view.look();
     });
-    this.#loop = detached(() => this.#run());
+    this.#campaigning.start();
     detached(() => this.#membership.announce());
   }
 
   campaign(): void {
-    this.#wanted = true;
-    this.#isUrged = this.#state.role !== 'leader';
-    this.#notBefore = 0;
-    this.#pause.end();
+    this.#campaigning.urge();
   }
 
   async resign(to?: string): Promise<void> {
     // A transfer that is refused changes nothing.
     if (to !== undefined) await this.#leading.nominate(to);
-    this.#wanted = this.settings.autoCampaign;
-    if (!this.#wanted) this.#campaign?.withdraw();
+    this.#campaigning.relax();
     await this.#leading.resign();
   }
 
@@ -117,10 +118,9 @@ export class Election {
   async stop(reason: string): Promise<void> {
     this.#left.abort();
     this.#unwatch?.();
-    this.#campaign?.withdraw();
+    this.#campaigning.withdraw();
     this.#leading.end('left', reason);
-    this.#pause.end();
-    await this.#loop;
+    await this.#campaigning.end();
     await within(this.#manager.clock, FORGOTTEN_WITHIN, this.#membership.leave());
     this.#become({ role: 'stopped', leader: null });
   }
@@ -148,48 +148,13 @@ export class Election {
     return this.#leading.work.run(work);
   }
 
-  /** Whether the caller is leader work, and so cannot wait for its end. */
+  /** True inside leader work, which cannot wait for its own end. */
   get isLeaderWork(): boolean {
     return this.#leading.work.isCaller;
   }
 
   notLeader(): NotLeaderError {
     return new NotLeaderError(this.settings.name, this.state.leader, this.settings.leaseDuration);
-  }
-
-  get #hasLeft(): boolean {
-    return this.#left.signal.aborted;
-  }
-
-  async #run(): Promise<void> {
-    const { clock } = this.#manager;
-    while (!this.#hasLeft) {
-      if (this.#wanted && clock.now() >= this.#notBefore) {
-        this.#become({ role: 'candidate' });
-        await this.#campaignOnce();
-      } else {
-        this.#become({ role: 'follower' });
-        this.#view.look();
-        const rest = this.#wanted ? this.#notBefore - clock.now() : Infinity;
-        if (!this.#hasLeft) await this.#pause.of(Math.min(this.settings.retryPeriod, rest));
-      }
-    }
-  }
-
-  async #campaignOnce(): Promise<void> {
-    const campaign = new Campaign(this.#manager, this.settings, this.#member, this.#listener, {
-      refused: (record) => this.#view.saw(record),
-      troubled: (reason) => this.#become({ role: this.#state.role, reason }),
-    });
-    this.#campaign = campaign;
-    const handle = await campaign.run();
-    this.#campaign = undefined;
-    if (!handle) return;
-    // Withdrawn, or lost, at the last moment.
-    if (!this.#wanted || this.#hasLeft || !handle.held) return handle.release();
-    this.#isUrged = false;
-    const rest = await this.#leading.lead(handle);
-    if (!this.#isUrged) this.#notBefore = this.#manager.clock.now() + rest;
   }
 
   #sawLeader(leader: Member | null): void {

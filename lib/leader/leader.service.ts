@@ -1,81 +1,60 @@
 import {
-  BehaviorSubject,
   catchError,
-  defer,
   distinctUntilChanged,
   EMPTY,
-  endWith,
   from,
-  ignoreElements,
   map,
-  Observable,
+  type Observable,
   type ObservableInput,
-  ReplaySubject,
-  share,
-  Subject,
   switchMap,
-  takeUntil,
   takeWhile,
   throwError,
 } from 'rxjs';
 import { OptionsCheck } from '../core/options-check.js';
 import type { Election } from './election.js';
 import type { LeaderEvent, LeaderEventSink } from './leader-events.js';
-import { isSameMember, isSameState, type LeadershipState, type Member, type Term } from './leadership.js';
-import { membersOf } from './members-stream.js';
+import { LeadershipStreams } from './leadership-streams.js';
+import type { LeadershipState, Member, Term } from './leadership.js';
 import type { LeaderCallbacks } from './term-callbacks.js';
 
-/** Makes the election behind a service, whose news go to `publish` and `report`. */
+/** Makes the election behind a service. The election publishes its states and reports its events through the arguments. */
 export type LeaderServiceSource = (publish: (state: LeadershipState) => void, report: LeaderEventSink) => Election;
 
 /**
- * One election as an application sees it. Everything that is read is compared with the clock at the read; the
- * observables deliver the news, in order and without a gap, and never replay a leadership that is over.
+ * One election as an application sees it. Every read compares with the clock (rule S2 of docs/internals/safety.md). The
+ * observables deliver every change, in order, and never replay a leadership that is over (S9).
  */
 export class LeaderService {
-  /** Replays the latest state; completes when the application has shut down. */
+  /** Every change. A subscriber gets the latest state first. Completes at the end of the shutdown. */
   readonly state$: Observable<LeadershipState>;
+  /** True while this instance leads. A subscriber gets the latest value first. */
   readonly isLeader$: Observable<boolean>;
+  /** The leader, as far as this instance knows; null while it knows none. A subscriber gets the latest value first. */
   readonly leader$: Observable<Member | null>;
   /**
-   * The members of the election in the order in which they joined; replays the latest. The store is asked while somebody
-   * listens, and nothing is emitted while it cannot be reached.
+   * The members of the election, in the order in which they joined. A subscriber gets the latest list first. The store
+   * is asked while somebody is subscribed. While the store does not answer, nothing is emitted.
    */
   readonly members$: Observable<Member[]>;
-  /** What happens, for logs and metrics. */
+  /** Events for logs and metrics. Nothing is replayed. */
   readonly events$: Observable<LeaderEvent>;
 
   readonly #election: Election;
-  readonly #subject: BehaviorSubject<LeadershipState>;
-  readonly #events = new Subject<LeaderEvent>();
-  readonly #unpublished: LeadershipState[] = [];
-  #publishing = false;
+  readonly #streams: LeadershipStreams;
   #stopping: Promise<void> | undefined;
 
   /** @internal */
   constructor(create: LeaderServiceSource) {
     this.#election = create(
-      (state) => this.#publish(state),
+      (state) => this.#streams.publish(state),
       (event) => this.report(event),
     );
-    this.events$ = this.#events.asObservable();
-    this.#subject = new BehaviorSubject(this.#election.state);
-    this.state$ = defer(() =>
-      this.#subject.pipe(
-        map((state, index) => (index === 0 ? this.#unlessOver(state) : state)),
-        distinctUntilChanged(isSameState),
-      ),
-    );
-    this.isLeader$ = this.state$.pipe(
-      map(({ role }) => role === 'leader'),
-      distinctUntilChanged(),
-    );
-    this.leader$ = this.state$.pipe(
-      map(({ leader }) => leader),
-      distinctUntilChanged(isSameMember),
-    );
-    const ended$ = this.#subject.pipe(ignoreElements(), endWith(true));
-    this.members$ = membersOf(this.#election).pipe(takeUntil(ended$), share({ connector: () => new ReplaySubject(1) }));
+    this.#streams = new LeadershipStreams(this.#election);
+    this.state$ = this.#streams.state$;
+    this.isLeader$ = this.#streams.isLeader$;
+    this.leader$ = this.#streams.leader$;
+    this.members$ = this.#streams.members$;
+    this.events$ = this.#streams.events$;
   }
 
   /** This instance, with its role at this moment. */
@@ -83,16 +62,21 @@ export class LeaderService {
     return this.#election.self;
   }
 
+  /** The state at this moment, computed at the read (S2). */
   get state(): LeadershipState {
     return this.#election.state;
   }
 
-  /** Whether this instance leads at this moment. False from the instant at which the renew deadline passes. */
+  /** True while this instance leads. False from the instant at which the renew deadline passes (S2). */
   isLeader(): boolean {
     return this.state.role === 'leader';
   }
 
-  /** The term of this instance. @throws NotLeaderError when it does not lead */
+  /**
+   * The term of this instance, compared with the clock (S2).
+   *
+   * @throws NotLeaderError when this instance does not lead
+   */
   assertLeader(): Term {
     const { term } = this.state;
     if (!term) throw this.#election.notLeader();
@@ -100,43 +84,49 @@ export class LeaderService {
   }
 
   /**
-   * The members of the election in the order in which they joined, this instance among them. One that dies is listed
-   * for three quarters of `leaseDuration` at most. With a driver that has no fact store: this instance and the leader.
+   * The members of the election, in the order in which they joined, this instance among them. An instance that died is
+   * listed for three quarters of `leaseDuration` at most. With a driver that has no fact store, the list is this instance
+   * and the leader.
    *
-   * @throws DriverUnavailableError when the store cannot be asked
+   * @throws DriverUnavailableError when the store does not answer
    */
   members(): Promise<Member[]> {
     return this.#election.members();
   }
 
   /**
-   * The leader as the store knows it, which may be newer than `state.leader`. Null, too, where an earlier process with
+   * The leader, asked of the store: the answer may be newer than `state.leader`. Null also where an earlier process with
    * the id of this instance holds the lease.
    *
-   * @throws DriverUnavailableError when the store cannot be asked
+   * @throws DriverUnavailableError when the store does not answer
    */
   leader(): Promise<Member | null> {
     return this.#election.leader();
   }
 
-  /** Takes part in the election, where `autoCampaign` is off or after `resign()`. Also ends a rest after one or after flapping. */
+  /**
+   * Takes part in the election: needed where `autoCampaign` is off. Ends the rest after a resignation or after several
+   * short terms. Resolves at once; `isLeader$` emits when this instance leads.
+   */
   async campaign(): Promise<void> {
     this.#election.campaign();
   }
 
   /**
-   * Ends this instance's term and lets another lead: `to`, or else the candidate of the highest priority, or else the
-   * one that has waited longest. Resolves when leader work has ended, or the grace period has, and the lease is free;
-   * called inside leader work, which the hand-over waits for, it resolves at once. With `autoCampaign` the instance
-   * takes part again after a `retryPeriod`, otherwise not before `campaign()`. Without `to` an instance that does not
-   * lead is not affected, except that it stops to campaign where `autoCampaign` is off.
+   * Ends the term of this instance and lets another one lead: `to`, else the candidate of the highest priority, else the
+   * candidate that has waited longest.
    *
-   * With `to` the term goes on when this rejects. That instance may still die at this moment: then another one leads.
+   * - Resolves when the lease was handed over, after the leader work has ended or the grace period is over. Inside leader
+   *   work it resolves at once, because the hand-over waits for that work.
+   * - With `autoCampaign` this instance takes part again after a `retryPeriod`. Otherwise it waits for `campaign()`.
+   * - Without `to`, on an instance that does not lead, it ends the campaign where `autoCampaign` is off.
+   * - With `to`, a rejection leaves the term as it was. The named instance may die during the hand-over: then another one
+   *   leads.
    *
    * @throws MemberNotFoundError when `to` is no member that campaigns
    * @throws NotLeaderError when `to` is given and this instance does not lead
-   * @throws DriverUnavailableError when `to` is given and the store cannot be asked for the members
-   * @throws LockConfigError when `to` is given and the driver cannot pass a lease to one of those who wait, or is no id
+   * @throws DriverUnavailableError when `to` is given and the store does not answer with the members
+   * @throws LockConfigError when `to` is not a string, or the driver has no queue or no fact store
    */
   async resign(options: { readonly to?: string } = {}): Promise<void> {
     const check = new OptionsCheck('resign()');
@@ -147,14 +137,14 @@ export class LeaderService {
   }
 
   /**
-   * Subscribes to what `project` returns while this instance leads: anew in each term, and unsubscribed at its end.
-   * Emits no value and no error after the end of a term, also where the event loop was blocked past it. Completes at
-   * shutdown.
+   * While this instance leads, subscribes to the result of `project`: once in each term, until the term ends. Emits no
+   * value and no error after the end of a term, also where the event loop was blocked past it (S2). Completes at the end
+   * of the shutdown. An error of `project`, or of its result, during a term ends the observable.
    */
   whileLeader<T>(project: (term: Term) => ObservableInput<T>): Observable<T> {
     const whileIn = (term: Term): Observable<T> => {
       const lasts = (): boolean => this.state.term === term;
-      // The news may be late: the term that it tells of may be over.
+      // The state is delivered late where the event loop was blocked: the term may be over.
       if (!lasts()) return EMPTY;
       return from(project(term)).pipe(
         takeWhile(lasts),
@@ -168,7 +158,10 @@ export class LeaderService {
     );
   }
 
-  /** Runs `work` if this instance leads, and resolves to undefined otherwise. A hand-over waits for it to end. */
+  /**
+   * Runs `work` as leader work: the hand-over waits for its promise. Resolves to undefined, without a call of `work`,
+   * where this instance does not lead. Rejects with the error of `work`.
+   */
   runAsLeader<T>(work: (term: Term) => Promise<T>): Promise<T | undefined> {
     const { term } = this.state;
     return term ? this.#election.track(() => work(term)) : Promise.resolve(undefined);
@@ -181,7 +174,7 @@ export class LeaderService {
 
   /** @internal */
   report(event: LeaderEvent): void {
-    this.#events.next(event);
+    this.#streams.report(event);
   }
 
   /** @internal */
@@ -197,21 +190,6 @@ export class LeaderService {
 
   async #stop(reason: string): Promise<void> {
     await this.#election.stop(reason);
-    this.#subject.complete();
-    this.#events.complete();
-  }
-
-  #unlessOver(state: LeadershipState): LeadershipState {
-    if (state.role !== 'leader' || state.term === this.state.term) return state;
-    return { ...state, role: 'stepping-down', leader: null, term: null };
-  }
-
-  /** A subscriber may cause the next change: it is published when this one has reached everybody. */
-  #publish(state: LeadershipState): void {
-    this.#unpublished.push(state);
-    if (this.#publishing) return;
-    this.#publishing = true;
-    for (let next = this.#unpublished.shift(); next; next = this.#unpublished.shift()) this.#subject.next(next);
-    this.#publishing = false;
+    this.#streams.complete();
   }
 }

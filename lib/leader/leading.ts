@@ -1,18 +1,19 @@
-import { LockConfigError, type LockLostError, type NotLeaderError } from '../core/errors.js';
+import { LockConfigError, MemberNotFoundError, type NotLeaderError } from '../core/errors.js';
+import type { LockLostError } from '../core/lock-errors.js';
 import { onAbort } from '../core/shared-listener.js';
-import type { LockHandle } from '../locks/lock-handle.js';
 import type { LockManager } from '../locks/lock-manager.js';
-import { LeaderWork } from '../locks/running-work.js';
+import type { LockHandle } from '../locks/lock.js';
+import { RunningWork } from '../locks/running-work.js';
 import { ActiveTerm, type EndKind } from './active-term.js';
 import { within } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import { FlapDamping } from './flap-damping.js';
-import { assertCampaigns, preferredOf } from './hand-over.js';
 import type { Member, StateChange } from './leadership.js';
 import type { Membership } from './membership.js';
+import type { Candidacy } from './peer-records.js';
 import { LeaderCallbacks } from './term-callbacks.js';
 
-/** How long a hand-over waits for what the store knows of the members, in milliseconds. */
+/** Milliseconds for which a hand-over waits for the members of the election. */
 const MEMBERS_WITHIN = 500;
 
 const NO_TRANSFER =
@@ -32,11 +33,14 @@ export interface LeadingContext {
 }
 
 /**
- * The terms of one instance. At the end of a term, however it comes, its signal aborts at once; the lease is kept while
- * code of the term still runs, and left to its TTL if that takes longer than the grace period.
+ * The terms of one instance (S8, S9). At the end of a term, whatever ended it:
+ *
+ * 1. The signal of the term aborts at once.
+ * 2. The lease is kept while leader work and callbacks of the term still run.
+ * 3. Then the lease is handed over. Where that code runs longer than the grace period, the lease is left to its TTL.
  */
 export class Leading {
-  readonly work: LeaderWork;
+  readonly work: RunningWork;
   readonly callbacks: LeaderCallbacks;
   readonly #context: LeadingContext;
   readonly #damping: FlapDamping;
@@ -47,7 +51,7 @@ export class Leading {
     const { name: election, grace } = settings;
     this.#context = context;
     this.#damping = new FlapDamping(settings, manager.random);
-    this.work = new LeaderWork(manager.clock);
+    this.work = new RunningWork(manager.clock);
     this.callbacks = new LeaderCallbacks({
       clock: manager.clock,
       grace,
@@ -64,7 +68,10 @@ export class Leading {
     return this.#active?.handle.held ?? false;
   }
 
-  /** One term. Resolves when code of it has ended, or the instance has left, with the milliseconds to stay out then. */
+  /**
+   * One term. Resolves when its code has ended, or the instance has left the election, with the milliseconds for which
+   * the instance stays out.
+   */
   async lead(handle: LockHandle): Promise<number> {
     const { manager, settings, listener, self, left, become } = this.#context;
     const { name: election, retryPeriod } = settings;
@@ -76,7 +83,7 @@ export class Leading {
     });
     listener.report({ type: 'elected', election, term: term.number });
     become({ role: 'leader', leader: self, term });
-    // Whoever heard of the term may have ended it at once.
+    // A listener may have ended the term at once.
     if (this.#active === active) this.callbacks.started(term);
 
     const { kind, reason } = await active.over;
@@ -87,7 +94,7 @@ export class Leading {
     active.settle();
     await this.work.drained(left);
     const rest = this.#damping.restAfter(lasted, kind === 'lost' || kind === 'failed');
-    // After a resignation another instance is to win, if there is one.
+    // After a resignation another instance wins, if there is one.
     return kind === 'lost' ? rest : Math.max(rest, retryPeriod);
   }
 
@@ -108,7 +115,11 @@ export class Leading {
     if (!this.work.isCaller) await active.handedOver;
   }
 
-  /** The member that the next hand-over of this term prefers. @throws when that is impossible */
+  /**
+   * Makes the next hand-over of this term prefer a member.
+   *
+   * @throws NotLeaderError, LockConfigError, MemberNotFoundError or DriverUnavailableError
+   */
   async nominate(to: string): Promise<void> {
     const active = this.#active;
     const { manager, membership, settings, self, notLeader } = this.#context;
@@ -145,11 +156,29 @@ export class Leading {
     }
   }
 
-  /** A hint: neither a slow store nor one that is down holds up the hand-over. */
+  /** A hint: a store that is slow or down does not delay the hand-over. */
   async #successorOf({ successor }: ActiveTerm): Promise<string | undefined> {
     const { manager, membership, self } = this.#context;
     if (successor !== undefined || !manager.facts || !manager.hasQueue) return successor;
     const members = await within(manager.clock, MEMBERS_WITHIN, membership.list()).catch(() => undefined);
     return members && preferredOf(members, self.id);
   }
+}
+
+/** Id of the candidate with the highest priority; undefined where all have the same, and the order of the queue decides. */
+export function preferredOf(members: readonly Candidacy[], self: string): string | undefined {
+  const candidates = candidatesOf(members, self);
+  const highest = Math.max(...candidates.map(({ priority }) => priority));
+  const preferred = candidates.filter(({ priority }) => priority === highest);
+  return preferred.length < candidates.length ? preferred[0]!.member.id : undefined;
+}
+
+/** @throws MemberNotFoundError unless the instance campaigns */
+export function assertCampaigns(members: readonly Candidacy[], self: string, election: string, to: string): void {
+  const ids = candidatesOf(members, self).map(({ member }) => member.id);
+  if (!ids.includes(to)) throw new MemberNotFoundError(election, to, ids);
+}
+
+function candidatesOf(members: readonly Candidacy[], self: string): Candidacy[] {
+  return members.filter(({ member }) => member.role === 'candidate' && member.id !== self);
 }

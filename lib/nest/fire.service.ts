@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { filter } from 'rxjs';
 import { LockConfigError } from '../core/errors.js';
+import { pause } from '../core/pause.js';
 import { methodsOf } from '../decorators/framework-metadata.js';
 import type { OncePerTickSettings, TickGate } from '../decorators/once-per-tick.js';
 import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
@@ -10,6 +10,7 @@ import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import { type CronJobs, cronSchedule } from '../schedule/cron-schedule.js';
 import type { Fires, Job } from '../schedule/fires.js';
+import { discovered, discoveredProviders } from './discovered.js';
 import type { Registration } from './registration.js';
 
 /** How often it is looked whether jobs are scheduled, in milliseconds. */
@@ -95,7 +96,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
       try {
         return this.#jobOf(instance, property, settings);
       } catch {
-        await sleep(LOOK_EVERY, undefined, { ref: false });
+        await pause(this.#registration.clock, LOOK_EVERY);
       }
     }
     return undefined;
@@ -117,12 +118,9 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
   }
 
   #decorated(): Decorated[] {
-    return [...this.#discovery.getProviders(), ...this.#discovery.getControllers()].flatMap((wrapper) => {
-      const { metatype } = wrapper;
-      if (typeof metatype !== 'function' || !wrapper.isDependencyTreeStatic()) return [];
-      const instance = wrapper.instance as object | undefined;
-      if (!instance || typeof metatype.prototype !== 'object') return [];
-      return [...methodsOf(metatype.prototype as object)].flatMap(([property, method]): Decorated[] => {
+    return discovered(this.#discovery).flatMap(({ type, instance, isStatic }) => {
+      if (!type || !instance || !isStatic) return [];
+      return [...methodsOf(type.prototype)].flatMap(([property, method]): Decorated[] => {
         const wrappings = wrappingsOf(method);
         const once = wrappings.find(isOncePerTick);
         const settings = once?.options as OncePerTickSettings | undefined;
@@ -133,10 +131,10 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     });
   }
 
-  /** The registry of @nestjs/schedule, which is optional: known by what it can do. */
+  /** The `SchedulerRegistry` of @nestjs/schedule. That package is optional: its methods identify the class. */
   #cronJobs(): CronJobs {
-    for (const { metatype, instance } of this.#discovery.getProviders()) {
-      const prototype = (metatype as { prototype?: Partial<CronJobs> } | null)?.prototype;
+    for (const { type, instance } of discoveredProviders(this.#discovery)) {
+      const prototype: Partial<CronJobs> | undefined = type?.prototype;
       if (typeof prototype?.getCronJobs === 'function' && typeof prototype.addCronJob === 'function') {
         return instance as CronJobs;
       }

@@ -11,7 +11,7 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
-import { SystemClock, type Timer } from '../core/clock.js';
+import type { Timer } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import {
@@ -23,9 +23,10 @@ import {
 import { bindSlots } from '../decorators/wrap-method.js';
 import { DEFAULT_ELECTION, type ElectionOptions } from '../leader/election-options.js';
 import { registerLeaderCallbacks } from './callback-finder.js';
+import { discovered, type Discovered } from './discovered.js';
 import type { DistLockModuleOptions } from './options.js';
-import { provideServices, REGISTRATION } from './providers.js';
-import type { Registration } from './registration.js';
+import { provideServices } from './providers.js';
+import { REGISTRATION, type Registration } from './registration.js';
 import { checkDecoratedClasses, checkShutdownHooks } from './start-checks.js';
 
 export interface DistLockModuleExtras {
@@ -143,9 +144,10 @@ export class DistLockModule
 
   async onModuleInit(): Promise<void> {
     this.refuseSecondRegistration();
-    checkDecoratedClasses(this.discovery, this.registration);
-    this.bindForeignInstances();
-    registerLeaderCallbacks(this.discovery, this.registration);
+    const found = discovered(this.discovery);
+    checkDecoratedClasses(found, this.registration);
+    this.bindForeignInstances(found);
+    registerLeaderCallbacks(found, this.registration);
     await this.registration.connect();
   }
 
@@ -153,7 +155,7 @@ export class DistLockModule
     this.registration.startElections();
     if (process.env['NODE_ENV'] === 'test') return;
     const check = (): void => checkShutdownHooks(this.registration.logger);
-    this.hooksCheck = new SystemClock().after(HOOKS_CHECKED_AFTER, check);
+    this.hooksCheck = this.registration.clock.after(HOOKS_CHECKED_AFTER, check);
   }
 
   onModuleDestroy(): void {
@@ -184,7 +186,7 @@ export class DistLockModule
   }
 
   /** Property injection does not reach what a `useValue` or `useFactory` provider made. */
-  private bindForeignInstances(): void {
+  private bindForeignInstances(found: readonly Discovered[]): void {
     const { name, configured } = this.registration;
     const tokens = [
       getLockServiceToken(name),
@@ -192,9 +194,8 @@ export class DistLockModule
       ...configured.map((election) => getLeaderToken(election, name)),
     ];
     const services = new Map(tokens.map((token) => [token, this.moduleRef.get<unknown>(token)]));
-    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
-      const instance: unknown = wrapper.isDependencyTreeStatic() ? wrapper.instance : undefined;
-      if (typeof instance === 'object' && instance !== null) bindSlots(instance, (token) => services.get(token));
+    for (const { instance, isStatic } of found) {
+      if (instance && isStatic) bindSlots(instance, (token) => services.get(token));
     }
   }
 }

@@ -10,7 +10,7 @@ import type { ElectionSettings } from '../leader/election-settings.js';
 import type { InstanceInfo } from '../leader/leadership.js';
 import { VISIBLE } from '../leader/peer-records.js';
 import { checkWait } from '../locks/acquire-options.js';
-import { driverProblems } from '../locks/driver-answers.js';
+import { driverProblems } from '../locks/driver-problems.js';
 import type { LockSettings } from '../locks/lock.service.js';
 import type { WaitingLimits } from '../locks/wait-limit.js';
 

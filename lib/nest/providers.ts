@@ -22,11 +22,8 @@ import { LeaderService } from '../leader/leader.service.js';
 import { LockService } from '../locks/lock.service.js';
 import { FireService } from './fire.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
-import { Registration } from './registration.js';
+import { REGISTRATION, Registration } from './registration.js';
 import { WorkerGate } from './worker-gate.js';
-
-/** Known to the package only: the module class reaches its own registration without knowing its name. */
-export const REGISTRATION = 'DIST_LOCK_REGISTRATION';
 
 type ServiceProvider = FactoryProvider | ExistingProvider;
 

@@ -1,6 +1,6 @@
 import type { Logger } from '@nestjs/common';
 import { Subject } from 'rxjs';
-import { SystemClock, systemRandom } from '../core/clock.js';
+import { type Clock, SystemClock, systemRandom } from '../core/clock.js';
 import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import { firesScope } from '../core/store-key.js';
@@ -15,6 +15,9 @@ import type { ResolvedOptions } from './options.js';
 import { SafeLogger } from './safe-logger.js';
 import { StoreReports } from './store-reports.js';
 
+/** The token of the registration inside its own module: whatever injects it there need not know its name. */
+export const REGISTRATION = 'DIST_LOCK_REGISTRATION';
+
 /** What one `forRoot` builds, and the order in which it starts and ends. */
 export class Registration {
   readonly name: string;
@@ -27,13 +30,14 @@ export class Registration {
   /** For elections that are created at run time. */
   readonly leaderElections: LeaderElections;
   readonly logger: Logger;
+  /** The one clock of everything that this registration builds. */
+  readonly clock: Clock = new SystemClock();
   /** The TTLs that the driver accepts. */
   readonly ttlRange: TtlRange;
   readonly #options: ResolvedOptions;
   readonly #store: StoreReports;
   readonly #manager: LockManager;
   readonly #events = new Subject<LockEvent>();
-  readonly #clock = new SystemClock();
   #shutdownBegan: number | undefined;
   #electionsStopped: Promise<void> | undefined;
   #ended: Promise<void> | undefined;
@@ -43,11 +47,11 @@ export class Registration {
     this.logger = new SafeLogger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
     this.ttlRange = options.lock.ttlRange;
     this.#options = options;
-    this.#store = new StoreReports(this.logger, this.#clock);
+    this.#store = new StoreReports(this.logger, this.clock);
     this.#manager = new LockManager({
       driver: options.driver,
       instance: options.instance.id,
-      clock: this.#clock,
+      clock: this.clock,
       random: systemRandom,
       limits: options.waiting,
       warnAfter: options.warnAfter,
@@ -63,7 +67,7 @@ export class Registration {
         scope: firesScope(options.lock.namespace),
         instance: options.instance.id,
         aliveFor: options.lock.ttl,
-        clock: this.#clock,
+        clock: this.clock,
         random: systemRandom,
         emit: (event) => this.#emit(event),
       });
@@ -101,10 +105,10 @@ export class Registration {
    */
   beginShutdown(): void {
     if (this.#electionsStopped) return;
-    this.#shutdownBegan = this.#clock.now();
+    this.#shutdownBegan = this.clock.now();
     this.#electionsStopped = this.elections.stop();
     // A failure is reported by `close`, which awaits the same promise.
-    this.#clock.after(this.#options.grace, () => void this.#end().catch(() => undefined));
+    this.clock.after(this.#options.grace, () => void this.#end().catch(() => undefined));
   }
 
   async handOver(): Promise<void> {
@@ -129,7 +133,7 @@ export class Registration {
   }
 
   #graceLeft(): number {
-    const spent = this.#clock.now() - (this.#shutdownBegan ?? this.#clock.now());
+    const spent = this.clock.now() - (this.#shutdownBegan ?? this.clock.now());
     return Math.max(0, this.#options.grace - spent);
   }
 

@@ -1,5 +1,4 @@
 import type { Logger } from '@nestjs/common';
-import type { DiscoveryService } from '@nestjs/core';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import {
@@ -17,21 +16,25 @@ import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
 import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata } from '../http/leader.guard.js';
+import type { Discovered } from './discovered.js';
 import type { Registration } from './registration.js';
 
 /**
- * Finds decorators that cannot do what they say.
+ * Checks the decorated classes at the start of the application.
  *
- * @throws LockConfigError for `@LeaderOnly()` on a class in which it has no effect, for a scheduled or event method
- *   that it does not reach, for `redirect` and `forward` where there is no route, and for a `@WithLock` whose TTL the driver does not accept
+ * @throws LockConfigError for
+ *   - `@LeaderOnly()` on a class in which it has no effect;
+ *   - a scheduled or event method of a subclass that `@LeaderOnly()` on its base class does not reach;
+ *   - `redirect` and `forward` where there is no route;
+ *   - `@OncePerTick()` on a method without `@Cron()`, above `@LeaderOnly()`, with the job name of another method, or on
+ *     a driver without a fact store;
+ *   - a `ttl` of `@WithLock()` that the driver does not accept.
  */
-export function checkDecoratedClasses(discovery: DiscoveryService, registration: Registration): void {
+export function checkDecoratedClasses(found: readonly Discovered[], registration: Registration): void {
   const jobs = new Map<string, string>();
-  const wrappers = [...discovery.getProviders(), ...discovery.getControllers()];
-  for (const type of new Set(wrappers.map(({ metatype }) => metatype))) {
-    // The metatype of a factory provider is the factory, often an arrow function.
-    if (typeof type !== 'function' || typeof type.prototype !== 'object') continue;
-    const methods = methodsOf(type.prototype as object);
+  for (const type of new Set(found.map((one) => one.type))) {
+    if (!type) continue;
+    const methods = methodsOf(type.prototype);
     if (Reflect.hasMetadata(LEADER_ONLY, type)) checkLeaderOnlyClass(type, methods);
     for (const [name, method] of methods) {
       checkLeaderOnlyMethod(`${type.name}.${name}`, method);

@@ -1,10 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
+import type { Clock } from '../core/clock.js';
+import { pause } from '../core/pause.js';
 import { isProcessorClass, methodsOf } from '../decorators/framework-metadata.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
 import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { LeaderService } from '../leader/leader.service.js';
+import { type Discovered, discoveredProviders } from './discovered.js';
+import { REGISTRATION, type Registration } from './registration.js';
 
 const WORKER_OPTIONS = 'bullmq:worker_metadata';
 /** How often something is looked at that nobody announces, in milliseconds. */
@@ -31,19 +34,21 @@ interface Processor {
 @Injectable()
 export class WorkerGate implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #logger = new Logger('DistLock');
+  readonly #clock: Clock;
   readonly #gated: () => [Processor, LeaderService][];
   #ended = false;
 
-  constructor(discovery: DiscoveryService, moduleRef: ModuleRef) {
-    const wrappers = discovery.getProviders().filter(({ metatype }) => gateOf(metatype));
+  constructor(@Inject(REGISTRATION) { clock }: Registration, discovery: DiscoveryService, moduleRef: ModuleRef) {
+    this.#clock = clock;
+    const processors = discoveredProviders(discovery).filter(({ type }) => gateOf(type));
     // Before any `onModuleInit`: that is where @nestjs/bullmq creates the workers.
-    for (const { metatype } of wrappers) {
-      const options = Reflect.getMetadata(WORKER_OPTIONS, metatype!) as object | undefined;
-      Reflect.defineMetadata(WORKER_OPTIONS, { ...options, autorun: false }, metatype!);
+    for (const { type } of processors) {
+      const options = Reflect.getMetadata(WORKER_OPTIONS, type!) as object | undefined;
+      Reflect.defineMetadata(WORKER_OPTIONS, { ...options, autorun: false }, type!);
     }
     this.#gated = () =>
-      wrappers.flatMap(({ metatype, instance }): [Processor, LeaderService][] => {
-        const leader = ownLeader(moduleRef, gateOf(metatype)!);
+      processors.flatMap(({ type, instance }): [Processor, LeaderService][] => {
+        const leader = ownLeader(moduleRef, gateOf(type)!);
         return leader ? [[instance as Processor, leader]] : [];
       });
   }
@@ -73,7 +78,7 @@ export class WorkerGate implements OnApplicationBootstrap, OnModuleDestroy {
       try {
         return processor.worker;
       } catch {
-        await sleep(LOOK_EVERY, undefined, { ref: false });
+        await pause(this.#clock, LOOK_EVERY);
       }
     }
     return undefined;
@@ -81,15 +86,15 @@ export class WorkerGate implements OnApplicationBootstrap, OnModuleDestroy {
 
   async #open(worker: Worker): Promise<void> {
     // Resumed while its loop is about to end it would look as if it ran.
-    while (worker.isRunning() && worker.isPaused()) await sleep(LOOK_EVERY, undefined, { ref: false });
+    while (worker.isRunning() && worker.isPaused()) await pause(this.#clock, LOOK_EVERY);
     worker.resume();
   }
 }
 
-/** What gates the jobs of a class, if it processes jobs and anything does. */
-function gateOf(type: unknown): LeaderOnlyMetadata | undefined {
-  if (typeof type !== 'function' || !isProcessorClass(type)) return undefined;
-  const process = methodsOf(type.prototype as object).get('process');
+/** The `@LeaderOnly()` of a class that processes jobs. */
+function gateOf(type: Discovered['type']): LeaderOnlyMetadata | undefined {
+  if (!type || !isProcessorClass(type)) return undefined;
+  const process = methodsOf(type.prototype).get('process');
   const wrapping = wrappingsOf(process).find(({ decorator }) => decorator === 'LeaderOnly');
   return wrapping?.options as LeaderOnlyMetadata | undefined;
 }

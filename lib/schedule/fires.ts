@@ -1,12 +1,8 @@
-import { backoff } from '../core/backoff.js';
-import type { Clock, Random, Timer } from '../core/clock.js';
-import { LockConfigError } from '../core/errors.js';
-import type { LockEvent } from '../core/events.js';
-import type { FactStore } from '../core/fact-store.js';
 import { guarded } from '../core/guarded.js';
 import { newHolder } from '../core/ids.js';
-import { LeaderWork } from '../locks/running-work.js';
-import { FireRecords } from './fire-records.js';
+import { RunningWork } from '../locks/running-work.js';
+import { AbandonedFires, type AbandonedFiresSettings } from './abandoned-fires.js';
+import { FireRecords, type FireRecordsSettings } from './fire-records.js';
 import { fireAt, newestInstant, type NextInstant } from './schedule.js';
 
 /** A job that several instances fire. */
@@ -17,73 +13,63 @@ export interface Job {
   readonly tolerance: number;
 }
 
-export interface FiresSettings {
-  readonly facts: FactStore;
-  /** The name of the fires in the store. */
-  readonly scope: string;
-  /** Id of this instance. */
-  readonly instance: string;
-  /** Milliseconds without a sign of life after which the instance that ran a fire counts as dead. */
-  readonly aliveFor: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly emit: (event: LockEvent) => void;
-}
+export type FiresSettings = FireRecordsSettings & AbandonedFiresSettings;
 
 const DAY = 24 * 3600 * 1000;
 const LONGEST_MEMORY = 3 * 366 * DAY;
-const LONGEST_PATIENCE = 30_000;
-const FIRST_PAUSE = 100;
-const LONGEST_PAUSE = 5000;
+/** Milliseconds for which a tick asks the store again, at most. */
+const LONGEST_CLAIM = 30_000;
 
 /**
- * Each fire of a job runs at most once over all instances: whoever moves the job's number forward to the instant of the
- * fire, which the store does atomically, runs it. The claim comes first, so a claimant that dies leaves a fire that
- * nobody runs; a claim that came after the run would let two run it. Neither order gives exactly once.
+ * Each fire of a job runs at most once over all instances. The instance that moves the job's number forward to the
+ * instant of the fire runs it; the store moves the number atomically.
  *
- * It holds whatever the clocks of the instances say, since an instant is never claimed twice and never after a later
- * one: the instance whose clock is ahead claims the fires, and one that is behind comes too late. It does not hold when
- * the store loses its data.
+ * 1. The claim comes before the run. A claimant that dies leaves a fire that nobody runs. With the claim after the run,
+ *    two instances could run one fire. Neither order gives exactly once.
+ * 2. The clocks of the instances need not agree. An instant is never claimed twice, and never after a later one: the
+ *    instance whose clock is ahead claims the fires, and one whose clock is behind comes too late.
+ *
+ * Not covered: a store that loses its data.
  */
 export class Fires {
   readonly #settings: FiresSettings;
   readonly #records: FireRecords;
-  readonly #running: LeaderWork;
-  readonly #timers = new Set<Timer>();
-  #closed = false;
+  readonly #abandoned: AbandonedFires;
+  readonly #running: RunningWork;
 
   constructor(settings: FiresSettings) {
     this.#settings = { ...settings, emit: guarded('a listener of fire events', settings.emit) };
-    this.#records = new FireRecords(settings.facts, settings.scope, settings.aliveFor);
-    this.#running = new LeaderWork(settings.clock);
+    this.#records = new FireRecords(settings);
+    this.#abandoned = new AbandonedFires(this.#records, this.#settings);
+    this.#running = new RunningWork(settings.clock);
   }
 
   /**
-   * Runs `work` if this instance is the first to claim the fire that the tick is for, else resolves to undefined.
+   * Runs `work` if this instance is the first to claim the fire of this tick. Otherwise it resolves to undefined.
    *
-   * @throws what `work` throws, or why the store could not be asked for half an interval, at most 30 s: then the fire
-   *   does not run here
+   * @throws the error of `work`, or that of the store when it did not answer for half an interval, at most 30 s: then the
+   *   fire does not run here
    */
   async tick<T>(job: Job, work: () => T | Promise<T>): Promise<T | undefined> {
     const { clock, instance, emit } = this.#settings;
     const { instant, gap } = fireAt(job.next, clock.wall(), job.tolerance);
     if (!Number.isFinite(instant)) return undefined;
-    // Of its own for each tick: a clock that is set back makes the same instance fire the same instant again.
+    // Each tick is an attempt of its own: after its clock was set back, an instance fires the same instant again.
     const attempt = `${instance} ${newHolder()}`;
     const memory = memoryOf(gap);
-    const claimed = await this.#persist(Math.min(gap / 2, LONGEST_PATIENCE), () =>
+    const claimed = await this.#records.persist(Math.min(gap / 2, LONGEST_CLAIM), () =>
       this.#records.claim(job.id, instant, attempt, memory),
     );
     emit({ type: claimed ? 'fire-claimed' : 'fire-taken', job: job.id, instant });
     if (claimed) return this.#running.run(() => this.#run(job.id, instant, memory, work));
-    // The record of a fire long past is gone.
-    if (Math.abs(clock.wall() - instant) < this.#settings.aliveFor) this.#watch(job.id, instant);
+    // The record of an older fire is gone.
+    if (Math.abs(clock.wall() - instant) < this.#settings.aliveFor) this.#abandoned.watch(job.id, instant);
     return undefined;
   }
 
   /**
-   * Whether the newest instant that has passed was claimed by nobody. A job that the store does not know has missed
-   * nothing: it begins now.
+   * True when nobody claimed the newest instant that has passed. A job that the store does not know has missed nothing:
+   * it begins now.
    */
   async isMissed(job: Job): Promise<boolean> {
     const { clock, instance } = this.#settings;
@@ -92,7 +78,7 @@ export class Fires {
     const { instant, gap } = fireAt(job.next, now, job.tolerance);
     // The next fire is due, and stands for those before it.
     if (instant !== newest || !Number.isFinite(newest)) return false;
-    return this.#persist(Infinity, async () => {
+    return this.#records.persist(Infinity, async () => {
       const { last } = await this.#records.look(job.id);
       if (last) return last.instant < newest;
       if (await this.#records.claim(job.id, newest, `${instance} ${newHolder()}`, memoryOf(gap))) {
@@ -102,31 +88,31 @@ export class Fires {
     });
   }
 
-  /** Reports the newest fire of a job when it was left by an instance that died before this one started. */
+  /** Reports the newest fire of a job if the instance that ran it died before this one started. */
   async checkLast(job: Job): Promise<void> {
-    const { last } = await this.#persist(Infinity, () => this.#records.look(job.id));
-    if (last && !last.done) this.#watch(job.id, last.instant, true);
+    const { last } = await this.#records.persist(Infinity, () => this.#records.look(job.id));
+    if (last && !last.done) this.#abandoned.watch(job.id, last.instant, true);
   }
 
-  /** Whether all runs ended within so many milliseconds. Nothing is reported any more. */
+  /** True when all runs ended within `grace` milliseconds. Nothing is reported any more. */
   async close(grace: number): Promise<boolean> {
-    this.#closed = true;
-    for (const timer of this.#timers) timer.cancel();
+    this.#records.close();
+    this.#abandoned.close();
     return this.#running.drained(grace);
   }
 
   async #run<T>(job: string, instant: number, memory: number, work: () => T | Promise<T>): Promise<T> {
     const { instance, aliveFor, clock } = this.#settings;
     const last = { instant, by: instance };
-    // The run does not depend on what is told of it.
-    const tell = (): Promise<unknown> => this.#records.runs(job, instant).catch(() => undefined);
-    let told = tell();
-    await Promise.all([told, this.#records.setLast(job, { ...last, done: false }, memory).catch(() => undefined)]);
+    // The run does not depend on its records.
+    const refresh = (): Promise<unknown> => this.#records.runs(job, instant).catch(() => undefined);
+    let refreshed = refresh();
+    await Promise.all([refreshed, this.#records.setLast(job, { ...last, done: false }, memory).catch(() => undefined)]);
     let ended = false;
     const beat = (): void => {
       clock.after(aliveFor / 3, () => {
         if (ended) return;
-        told = tell();
+        refreshed = refresh();
         beat();
       });
     };
@@ -135,11 +121,11 @@ export class Fires {
       return await work();
     } finally {
       ended = true;
-      // Not awaited by the caller: the result is there.
+      // The caller does not wait for the records: it has the result.
       void this.#running
         .run(() =>
-          this.#persist(aliveFor, async () => {
-            await told;
+          this.#records.persist(aliveFor, async () => {
+            await refreshed;
             await this.#records.done(job, instant);
             const newest = (await this.#records.look(job)).last;
             if (newest?.instant === instant) await this.#records.setLast(job, { ...last, done: true }, memory);
@@ -148,57 +134,9 @@ export class Fires {
         .catch(() => undefined);
     }
   }
-
-  /**
-   * Looks after the run of another instance until it is done, or dead.
-   *
-   * @param isClaimed whether it is known that somebody claimed the fire; it may also be that a later one was claimed
-   */
-  #watch(job: string, instant: number, isClaimed = false): void {
-    const { instance, aliveFor, emit } = this.#settings;
-    this.#after((isClaimed ? 1.25 : 0.25) * aliveFor, async () => {
-      const { run, last } = await this.#persist(Infinity, () => this.#records.look(job, instant));
-      const newest = last?.instant === instant ? last : undefined;
-      if (run === 'done' || newest?.done) return;
-      if (run === 'runs' || !isClaimed) {
-        if (run === 'runs' || !last || last.instant <= instant) this.#watch(job, instant, true);
-        return;
-      }
-      // One of those who saw it reports it.
-      const mine = await this.#persist(Infinity, () => this.#records.claimReport(job, instant, instance));
-      if (mine) emit({ type: 'fire-abandoned', job, instant, by: newest?.by });
-    });
-  }
-
-  /** Repeats what the store did not answer, for so many milliseconds, or until this is closed. */
-  async #persist<T>(patience: number, action: () => Promise<T>): Promise<T> {
-    const { clock, random } = this.#settings;
-    const giveUpAt = clock.now() + patience;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await action();
-      } catch (error) {
-        const isOver = patience === Infinity ? this.#closed : clock.now() >= giveUpAt;
-        if (isOver || error instanceof LockConfigError) throw error;
-        await new Promise<void>((resolve) => {
-          clock.after(backoff(attempt, FIRST_PAUSE, LONGEST_PAUSE, random), resolve);
-        });
-      }
-    }
-  }
-
-  #after(milliseconds: number, task: () => Promise<void>): Timer {
-    const timer = this.#settings.clock.after(milliseconds, () => {
-      this.#timers.delete(timer);
-      // What fails here fails because this was closed: there is nobody to tell.
-      if (!this.#closed) task().catch(() => undefined);
-    });
-    this.#timers.add(timer);
-    return timer;
-  }
 }
 
-/** How long a claim is remembered: so long that nobody comes late for it, and that a missed fire can be caught up. */
+/** Milliseconds for which a claim is remembered: a late tick must still find it, and a missed fire can be caught up. */
 function memoryOf(gap: number): number {
   return Math.min(Math.max(DAY, 3 * gap), LONGEST_MEMORY);
 }
