@@ -49,7 +49,7 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver; shor
     broken: () => alter((driver) => ({ acquire: (claim, mode) => driver.acquire({ ...claim, ttl: 1e9 }, mode) })),
   },
   {
-    name: 'a tenure that begins with each renewal',
+    name: 'a lease that begins with each renewal',
     caughtBy: 'tells since when a key is held, by one clock, however often the lease is renewed',
     broken: () =>
       alter((driver) => ({

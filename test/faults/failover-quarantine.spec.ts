@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import { RedisConnection } from '../../lib/drivers/redis/connection/connection.js';
 import { slotOf } from '../../lib/drivers/redis/connection/slots.js';
 import { FailoverQuarantine } from '../../lib/drivers/redis/failover/failover-quarantine.js';
-import type { LockHandle } from '../../lib/locks/lock-handle.js';
+import type { LockHandle } from '../../lib/locks/lock.js';
 import { request } from '../support/engine.js';
 import { RealEngine } from '../support/real-engine.js';
 import type { RedisServer } from '../support/redis-server.js';
@@ -69,7 +69,7 @@ function trustConnections(): void {
     sender,
     ...others
   ) {
-    if (trusted.has(sender.client.stream)) return sender.run(call);
+    if (trusted.has(sender.client.stream)) return sender.send(call, false);
     const reply = await grant.call(this, call, sender, ...others);
     trusted.add(sender.client.stream);
     return reply;

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { LockHandle } from '../../lib/locks/lock-handle.js';
+import type { LockHandle } from '../../lib/locks/lock.js';
 import { request } from '../support/engine.js';
 import { FencedResource } from '../support/fenced-resource.mjs';
 import { RealEngine } from '../support/real-engine.js';

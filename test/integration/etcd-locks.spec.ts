@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Claim, type DriverEvent, DriverUnavailableError } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { SystemClock } from '../../lib/core/clock.js';
 import { EtcdConnection } from '../../lib/drivers/etcd/client/connection.js';
 import type { TxnRequest } from '../../lib/drivers/etcd/client/messages.js';
 import { Watches } from '../../lib/drivers/etcd/client/watches.js';
-import { placeKey } from '../../lib/drivers/etcd/names.js';
+import { claimKey } from '../../lib/drivers/etcd/names.js';
 import { readOptions } from '../../lib/drivers/etcd/options.js';
 import { LeasePool } from '../../lib/drivers/etcd/queue/lease-pool.js';
 import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
@@ -47,9 +48,12 @@ function granted({ events }: { events: DriverEvent[] }, { holder }: Claim) {
   }, 3000);
 }
 
+const clock = new SystemClock();
+
 function otherConnection(): EtcdConnection {
   const [up, down, moved, warning] = [vi.fn(), vi.fn(), vi.fn(), vi.fn()];
-  const connection = new EtcdConnection(readOptions({ hosts: etcd.cluster.hosts }), { up, down, moved, warning });
+  const listener = { up, down, moved, warning };
+  const connection = new EtcdConnection(readOptions({ hosts: etcd.cluster.hosts }), listener, clock, Math.random);
   etcd.closing.push(() => connection.close());
   return connection;
 }
@@ -142,7 +146,7 @@ describe('locks in etcd', () => {
     const dead = { ...claimOf('restarted'), inbox: randomUUID() };
     const connection = otherConnection();
     await connection.call('leaseGrant', { ID: 1, TTL: 30 }, 1000);
-    const left = { key: placeKey(NAME, dead.holder), value: JSON.stringify(dead), lease: 1 };
+    const left = { key: claimKey(NAME, dead.holder), value: JSON.stringify(dead), lease: 1 };
     await connection.call('txn', { success: [{ requestPut: left }] }, 1000);
     const alive = claimOf('restarted');
     await queued(restarted, alive);
@@ -215,7 +219,7 @@ describe('locks in etcd', () => {
     const [one, other] = [await open(), await open()];
     const [former, current] = [claimOf('one'), claimOf('other')];
     await one.driver.acquire(former, 'try');
-    const key = placeKey(NAME, former.holder);
+    const key = claimKey(NAME, former.holder);
     await otherConnection().call('txn', { success: [{ requestDeleteRange: { key } }] }, 1000);
     expect(await other.driver.acquire(current, 'try')).toMatchObject({ status: 'granted' });
     expect(await one.driver.renew([former])).toEqual(['gone']);
@@ -493,7 +497,7 @@ describe('nothing is left behind', () => {
 describe('a watch', () => {
   it('that begins with a compacted revision says that changes were missed, and goes on', async () => {
     const connection = otherConnection();
-    const watches = new Watches(connection);
+    const watches = new Watches(connection, clock, Math.random);
     etcd.closing.push(() => watches.close());
     const put = (value: string) =>
       connection.call('txn', { success: [{ requestPut: { key: 'test:watched', value } }] }, 1000);

@@ -3,7 +3,7 @@ import type { Claim, DriverEvent } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { EtcdConnection } from '../../lib/drivers/etcd/client/connection.js';
-import { factKey, numberKey, placeKey } from '../../lib/drivers/etcd/names.js';
+import { factKey, numberKey, claimKey } from '../../lib/drivers/etcd/names.js';
 import { Strangers } from '../../lib/drivers/etcd/queue/strangers.js';
 import { request } from '../support/engine.js';
 import { useEtcd } from '../support/use-etcd.js';
@@ -50,30 +50,30 @@ const claimOf = (instance: string): Claim => ({
   metadata: {},
 });
 
-const place = { holder: 'x', instance: 'x', metadata: {}, ttl: 30_000, inbox: 'x' };
+const record = { holder: 'x', instance: 'x', metadata: {}, ttl: 30_000, inbox: 'x' };
 
-/** What somebody else may have written where a place is expected. */
+/** What somebody else may have written where a claim is expected. */
 const records: [name: string, value: string][] = [
-  ['a place as it should be', JSON.stringify(place)],
+  ['a claim as it should be', JSON.stringify(record)],
   ['nothing', ''],
   ['text', 'do not touch'],
-  ['half of a record', JSON.stringify(place).slice(0, 30)],
+  ['half of a record', JSON.stringify(record).slice(0, 30)],
   ['a list', '[]'],
   ['null', 'null'],
   ['a number', '5'],
-  ['a holder that is a number', JSON.stringify({ ...place, holder: 5 })],
-  ['no instance', JSON.stringify({ ...place, instance: undefined })],
-  ['no inbox', JSON.stringify({ ...place, inbox: undefined })],
-  ['a TTL of text', JSON.stringify({ ...place, ttl: '30s' })],
-  ['a TTL of 0', JSON.stringify({ ...place, ttl: 0 })],
-  ['metadata of numbers', JSON.stringify({ ...place, metadata: { a: 1 } })],
-  ['a token from the future', JSON.stringify({ ...place, token: 2 ** 52 })],
-  ['100 kB', JSON.stringify({ ...place, metadata: { a: 'x'.repeat(100_000) } })],
-  ['fields that are not known', JSON.stringify({ ...place, colour: 'green' })],
+  ['a holder that is a number', JSON.stringify({ ...record, holder: 5 })],
+  ['no instance', JSON.stringify({ ...record, instance: undefined })],
+  ['no inbox', JSON.stringify({ ...record, inbox: undefined })],
+  ['a TTL of text', JSON.stringify({ ...record, ttl: '30s' })],
+  ['a TTL of 0', JSON.stringify({ ...record, ttl: 0 })],
+  ['metadata of numbers', JSON.stringify({ ...record, metadata: { a: 1 } })],
+  ['a token from the future', JSON.stringify({ ...record, token: 2 ** 52 })],
+  ['100 kB', JSON.stringify({ ...record, metadata: { a: 'x'.repeat(100_000) } })],
+  ['fields that are not known', JSON.stringify({ ...record, colour: 'green' })],
 ];
 const isUnderstood = (name: string): boolean => /as it should be|not known/.test(name);
 
-describe.each(records)('a key in the line of a lock that says %s', (name, value) => {
+describe.each(records)('a key in the queue of a lock that says %s', (name, value) => {
   it('and has no lease blocks nobody: it is removed, with a warning', async () => {
     await write(`${NAME}/forged`, value);
     const { driver, warnings } = await open();
@@ -137,7 +137,7 @@ describe('keys without a lease', () => {
 
   it('control: block the lock for ever where nobody looks at leases', async () => {
     vi.spyOn(Strangers.prototype, 'removed').mockResolvedValue(false);
-    await write(`${NAME}/forged`, JSON.stringify(place));
+    await write(`${NAME}/forged`, JSON.stringify(record));
     const { driver } = await open();
     expect(await driver.acquire(claimOf('a'), 'try')).toMatchObject({ status: 'refused' });
   });
@@ -148,8 +148,8 @@ describe('keys without a lease', () => {
     const send = EtcdConnection.prototype.call;
     vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (this: EtcdConnection, ...call) {
       const answer = await send.apply(this, call);
-      // Between the look and the removal it becomes somebody's place.
-      if (call[0] === 'range') await write(`${NAME}/forged`, JSON.stringify(place), LEASE);
+      // Between the look and the removal it becomes somebody's claim.
+      if (call[0] === 'range') await write(`${NAME}/forged`, JSON.stringify(record), LEASE);
       return answer;
     });
     const { driver } = await open();
@@ -194,7 +194,7 @@ describe('in the fact store', () => {
       const { inbox } = JSON.parse((await etcd.stored(`${NAME}/`))[0]!.value) as { inbox: string };
       await write(`test:i:${inbox}`, note);
       expect(await driver.renew([claim])).toEqual([{ waiters: 0 }]);
-      expect(placeKey(NAME, claim.holder)).toBe((await etcd.stored(`${NAME}/`))[0]!.key);
+      expect(claimKey(NAME, claim.holder)).toBe((await etcd.stored(`${NAME}/`))[0]!.key);
     },
   );
 });

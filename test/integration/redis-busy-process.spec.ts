@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
+import { SystemClock } from '../../lib/core/clock.js';
 import { ScriptCall } from '../../lib/drivers/redis/commands/script-call.js';
 import { AnswerTimeout } from '../../lib/drivers/redis/commands/script-command.js';
-import { ScriptSender } from '../../lib/drivers/redis/commands/script-sender.js';
-import { readBeforeTimeout } from '../../lib/drivers/redis/connection/socket-timeout.js';
+import { readBeforeTimeout } from '../../lib/drivers/redis/connection/ioredis-sockets.js';
+import { RedisNode } from '../../lib/drivers/redis/connection/node.js';
 import { RedisServer } from '../support/redis-server.js';
 
 describe('a process that is busy for longer than an answer may take', () => {
@@ -23,12 +24,15 @@ describe('a process that is busy for longer than an answer may take', () => {
     closing.push(() => server.stop());
     const client = new Redis(server.url, { commandTimeout: LIMIT, socketTimeout: LIMIT, retryStrategy: () => null });
     client.on('error', () => undefined);
-    readBeforeTimeout(client);
+    const clock = new SystemClock();
+    readBeforeTimeout(client, clock);
     closing.push(() => client.disconnect());
     await once(client, 'ready');
     const script = { sha: createHash('sha1').update('return 1').digest('hex'), lua: 'return 1' };
-    const scripts = new ScriptSender(client, new AnswerTimeout(LIMIT), undefined);
-    const send = (): Promise<unknown> => scripts.run(new ScriptCall(script, [], []));
+    const plan = { clock, acks: undefined, loginRotates: false };
+    const answers = new AnswerTimeout(LIMIT, clock);
+    const node = new RedisNode(client, server.url, { plan, answers, quarantine: undefined });
+    const send = (): Promise<unknown> => node.run(new ScriptCall(script, [], []));
     await send();
     return { send, client, server };
   }

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { DistLockModule, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it, vi } from 'vitest';
+import { SystemClock } from '../../lib/core/clock.js';
 import { StartChecks } from '../../lib/drivers/redis/checks/start-checks.js';
 import { documentedUser } from '../package/pages.js';
 import { request } from '../support/engine.js';
@@ -221,7 +222,7 @@ describe('nobody gets a lock from', () => {
   });
 
   it('several servers while one of them is too old, whichever was looked at last', async () => {
-    const checks = new StartChecks(() => undefined);
+    const checks = new StartChecks(() => undefined, new SystemClock());
     const [first, second] = await Promise.all([proxied(), proxied()]);
     const old = (reply: string): string => reply.replace(/redis_version:\d\.\d\.\d\d/, 'redis_version:6.0.16');
     first.rewriteReplies(old);

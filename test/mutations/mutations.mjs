@@ -85,7 +85,7 @@ const coreMutations = [
       '',
     ],
   ]),
-  ...inFile('lib/locks/lock-handle.ts', { specs: [locks('validity'), locks('watchdog'), locks('acquisition')] }, [
+  ...inFile('lib/locks/lock.ts', { specs: [locks('validity'), locks('watchdog'), locks('acquisition')] }, [
     ['S6 a release is idempotent', 'this.#released ??= ', 'this.#released = '],
     [
       'S2 a released handle is not held',
@@ -121,7 +121,11 @@ const coreMutations = [
     ['S3 timers count the time of a suspend', 'for (const timer of this.#pending.items()) timer.arm(now);', ''],
     ['S3 somebody looks for a suspend while a timer is pending', '      this.#look();', ''],
     ['S3 a suspend is looked for all the time', 'if (this.#pending.first) this.#lookLater();', ''],
-    ['S3 a suspend is noticed within a second', 'const LOOK_EVERY = 1000;', 'const LOOK_EVERY = 5000;'],
+    [
+      'S3 a suspend is noticed within a second',
+      'const LOOK_EVERY: Milliseconds = 1000;',
+      'const LOOK_EVERY: Milliseconds = 5000;',
+    ],
     [
       'a timer that was cancelled does not fire after a suspend, either',
       'clearTimeout(this.#timeout);\n    this.#pending.remove(this);',
@@ -143,15 +147,14 @@ const coreMutations = [
   ...inFile('lib/core/deadlines.ts', { specs: [core('deadlines'), locks('waiting-callers')] }, [
     ['nothing is over before its deadline', ' && first.deadline <= now', ''],
     [
-      'an earlier deadline moves the timer',
-      'if (at >= this.#timerAt) return;',
-      'if (this.#timerAt < Infinity) return;',
-    ],
-    [
       'the timer is armed again for those that are left',
-      'this.#arm(this.#waiting.first?.deadline ?? Infinity, now);',
+      'this.#alarm.setFor(this.#waiting.first?.deadline ?? Infinity, now);',
       '',
     ],
+  ]),
+  ...inFile('lib/core/alarm.ts', { specs: [core('deadlines'), locks('waiting-callers')] }, [
+    ['an earlier deadline moves the timer', 'if (at >= this.#at) return;', 'if (this.#at < Infinity) return;'],
+    ['an alarm can be set again once it rang', 'this.#at = Infinity;', ''],
   ]),
   ...inFile('lib/locks/watchdog.ts', { specs: [locks('watchdog'), locks('validity')] }, [
     ['S5 an expired lease is lost', "this.lose(first.lease, 'expired', first.cause);", 'this.unwatch(first.lease);'],
@@ -309,7 +312,7 @@ const coreMutations = [
     ['places of different parts are kept apart', 'this.#driver.renewalGroup?.(place.claim.key) ?? 0', '0'],
     ['a heartbeat is bounded in size', 'const CHUNK = 250', 'const CHUNK = 1e9'],
   ]),
-  ...inFile('lib/locks/next-look.ts', { specs: [locks('heartbeats'), locks('queue'), locks('acquisition')] }, [
+  ...inFile('lib/locks/heartbeats.ts', { specs: [locks('heartbeats'), locks('queue'), locks('acquisition')] }, [
     [
       'somebody looks when the lease in front runs out',
       'remaining !== undefined && remaining >= 0 ? remaining + 1 : Infinity',
@@ -345,7 +348,7 @@ const coreMutations = [
   ...inFile('lib/locks/wait-limit.ts', { specs: [locks('request-gate')] }, [
     ['a request that fails leaves its place', '(reason: unknown) => {\n          settled();', '(reason: unknown) => {'],
   ]),
-  ...inFile('lib/locks/store-status.ts', { specs: [locks('what-callers-are-told')] }, [
+  ...inFile('lib/locks/store-connection.ts', { specs: [locks('what-callers-are-told')] }, [
     ['a store that is there again is not down', 'this.#downSince = undefined;', ''],
     ['an outage counts from its start', 'this.#downSince ??= ', 'this.#downSince = '],
     [
@@ -353,10 +356,12 @@ const coreMutations = [
       'for (const resolve of this.#onUp) resolve();',
       '',
     ],
+    ['a single try waits for a blip only', 'this.#clock.after(limit, over)', 'this.#clock.after(100 * limit, over)'],
     [
-      'a single try waits for a blip only',
-      'this.#clock.after(milliseconds, over)',
-      'this.#clock.after(100 * milliseconds, over)',
+      'the connection keeps no frames of the caller who needs it first',
+      'this.#connecting ??= detached(() =>',
+      'this.#connecting ??= ((open) => open())(() =>',
+      { specs: [locks('collected-frames')] },
     ],
   ]),
   ...inFile('lib/locks/checked-driver.ts', { specs: [locks('driver-answers'), locks('lying-driver')] }, [
@@ -379,6 +384,18 @@ const coreMutations = [
     ['a record that a driver gives is checked', 'this.#told(() => checkedRecord(this.#driver, record))', 'record'],
     ['what a driver says by itself is checked', 'if (this.#isEvent(event)) listener(event);', 'listener(event);'],
     ['an operator is told once of a call that answers wrongly', ' && !this.#warned.has(error.call)', ''],
+    [
+      'a driver keeps no frames of its callers',
+      'return detached(() => promiseTry(request));',
+      'return promiseTry(request);',
+      { specs: [integration('collected-frames')] },
+    ],
+    [
+      'a driver is connected outside of the call chain that needs it first',
+      'await detached(() => this.#driver.connect(hearing));',
+      'await this.#driver.connect(hearing);',
+      { specs: [integration('collected-frames')] },
+    ],
   ]),
   ...inFile('lib/locks/driver-answers.ts', { specs: [locks('driver-answers'), locks('lying-driver')] }, [
     ['a grant is not for longer than was asked for', ' || ttl > longest', ''],
@@ -461,7 +478,7 @@ const coreMutations = [
     [
       'the release is sent before the next caller here is called',
       'const released = isInStore ?',
-      'this.#room.vacate(tenure);\n    await Promise.resolve().then(() => Promise.resolve());\n    const released = isInStore ?',
+      'this.#room.vacate(lease);\n    await Promise.resolve().then(() => Promise.resolve());\n    const released = isInStore ?',
     ],
     [
       'S8 what did not settle in the grace period is abandoned',
@@ -514,7 +531,11 @@ const coreMutations = [
       { specs: [locks('queue'), locks('acquisition')] },
     ],
     ['"contended" is kept for the lease that is held', 'line.occupant.waiters ||= 1', 'line.occupant.waiters ||= 0'],
-    ['"contended" is kept for the lease that is on its way', 'else if (line?.first) line.first.contended = true;', ''],
+    [
+      '"contended" is kept for the lease that is on its way',
+      'else if (line?.seats.first) line.seats.first.contended = true;',
+      '',
+    ],
     ['a lease vacates its own place only', 'line?.occupant !== lease', '!line', { specs: [locks('watchdog')] }],
     [
       'the next in line is called when one leaves',
@@ -525,14 +546,14 @@ const coreMutations = [
     ['nobody here asks the store for what the instance has', 'if (line.occupant) return;', ''],
     [
       'who waits is woken when the store is there again',
-      'if (first && !first.keepsPlace) first.nudge();',
+      'if (seats.first && !seats.first.keepsPlace) seats.first.nudge();',
       '{}',
       { specs: [locks('reconnection'), locks('what-callers-are-told'), locks('plain-driver')] },
     ],
     [
       'one whose place is kept is not woken when the store is there again',
-      'first && !first.keepsPlace',
-      'first',
+      'seats.first && !seats.first.keepsPlace',
+      'seats.first',
       { specs: [locks('heartbeats')] },
     ],
   ]),
@@ -689,13 +710,6 @@ const coreMutations = [
       'if (false) throw',
       { specs: [locks('call-chain')] },
     ],
-    ['S11 a lost lock is not shared', 'handle.ensure();', '', { specs: [locks('call-chain')] }],
-    [
-      'S11 siblings have a shared lock one after the other',
-      'await waitLimit.wait(before);',
-      '',
-      { specs: [locks('call-chain')] },
-    ],
     [
       'S8 guarded code may take further locks while the service closes',
       'if (this.#closing && !insideGuardedCall) throw',
@@ -707,47 +721,42 @@ const coreMutations = [
       '({ insideGuardedCall }) => !insideGuardedCall',
       '() => true',
     ],
-    ['S8 the driver is closed after the leases', 'await this.#heldLeases.close(grace);', ''],
+    ['S8 the driver is closed after the leases', 'await this.#context.heldLeases.close(grace);', ''],
     ['S8 guarded code releases, however it ends', 'finally {\n      await handle.release();', 'finally {'],
-    [
-      'who waits asks again when the store is there again',
-      'this.#room.nudgeAll();',
-      '',
-      { specs: [locks('reconnection')] },
-    ],
+    ['who waits asks again when the store is there again', 'room.nudgeAll();', '', { specs: [locks('reconnection')] }],
     [
       'what is held is verified when the store is there again',
-      'this.#heldLeases.verify();',
+      'heldLeases.verify();',
       '',
       { specs: [locks('reconnection')] },
     ],
     [
       'a pushed grant reaches who waits for it',
-      "if (event.type === 'granted') this.#room.nudge(event.key, event);",
+      "if (event.type === 'granted') room.nudge(event.key, event);",
       '',
       { specs: [locks('queue')] },
     ],
     [
       'a free key is asked for',
-      "if (event.type === 'freed') this.#room.nudge(event.key);",
+      "if (event.type === 'freed') room.nudge(event.key);",
       '',
       { specs: [locks('plain-driver')] },
     ],
     [
       'places are looked at when the store is there again',
-      'this.#heartbeats.verify();',
+      'heartbeats.verify();',
       '',
       { specs: [locks('heartbeats')] },
     ],
     [
       'what the driver says of the store is noted',
-      'this.#store.heard(event);',
+      'store.heard(event);',
       '',
       { specs: [locks('what-callers-are-told')] },
     ],
   ]),
   ...inFile('lib/locks/wait-limit.ts', { specs: [locks('waiting-callers'), locks('acquisition')] }, [
-    ['patience that has ended bounds what comes after', 'if (this.#ended) reject(this.#ended.reason);', ''],
+    ['a wait that is over bounds what comes after', 'if (this.#ended) reject(this.#ended.reason);', ''],
     ['a signal ends a wait', 'this.#interrupt?.(this.#ended.reason);', ''],
     [
       'a process lives as long as a caller that waits',
@@ -788,8 +797,10 @@ const coreMutations = [
     ['S11 a lock is found for as long as its call runs', 'frame.open = false;', '', { specs: [leader('election')] }],
     ['S11 applications do not see each other', 'frame.scope === scope && (storeKey', '(storeKey'],
     ['S2 a lock is found while it is held', 'matches(frame) && frame.lock.held', 'matches(frame)'],
+    ['S11 a lost lock is not shared', 'handle.ensure();', ''],
+    ['S11 siblings have a shared lock one after the other', 'await waitLimit.wait(before);', ''],
   ]),
-  ...inFile('lib/core/detached.ts', { specs: [locks('call-chain')] }, [
+  ...inFile('lib/core/detached.ts', { specs: [locks('call-chain'), locks('collected-frames')] }, [
     ['timers keep no frames', 'callChains.run(undefined, task)', 'task()'],
   ]),
   ...inFile('lib/locks/release-retries.ts', { specs: [locks('acquisition')] }, [
@@ -797,8 +808,8 @@ const coreMutations = [
     ['S6 a release is repeated for its TTL only', 'this.#clock.now() < deadline', 'true'],
     [
       'what the store refuses for good is not repeated',
-      'if (!(error instanceof LockConfigError)) return this.#failed(settlement, error);',
-      'return this.#failed(settlement, error);',
+      'if (!(error instanceof LockConfigError)) return this.#failed(release, error);',
+      'return this.#failed(release, error);',
       { specs: [locks('acquisition')] },
     ],
     [
@@ -832,11 +843,11 @@ const storeMutations = [
       'return this.#rearm(entry, entry.holding, claim.ttl);',
       'return this.#grant(entry, claim, claim.ttl);',
     ],
-    ['memory S6 a cancelled holder gets nothing', 'if (this.#cancelled.get(claim.holder)) return', 'if (false) return'],
+    ['memory S6 a cancelled holder gets nothing', 'if (this.#ended.has(claim.holder)) return', 'if (false) return'],
     [
-      'memory S6 a cancelled holder is remembered for a minute',
-      'true, CANCELLED_FOR',
-      'true, claim.ttl',
+      'memory S6 a cancelled holder is remembered',
+      'this.#ended.add(claim.holder);',
+      '',
       { specs: [unit('drivers/memory/memory-driver')] },
     ],
     [
@@ -869,7 +880,6 @@ const storeMutations = [
     ],
     ['memory S4 only the holder renews', 'holding?.claim.holder !== lease.holder', '!holding'],
     ['memory: a renewal tells how many wait', 'return { waiters: queue.size };', 'return { waiters: 0 };'],
-    ['memory: a release prefers whom it names', 'if (preferred) return this.#pass(entry, preferred);', ''],
     ['memory S6 a cancel leaves the queue', 'this.#entry(claim.key).queue.delete(claim.holder);', ''],
     [
       'memory: only the holder reserves tokens',
@@ -883,27 +893,31 @@ const storeMutations = [
       "if (!record) return 'ask';",
     ],
   ]),
+  ...inFile('lib/drivers/common/ended-holders.ts', { specs: [unit('drivers/common/ended-holders')] }, [
+    ['S6 a cancelled holder is remembered for a minute', 'now + REMEMBERED_FOR', 'now + 1000'],
+    ['etcd S6 a cancelled holder gets nothing', 'return this.#until.has(holder);', 'return false;', etcd],
+  ]),
+  ...inFile('lib/drivers/common/watchers.ts', { specs: [unit('drivers/common/watchers')] }, [
+    ['a watcher that ended hears nothing', '!watchers.delete(watcher) || ', ''],
+  ]),
   ...inFile('lib/drivers/memory/entry.ts', memory, [
     ['memory: a waiter that is not heard of is skipped', '<= 3 * heartbeat(claim.ttl)', '<= Infinity'],
+    ['memory: a release prefers whom it names', 'if (preferred) {', 'if (false) {'],
   ]),
   ...inFile('lib/drivers/redis/scripts/acquire.lua', redis, [
     [
       'redis: those who wait come before a newcomer',
-      "redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[5]) == 0",
-      "redis.call('EXISTS', KEYS[1], KEYS[5]) == 0",
+      "redis.call('EXISTS', LEASE, QUEUE, CANCELLED) == 0",
+      "redis.call('EXISTS', LEASE, CANCELLED) == 0",
     ],
     [
       'redis S6 a cancelled holder is granted nothing',
-      "redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[5]) == 0",
-      "redis.call('EXISTS', KEYS[1], KEYS[3]) == 0",
+      "redis.call('EXISTS', LEASE, QUEUE, CANCELLED) == 0",
+      "redis.call('EXISTS', LEASE, QUEUE) == 0",
     ],
-    ['redis S6 a cancelled holder is not queued', "if redis.call('EXISTS', KEYS[5]) == 1 then", 'if false then'],
-    ['redis S6 a repeated acquire re-arms the lease', "redis.call('PEXPIRE', KEYS[1], ttl)", ''],
-    [
-      'redis S6 a repeated acquire is answered with the same token',
-      "if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then",
-      'if false then',
-    ],
+    ['redis S6 a cancelled holder is not queued', "if redis.call('EXISTS', CANCELLED) == 1 then", 'if false then'],
+    ['redis S6 a repeated acquire re-arms the lease', "redis.call('PEXPIRE', LEASE, ttl)", ''],
+    ['redis S6 a repeated acquire is answered with the same token', 'if isHeldBy(holder, lease) then', 'if false then'],
     [
       'redis: a waiter keeps its place',
       "redis.call('HSET', SEEN, holder, milliseconds()) == 1",
@@ -924,7 +938,7 @@ const storeMutations = [
     ],
     [
       'redis: nobody waits for what never ends',
-      "redis.call('PTTL', KEYS[1]) == -1 or ",
+      "redis.call('PTTL', LEASE) == -1 or ",
       '',
       { specs: [integration('redis-foreign-values')] },
     ],
@@ -938,26 +952,22 @@ const storeMutations = [
   ...inFile('lib/drivers/redis/scripts/release.lua', redis, [
     [
       'redis S6 only the holder releases',
-      "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
-      'if not held then',
+      "if not isHeldBy(holder, redis.call('GET', LEASE)) then",
+      "if not redis.call('GET', LEASE) then",
     ],
-    ['redis: a release passes the lease on', "if redis.call('EXISTS', KEYS[3]) == 0 then", 'if true then'],
-    ['redis: a release prefers whom it names', '  prefer(ARGV[2])', ''],
+    ['redis: a release passes the lease on', "if redis.call('EXISTS', QUEUE) == 0 then", 'if true then'],
+    ['redis: a release prefers whom it names', '  prefer(preferred)', ''],
   ]),
   ...inFile('lib/drivers/redis/scripts/renew.lua', redis, [
-    [
-      'redis S4 only the holder renews',
-      "if lease and string.sub(lease, 1, #holder + 1) == holder .. ' ' then",
-      'if lease then',
-    ],
-    ['redis S4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ARGV[2 * i])", ''],
-    ['redis: a renewal tells how many wait', "read('LLEN', KEYS[2 * i]) or 0", '0'],
+    ['redis S4 only the holder renews', "if isHeldBy(holder, read('GET', LEASE)) then", "if read('GET', LEASE) then"],
+    ['redis S4 a renewal arms the whole TTL', "redis.call('PEXPIRE', LEASE, ttl)", ''],
+    ['redis: a renewal tells how many wait', "read('LLEN', QUEUE) or 0", '0'],
   ]),
   ...inFile('lib/drivers/redis/scripts/cancel.lua', redis, [
-    ['redis S6 a cancel is remembered', "redis.call('SET', CANCELLED, '', 'PX', ARGV[3])", ''],
+    ['redis S6 a cancel is remembered', "redis.call('SET', CANCELLED, '', 'PX', remembered)", ''],
     [
       'redis S6 a cancel leaves the queue',
-      "redis.call('LREM', QUEUE, 1, ARGV[2])",
+      "redis.call('LREM', QUEUE, 1, entry)",
       '',
       {
         specs: [CONTRACT, integration('redis-queue')],
@@ -966,8 +976,8 @@ const storeMutations = [
     ],
     [
       'redis S6 a cancel touches no successor',
-      "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
-      'if not held then',
+      "if not isHeldBy(holder, redis.call('GET', LEASE)) then",
+      "if not redis.call('GET', LEASE) then",
     ],
     [
       'redis S6 a cancel passes on what was handed over',
@@ -978,16 +988,36 @@ const storeMutations = [
   ...inFile('lib/drivers/redis/scripts/reserve.lua', redis, [
     [
       'redis: only the holder reserves tokens',
-      "if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
-      'if not held then',
+      "if not isHeldBy(holder, redis.call('GET', LEASE)) then",
+      "if not redis.call('GET', LEASE) then",
     ],
   ]),
-  ...inFile('lib/drivers/redis/scripts/include/queue.lua', redis, [
+  ...inFile('lib/drivers/redis/scripts/include/alive.lua', redis, [
     [
       'redis: a waiter that is not heard of is skipped',
       'if not seen or milliseconds() - seen > 3 * heartbeatOf(ttl) then',
       'if not seen then',
     ],
+    [
+      'redis: a waiter whose inbox nobody listens to is passed by',
+      'return listeners.err ~= nil or listeners[2] > 0',
+      'return true',
+      { specs: [integration('redis-queue')] },
+    ],
+    [
+      'redis: a waiter counts as alive where nobody may ask who listens',
+      'return listeners.err ~= nil or listeners[2] > 0',
+      'return listeners.err == nil and listeners[2] > 0',
+      { specs: [integration('redis-acl')], grep: 'numsub' },
+    ],
+    [
+      'redis: a waiter counts as alive at whatever node of a cluster it listens',
+      "if string.sub(inbox, -8) == ':cluster' then",
+      'if false then',
+      { specs: [integration('redis-cluster')], grep: 'wakes a waiter at whatever node' },
+    ],
+  ]),
+  ...inFile('lib/drivers/redis/scripts/include/queue.lua', redis, [
     [
       'redis: a handed lease is armed for no less than it says',
       'grant(holder, inbox, tail, armed, token)',
@@ -999,22 +1029,10 @@ const storeMutations = [
       'grant(holder, inbox, tail, 100 * armed, token)',
     ],
     [
-      'redis: a waiter whose inbox nobody listens to is passed by',
-      'return listeners.err ~= nil or listeners[2] > 0',
-      'return true',
-      { specs: [integration('redis-queue')] },
-    ],
-    [
       'redis: a lease stays with whom it was passed to, however many are said to hear of it',
       "redis.pcall('PUBLISH', inbox, table.concat({ 'granted', holder, token, tokens, armed, waiting, LEASE }, ' '))",
       "if redis.pcall('PUBLISH', inbox, table.concat({ 'granted', holder, token, tokens, armed, waiting, LEASE }, ' ')) == 0 then\n        redis.call('DEL', LEASE)\n      end",
       { specs: [integration('redis-cluster')], grep: 'wakes a waiter at whatever node' },
-    ],
-    [
-      'redis: a waiter counts as alive where nobody may ask who listens',
-      'return listeners.err ~= nil or listeners[2] > 0',
-      'return listeners.err == nil and listeners[2] > 0',
-      { specs: [integration('redis-acl')], grep: 'numsub' },
     ],
     [
       'redis: a release works for a user that may not publish',
@@ -1023,33 +1041,27 @@ const storeMutations = [
       { specs: [integration('redis-acl')], grep: 'publish' },
     ],
     [
-      'redis: a waiter counts as alive at whatever node of a cluster it listens',
-      "if string.sub(inbox, -8) == ':cluster' then",
-      'if false then',
-      { specs: [integration('redis-cluster')], grep: 'wakes a waiter at whatever node' },
-    ],
-    [
       'redis: a push says for how long the lease is armed',
       'token, tokens, armed, waiting, LEASE',
       'token, tokens, ttl, waiting, LEASE',
     ],
   ]),
   ...inFile('lib/drivers/redis/scripts/heartbeat.lua', redis, [
-    ['redis: a waiter that is not in the queue has to ask', " and read('HGET', seen, holder)", ''],
+    ['redis: a waiter that is not in the queue has to ask', " and read('HGET', SEEN, holder)", ''],
     [
       'redis: a queue is kept as long as somebody in it is heard of',
-      "redis.call('PEXPIRE', queue, 10000) == 1",
-      "redis.call('EXISTS', queue) == 1",
+      "redis.call('PEXPIRE', QUEUE, 10000) == 1",
+      "redis.call('EXISTS', QUEUE) == 1",
       { specs: [integration('redis-queue')] },
     ],
     [
       'redis: what is known of waiters is kept as long as one is heard of',
-      "redis.call('PEXPIRE', seen, 10000)",
+      "redis.call('PEXPIRE', SEEN, 10000)",
       '',
       { specs: [integration('redis-queue')] },
     ],
-    ['redis: one who says that it is there counts as alive', "redis.call('HSET', seen, holder, now)", ''],
-    ['redis: a heartbeat tells who is in front by now', "or string.match(held, '^%S+ (%d+)') == known", 'or true'],
+    ['redis: one who says that it is there counts as alive', "redis.call('HSET', SEEN, holder, now)", ''],
+    ['redis: a heartbeat tells who is in front by now', "or string.match(lease, '^%S+ (%d+)') == known", 'or true'],
   ]),
   ...inFile('lib/drivers/redis/scripts/include/read.lua', { specs: [integration('redis-foreign-and-full')] }, [
     ['redis: a key that something else has written costs no other', 'redis.pcall(...)', 'redis.call(...)'],
@@ -1087,23 +1099,17 @@ const storeMutations = [
   ...inFile(
     'lib/drivers/redis/scripts/rearm.lua',
     { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease' },
-    [['redis: a lease in a slot that is half-way is re-armed', "redis.call('PEXPIRE', KEYS[1], ARGV[2])", '1']],
+    [['redis: a lease in a slot that is half-way is re-armed', "redis.call('PEXPIRE', LEASE, ttl)", '1']],
   ),
   ...inFile(
     'lib/drivers/redis/scripts/drop.lua',
     { specs: [integration('redis-cluster')], grep: 'keeps and gives back a lease|was cancelled meanwhile' },
-    [['redis: a lease in a slot that is half-way is given back', "redis.call('DEL', KEYS[1])", '1']],
+    [['redis: a lease in a slot that is half-way is given back', "redis.call('DEL', LEASE)", '1']],
   ),
   ...inFile(
     'lib/drivers/redis/scripts/bar.lua',
     { specs: [integration('redis-cluster')], grep: 'was cancelled meanwhile' },
-    [
-      [
-        'redis S6 a cancel in a slot that is half-way is remembered',
-        "redis.call('SET', KEYS[1], '', 'PX', ARGV[1])",
-        '',
-      ],
-    ],
+    [['redis S6 a cancel in a slot that is half-way is remembered', "redis.call('SET', CANCELLED, '', 'PX', ttl)", '']],
   ),
   ...inFile(
     'lib/drivers/redis/commands/split-slot.ts',
@@ -1122,8 +1128,16 @@ const storeMutations = [
     ['redis S7 a slot has one mark', 'if (!this.#numbers.has(found)) ', ''],
   ]),
   ...inFile('lib/drivers/redis/scripts/advance.lua', redis, [
-    ['redis: a number moves forward only', 'tonumber(at) < tonumber(ARGV[1])', 'tonumber(at) ~= tonumber(ARGV[1])'],
-    ['redis: a number is moved once', ' and by == ARGV[2] and 1', ' and 1'],
+    ['redis: a number moves forward only', 'tonumber(at) < tonumber(to)', 'tonumber(at) ~= tonumber(to)'],
+    ['redis: a number is moved once', ' and by == caller and 1', ' and 1'],
+  ]),
+  ...inFile('lib/drivers/redis/inbox.ts', redis, [
+    [
+      'redis: a push that may not be trusted is a reason to ask',
+      "event.type === 'granted' && !this.#connection.trustsPushes",
+      'false',
+      { specs: [integration('redis-failover-options')], grep: 'granted by itself' },
+    ],
   ]),
   ...inFile('lib/drivers/redis/redis.driver.ts', redis, [
     [
@@ -1137,12 +1151,6 @@ const storeMutations = [
       'this.#connection.isCluster ? slotOf(leaseKey(key)) : 0',
       '0',
       { specs: [CONTRACT], grep: 'RedisDriver on a cluster renews many' },
-    ],
-    [
-      'redis: a push that may not be trusted is a reason to ask',
-      "event.type === 'granted' && !this.#connection.trustsPushes",
-      'false',
-      { specs: [integration('redis-failover-options')], grep: 'granted by itself' },
     ],
     [
       'redis: a grant counts when replicas have it',
@@ -1174,7 +1182,7 @@ const storeMutations = [
       ],
     ],
   ),
-  ...inFile('lib/drivers/redis/commands/script-sender.ts', { specs: [integration('redis-queue')] }, [
+  ...inFile('lib/drivers/redis/connection/node.ts', { specs: [integration('redis-queue')] }, [
     ['redis: a server that does not know a script is sent it', "startsWith('NOSCRIPT')", "startsWith('never')"],
   ]),
   ...inFile(
@@ -1232,19 +1240,22 @@ const storeMutations = [
     ],
     [
       'redis: connections that do not last are opened ever more rarely',
-      'this.#attemptIn(lasted ? 0 : retryDelay(this.#failures));',
+      'this.#attemptIn(lasted ? 0 : retryDelay(this.#failures, this.#options.random));',
       'this.#attemptIn(0);',
       { specs: [unit('drivers/redis/connection/reconnector')] },
     ],
   ]),
   ...inFile('lib/drivers/redlock/quorum.ts', { specs: [unit('drivers/redlock/quorum')] }, [
     ['redlock: any two quorums share a server', 'Math.floor(size / 2) + 1', 'Math.floor(size / 2)'],
-    ['redlock: who does not answer in time has failed', 'while (this.#answered < this.#asked) {', 'while (false) {'],
     [
       'redlock S6 an answer that did not come is an unknown outcome',
       'failures.some(mayHaveBeenExecuted) || answers.length > 0',
       'false',
+      { specs: [unit('drivers/redlock/polls')] },
     ],
+  ]),
+  ...inFile('lib/drivers/redlock/polls.ts', { specs: [unit('drivers/redlock/polls')] }, [
+    ['redlock: who does not answer in time has failed', 'while (this.#answered < this.#asked) {', 'while (false) {'],
     [
       'redlock: too few answers are no verdict',
       'if (tally.answers.length + tally.pending < enough) throw tooFew(tally, enough);',
@@ -1297,7 +1308,7 @@ const storeMutations = [
   ...inFile('lib/drivers/redlock/quorum-acquire.ts', redlock, [
     [
       'redlock: a minority is given back',
-      "      this.#withdraw(candidate, round);\n      if (result.status === 'lost')",
+      "      this.#withdraw(state, round);\n      if (result.status === 'lost')",
       "      if (result.status === 'lost')",
       { grep: 'a grant by a quorum' },
     ],
@@ -1378,7 +1389,7 @@ const storeMutations = [
     ['redlock: a fact is one that enough servers have', 'times >= least', 'times >= 1'],
     ['redlock: the newest value of a fact counts', 'if (version > known.version) Object.assign', 'Object.assign'],
   ]),
-  ...inFile('lib/drivers/redlock/freed.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
+  ...inFile('lib/drivers/redlock/fairness.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
     ['redlock: a key is free when a quorum tells', 'times === this.#quorum', 'times === 1'],
   ]),
   ...inFile(
@@ -1387,13 +1398,13 @@ const storeMutations = [
     [
       [
         'redlock S6 who was given back gets no vote',
-        'if not lease and not isGivenBack(KEYS[4], round) then',
+        'if not lease and not isGivenBack(givenBack, round) then',
         'if not lease then',
       ],
       [
         'redlock S6 a repeated acquire re-arms the vote',
-        "redis.call('SET', KEYS[1], table.concat({ holder, token, round, since, tail }, ' '), 'PX', ttl)",
-        "redis.call('SET', KEYS[1], table.concat({ holder, token, round, since, tail }, ' '), 'KEEPTTL')",
+        "redis.call('SET', leaseKey, table.concat({ holder, granted, round, since, tail }, ' '), 'PX', ttl)",
+        "redis.call('SET', leaseKey, table.concat({ holder, granted, round, since, tail }, ' '), 'KEEPTTL')",
       ],
       [
         'redlock: the latest round of a vote counts',
@@ -1411,7 +1422,7 @@ const storeMutations = [
     ],
     [
       'redlock S6 only the holder releases',
-      "if not lease or string.sub(lease, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then",
+      "if not lease or string.sub(lease, 1, #holder + 1) ~= holder .. ' ' then",
       'if not lease then',
       { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' },
     ],
@@ -1425,7 +1436,7 @@ const storeMutations = [
     'lib/drivers/redlock/scripts/renew.lua',
     { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' },
     [
-      ['redlock S4 a renewal arms the whole TTL', "redis.call('PEXPIRE', key, ttl)", ''],
+      ['redlock S4 a renewal arms the whole TTL', "redis.call('PEXPIRE', leaseKey, ttl)", ''],
       [
         'redlock: a vote that a renewal takes is not counted as held',
         'outcomes[i + 1] = -1',
@@ -1458,62 +1469,60 @@ const storeMutations = [
   ),
   ...inFile('lib/drivers/etcd/queue/queues.ts', etcd, [
     [
-      'etcd: a line is entered as its holder where it is empty',
+      'etcd: a queue is entered as its holder where it is empty',
       '{ compare: [isEmpty], success: [put], failure }',
       '{ compare: [], success: [put], failure }',
     ],
-    ['etcd: a waiter watches the place in front of it', 'maxCreateRevision: before - 1', 'maxCreateRevision: before'],
+    ['etcd: a waiter watches the key in front of it', 'maxCreateRevision: before - 1', 'maxCreateRevision: before'],
     [
-      'etcd S4 a renewal finds the place, and on its lease',
+      'etcd S4 a renewal finds the key, and on its lease',
       'owner?.key === key && owner.createRevision === createRevision && owner.lease === lease.id',
       'owner !== undefined',
       { specs: [integration('etcd-locks')] },
     ],
     [
-      'etcd S6 a release takes its own place only',
-      'this.#run([], { compare: place.isOurs, success }, timeout)',
+      'etcd S6 a release takes its own key only',
+      'this.#run([], { compare: queued.isOurs, success }, timeout)',
       'this.#run([], { compare: [], success }, timeout)',
       { specs: [integration('etcd-locks')] },
     ],
   ]),
   ...inFile('lib/drivers/etcd/queue/queued-claim.ts', { specs: [integration('etcd-locks')] }, [
     [
-      'etcd: a place is ours on our lease only',
+      'etcd: a claim is ours on our lease only',
       "[{ key, result: 'EQUAL', target: 'CREATE', createRevision }, attached]",
       "[{ key, result: 'EQUAL', target: 'CREATE', createRevision }]",
     ],
   ]),
   ...inFile('lib/drivers/etcd/queue/claims.ts', { specs: [integration('etcd-locks')] }, [
-    ['etcd: a lease of unknown outcome is not used again', ' && !place.isUncertain;', ';'],
+    ['etcd: a lease of unknown outcome is not used again', ' && !queued.isUncertain;', ';'],
     [
-      'etcd: a lease of an unknown request is not left to the next',
-      'if (place.isUncertain) return this.#drop(place);',
-      '',
-    ],
-    [
-      'etcd: an outcome that is unknown makes a place uncertain',
-      'if (error instanceof DriverUnavailableError && error.sent) place.isUncertain = true;\n      else ',
+      'etcd: an outcome that is unknown makes a claim uncertain',
+      'if (error instanceof DriverUnavailableError && error.sent) queued.isUncertain = true;\n      else ',
       '',
     ],
     [
       'etcd S6 a cancel ends the lease',
-      'await this.#orExpired(place, this.#context.pool.revoke(place.lease, timeoutOf(claim.ttl)));',
+      'await this.#own.orExpired(queued, this.#context.pool.revoke(queued.lease, timeoutOf(claim.ttl)));',
       '',
     ],
     [
       'etcd S1 a grant says what is left of its lease',
-      'Math.min(claim.ttl, Math.floor(lease.until - place.askedAt))',
+      'Math.min(claim.ttl, Math.floor(lease.until - queued.askedAt))',
       'claim.ttl',
     ],
+  ]),
+  ...inFile('lib/drivers/etcd/queue/own-claims.ts', { specs: [integration('etcd-locks')] }, [
     [
-      'etcd: a place that could not be given back is forgotten with its lease',
-      'place.ending ??= clock.after(place.lease.until - clock.now(), () => this.#drop(place));',
+      'etcd: a lease of an unknown request is not left to the next',
+      'if (queued.isUncertain) return this.drop(queued);',
       '',
     ],
-  ]),
-  ...inFile('lib/drivers/etcd/queue/ended-holders.ts', { specs: [unit('drivers/etcd/queue/ended-holders')] }, [
-    ['etcd S6 a cancelled holder is remembered for a minute', 'now + REMEMBERED_FOR', 'now + 1000'],
-    ['etcd S6 a cancelled holder gets nothing', 'return this.#until.has(holder);', 'return false;', etcd],
+    [
+      'etcd: a claim that could not be given back is forgotten with its lease',
+      'queued.ending ??= clock.after(queued.lease.until - clock.now(), () => this.drop(queued));',
+      '',
+    ],
   ]),
   ...inFile('lib/drivers/etcd/queue/store-lease.ts', { specs: [unit('drivers/etcd/queue/store-lease')] }, [
     ['etcd S1 a keep-alive of another term proves nothing', 'if (claim.term !== term) return false;', ''],
@@ -1537,13 +1546,13 @@ const storeMutations = [
     ['etcd: a TTL is a time', "typeof ttl !== 'number' || !Number.isFinite(ttl) || ttl <= 0 || ", ''],
   ]),
   ...inFile('lib/drivers/etcd/names.ts', { specs: [unit('drivers/etcd/names')] }, [
-    ['etcd: no lock is in the line of another', ".replaceAll('/', '%2F')", ''],
+    ['etcd: no lock is in the queue of another', ".replaceAll('/', '%2F')", ''],
     ['etcd: no two names are one', ".replaceAll('%', '%25')", ''],
   ]),
   ...inFile('lib/drivers/etcd/queue/waiters.ts', etcd, [
     [
       'etcd: a waiter that is not heard of is skipped',
-      'if (this.#clock.now() - place.askedAt > 3 * heartbeat(place.claim.ttl)) return',
+      'if (this.#clock.now() - queued.askedAt > 3 * heartbeat(queued.claim.ttl)) return',
       'if (false) return',
     ],
   ]),
@@ -1581,18 +1590,16 @@ const applicationMutations = [
       "if (this.#state.role !== 'leader' || this.#leading.isHeld) return",
       'if (true) return',
     ],
+    ['one who leaves stops to campaign', 'this.#campaigning.withdraw();', ''],
+  ]),
+  ...inFile('lib/leader/campaigning.ts', { specs: [leader('election'), leader('transitions')] }, [
     [
       'a lease that came too late is not led with',
-      'if (!this.#wanted || this.#hasLeft || !handle.held) return handle.release();',
+      'if (!this.#wanted || left.aborted || !handle.held) return handle.release();',
       '',
     ],
     ['one who resigned stops to campaign where it should', 'if (!this.#wanted) this.#campaign?.withdraw();', ''],
     ['a rest is kept', 'this.#wanted && clock.now() >= this.#notBefore', 'this.#wanted'],
-    [
-      'one who leaves stops to campaign',
-      '    this.#campaign?.withdraw();\n    this.#leading.end',
-      '    this.#leading.end',
-    ],
   ]),
   ...inFile('lib/leader/accepted-urls.ts', { specs: [leader('accepted-urls')] }, [
     ['a URL of another port is not accepted', ' && portOf(self) === port) return', ') return'],
@@ -1622,13 +1629,15 @@ const applicationMutations = [
     ],
     ['a leader that the store does not confirm is forgotten', 'else this.#changed(null);', ''],
   ]),
-  ...inFile('lib/leader/leader.service.ts', { specs: [leader('election')] }, [
+  ...inFile('lib/leader/leadership-streams.ts', { specs: [leader('election')] }, [
     ['S9 states are published in order', 'if (this.#publishing) return;', ''],
     [
       'S9 no leadership that is over is replayed',
-      "if (state.role !== 'leader' || state.term === this.state.term) return state;",
+      "if (state.role !== 'leader' || state.term === this.#election.state.term) return state;",
       'return state;',
     ],
+  ]),
+  ...inFile('lib/leader/leader.service.ts', { specs: [leader('election')] }, [
     ['nothing is emitted after the end of a term', 'takeWhile(lasts),', ''],
   ]),
   ...inFile('lib/locks/running-work.ts', { specs: [leader('election')] }, [
@@ -1638,7 +1647,7 @@ const applicationMutations = [
   ...inFile('lib/leader/flap-damping.ts', { specs: [leader('transitions')] }, [
     ['an instance that flaps stays out for longer and longer', 'const earlier = this.#flaps++;', 'const earlier = 0;'],
   ]),
-  ...inFile('lib/leader/hand-over.ts', { specs: [leader('hand-over')] }, [
+  ...inFile('lib/leader/leading.ts', { specs: [leader('hand-over')] }, [
     ['only one who campaigns can be named', 'if (!ids.includes(to)) throw', 'if (false) throw'],
   ]),
   ...inFile('lib/leader/election-options.ts', { specs: [unit('nest/options'), unit('nest/elections')] }, [
@@ -1656,16 +1665,18 @@ const applicationMutations = [
       'const attempt = instance;',
     ],
     ['a fire runs where it was claimed', 'if (claimed) return this.#running.run', 'if (true) return this.#running.run'],
-    ['a fire is given up when its time is over', 'clock.now() >= giveUpAt', 'false'],
-    ['a fire that is done is not abandoned', "if (run === 'done' || newest?.done) return;", ''],
     ['closing waits for runs', 'return this.#running.drained(grace);', 'return true;'],
+  ]),
+  ...inFile('lib/schedule/abandoned-fires.ts', { specs: [schedule('fires')] }, [
+    ['a fire that is done is not abandoned', "if (run === 'done' || newest?.done) return;", ''],
   ]),
   ...inFile('lib/schedule/fire-records.ts', { specs: [schedule('fires')] }, [
     [
       'a fire that another claimed is not ours',
-      "this.#scope, job, instant, attempt, ttl)) === 'mine'",
-      'this.#scope, job, instant, attempt, ttl)) !== undefined',
+      "scope, job, instant, attempt, ttl)) === 'mine'",
+      'scope, job, instant, attempt, ttl)) !== undefined',
     ],
+    ['a fire is given up when its time is over', 'clock.now() >= giveUpAt', 'false'],
   ]),
   ...inFile('lib/drivers/memory/memory-fact-store.ts', { specs: [CONTRACT], grep: '^MemoryDriver facts' }, [
     ['memory: a number moves forward only', 'position && position.at >= to', 'position && position.at === to'],

@@ -6,6 +6,7 @@ import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import ts from 'typescript';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { SystemClock } from '../../lib/core/clock.js';
 import { toMilliseconds } from '../../lib/core/duration.js';
 import { wrappingsOf } from '../../lib/decorators/wrap-method.js';
 import { planConnection } from '../../lib/drivers/redis/connection/connection-options.js';
@@ -169,7 +170,7 @@ describe('the tables of the pages', () => {
       }
       const tick = wrappingsOf(Jobs.prototype.job)[0]!.options as main.OncePerTickOptions;
       const leaderOnly = Reflect.getMetadata('nestjs-dist-lock:leader-only', Routes) as { timeout: number };
-      const { acks } = planConnection({ host: '127.0.0.1', replicas: { ack: 1 } });
+      const { acks } = planConnection({ host: '127.0.0.1', replicas: { ack: 1 } }, new SystemClock(), Math.random);
       const limit = checkAcquireOptions({ attempts: 1 }, '').limit as { retryDelay: number };
       return {
         DistLockModuleOptions: {

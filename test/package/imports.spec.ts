@@ -256,6 +256,39 @@ describe('the direction of imports', () => {
   });
 });
 
+describe('the clock of the process', () => {
+  it.each([
+    ['a timer', 'export const start = (task: () => void) => setTimeout(task, 5);', 'eslint(no-restricted-globals)'],
+    [
+      'an interval',
+      'export const start = (task: () => void) => setInterval(task, 5);',
+      'eslint(no-restricted-globals)',
+    ],
+    ['a monotonic time', 'export const now = () => performance.now();', 'eslint(no-restricted-globals)'],
+    ['a monotonic time under a name', 'export const { now } = performance;', 'eslint(no-restricted-globals)'],
+    ['a high resolution time', 'export const now = () => process.hrtime.bigint();', 'eslint(no-restricted-properties)'],
+    ['a wall time', 'export const now = () => Date.now();', 'eslint(no-restricted-properties)'],
+    ['a random number', 'export const random = () => Math.random();', 'eslint(no-restricted-properties)'],
+    ['randomness that is passed on', 'export const random = Math.random;', 'eslint(no-restricted-properties)'],
+    ['a wall time under a name', 'export const { now } = Date;', 'eslint(no-restricted-properties)'],
+    ['an imported performance', using('node:perf_hooks').replaceAll('value as', 'performance as'), RULE],
+    ['a sleep', using('node:timers/promises').replaceAll('value as', 'setTimeout as'), RULE],
+  ])('is touched in lib/core/clock.ts only: %s', async (_what, text, code) => {
+    const rooms = ['core', 'locks', 'leader', 'schedule', 'http', 'decorators', 'nest', 'testing'];
+    const drivers = ['common', 'memory', 'redis', 'redis/connection', 'redlock', 'etcd', 'etcd/client'];
+    const files = [...rooms, ...drivers.map((driver) => `drivers/${driver}`)].map((name) => `lib/${name}/file.ts`);
+    await Promise.all(files.map((file) => write(file, `${text}\n`)));
+    const { diagnostics } = await oxlint(folder, 'lib');
+    expect(diagnostics.map((finding) => finding.code)).toEqual(files.map(() => code));
+    expect(diagnostics.map(({ filename }) => filename).toSorted()).toEqual(files.toSorted());
+  });
+
+  it('is touched in lib/core/clock.ts', async () => {
+    await write('lib/core/clock.ts', 'export const now = () => performance.now() + Date.now() + Math.random();\n');
+    expect(await oxlint(folder, 'lib')).toMatchObject({ failed: false });
+  });
+});
+
 describe('a regular expression that takes more than linear time', () => {
   it.each([
     ['moves its start over what it has matched', String.raw`/\s*,\s*/`, 'regexp(no-super-linear-move)'],

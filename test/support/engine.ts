@@ -1,8 +1,8 @@
 import type { LockEvent } from '../../lib/core/events.js';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
 import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
-import type { LeaseRequest } from '../../lib/locks/acquisition.js';
-import { type AcquireRequest, LockManager, type LockManagerOptions } from '../../lib/locks/lock-manager.js';
+import { LockManager, type LockManagerOptions } from '../../lib/locks/lock-manager.js';
+import type { AcquireRequest, LeaseRequest } from '../../lib/locks/lock-request.js';
 import { ManualClock } from '../../lib/testing/manual-clock.js';
 import { FaultyDriver } from './faulty-driver.js';
 

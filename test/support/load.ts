@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from '../../lib/core/errors.js';
+import { DriverUnavailableError, LockConfigError } from '../../lib/core/errors.js';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
-import type { LockHandle } from '../../lib/locks/lock-handle.js';
+import { LockNotAcquiredError } from '../../lib/core/lock-errors.js';
+import type { LockHandle } from '../../lib/locks/lock.js';
 import { request } from './engine.js';
 import { FencedResource } from './fenced-resource.mjs';
 import { type Belief, checkHistory, type Violations } from './history.js';

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { Place } from '../../../lib/locks/heartbeats.js';
 import { Lease } from '../../../lib/locks/lease.js';
-import { LockHandle } from '../../../lib/locks/lock-handle.js';
+import { LockHandle } from '../../../lib/locks/lock.js';
 import { simulate, type SimulationResult } from '../../support/simulation.js';
 
 const SEEDS = Array.from({ length: 150 }, (_, index) => index + 1);

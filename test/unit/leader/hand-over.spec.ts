@@ -1,7 +1,7 @@
 import { DriverUnavailableError, LockConfigError, MemberNotFoundError, NotLeaderError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
-import { preferredOf } from '../../../lib/leader/hand-over.js';
+import { preferredOf } from '../../../lib/leader/leading.js';
 import type { Candidacy } from '../../../lib/leader/peer-records.js';
 import { Candidate } from '../../support/candidate.js';
 import { Engine, outcome } from '../../support/engine.js';

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { currentLock, LockNotAcquiredError, NestedLockError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SystemClock } from '../../../lib/core/clock.js';
-import type { AcquireRequest, LockManager } from '../../../lib/locks/lock-manager.js';
+import type { LockManager } from '../../../lib/locks/lock-manager.js';
+import type { AcquireRequest } from '../../../lib/locks/lock-request.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
 // Rule S11 of docs/internals/safety.md.

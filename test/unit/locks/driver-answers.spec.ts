@@ -2,7 +2,7 @@ import { LockConfigError, type LockDriver, LockNotAcquiredError } from 'nestjs-d
 import { driverContract, ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
-import { driverProblems } from '../../../lib/locks/driver-answers.js';
+import { driverProblems } from '../../../lib/locks/driver-problems.js';
 import { LockManager } from '../../../lib/locks/lock-manager.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 

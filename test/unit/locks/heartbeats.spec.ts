@@ -2,7 +2,7 @@ import { type DriverListener, LockNotAcquiredError, type LockRecord } from 'nest
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { AcquireRequest } from '../../../lib/locks/lock-manager.js';
+import type { AcquireRequest } from '../../../lib/locks/lock-request.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 
 const ttl = 3000;

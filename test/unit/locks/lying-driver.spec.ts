@@ -2,7 +2,7 @@ import type { DriverEvent, DriverListener } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { heartbeat } from '../../../lib/core/lock-driver.js';
-import type { LockHandle } from '../../../lib/locks/lock-handle.js';
+import type { LockHandle } from '../../../lib/locks/lock.js';
 import { believable } from '../../../lib/locks/pushed-grant.js';
 import { ManualClock } from '../../../lib/testing/manual-clock.js';
 import { Engine, outcome, request } from '../../support/engine.js';

@@ -1,6 +1,6 @@
 import { LockConfigError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { LockHandle } from '../../../lib/locks/lock-handle.js';
+import type { LockHandle } from '../../../lib/locks/lock.js';
 import { Engine, request } from '../../support/engine.js';
 
 const COUNT = 2000;

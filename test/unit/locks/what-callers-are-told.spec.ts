@@ -10,7 +10,7 @@ import { ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { CallSite } from '../../../lib/locks/call-site.js';
-import type { AcquireRequest } from '../../../lib/locks/lock-manager.js';
+import type { AcquireRequest } from '../../../lib/locks/lock-request.js';
 import { Candidate } from '../../support/candidate.js';
 import { Engine, outcome, request } from '../../support/engine.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { below, factKey, numberKey, placeKey } from '../../../../lib/drivers/etcd/names.js';
+import { below, factKey, numberKey, claimKey } from '../../../../lib/drivers/etcd/names.js';
 
 const names = [
   'test:l:a',
@@ -16,7 +16,7 @@ describe('the keys in etcd', () => {
   it.each(names)('below %s are those of that name only', (name) => {
     const { key, rangeEnd } = below(name);
     const found = names.flatMap((other) =>
-      [placeKey(other, 'h'), factKey(other, 'a/b'), numberKey(other, 'a/b')]
+      [claimKey(other, 'h'), factKey(other, 'a/b'), numberKey(other, 'a/b')]
         .filter((each) => each >= key && each < rangeEnd)
         .map((each) => [other, each]),
     );

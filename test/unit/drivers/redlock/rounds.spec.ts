@@ -11,7 +11,7 @@ type Step = 'round' | 'renewal' | readonly [request: number, answer: unknown];
 
 /** What is known of a server after requests to it, and answers to them: the first request is number 0. */
 async function after(steps: readonly Step[]): Promise<{ open: boolean; late: boolean }> {
-  const candidate = new ClaimState({ key: 'test:l:k', holder: 'h', ttl: 1000, instance: 'i', metadata: {} });
+  const state = new ClaimState({ key: 'test:l:k', holder: 'h', ttl: 1000, instance: 'i', metadata: {} });
   const answer: ((answer: unknown) => void)[] = [];
   const send = (): Promise<unknown> =>
     new Promise((resolve, reject) => {
@@ -20,15 +20,15 @@ async function after(steps: readonly Step[]): Promise<{ open: boolean; late: boo
   const server = { bit: 4, isLate: false, send } as unknown as Server;
   for (const step of steps) {
     if (step === 'round') {
-      new Round(candidate, 'try', 1, { fencingToken: 7, tokens: 64 }).ask(server).catch(() => undefined);
+      new Round(state, 'try', 1, { fencingToken: 7, tokens: 64 }).ask(server).catch(() => undefined);
     } else if (step === 'renewal') {
-      new Renewal([candidate], {} as ScriptCall).ask(server).catch(() => undefined);
+      new Renewal([state], {} as ScriptCall).ask(server).catch(() => undefined);
     } else {
       answer[step[0]]!(step[1]);
       await new Promise(setImmediate);
     }
   }
-  return { open: candidate.open === 4, late: candidate.late === 4 };
+  return { open: state.open === 4, late: state.late === 4 };
 }
 
 /** May have given its vote. */

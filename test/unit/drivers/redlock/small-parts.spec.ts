@@ -1,25 +1,36 @@
 import { describe, expect, it } from 'vitest';
-import { Courtesy } from '../../../../lib/drivers/redlock/courtesy.js';
-import { FreedCount } from '../../../../lib/drivers/redlock/freed.js';
+import { Fairness } from '../../../../lib/drivers/redlock/fairness.js';
 import { merged } from '../../../../lib/drivers/redlock/redlock-fact-store.js';
+import { ManualClock } from '../../../../lib/testing/manual-clock.js';
 
 describe('a key that others wait for', () => {
   it('is left to them for a moment after a release, once', () => {
-    const courtesy = new Courtesy();
-    courtesy.wanted('k');
-    expect(courtesy.leaves('k')).toBe(0);
-    courtesy.released('other');
-    expect(courtesy.leaves('other')).toBe(0);
-    courtesy.released('k');
-    expect(courtesy.leaves('k')).toBeGreaterThan(0);
-    expect(courtesy.leaves('k')).toBe(0);
-    courtesy.released('k');
-    expect(courtesy.leaves('k')).toBe(0);
+    const clock = new ManualClock();
+    const fairness = new Fairness(2, clock, () => 0);
+    fairness.wanted('k');
+    expect(fairness.leaves('k')).toBe(0);
+    fairness.released('other');
+    expect(fairness.leaves('other')).toBe(0);
+    fairness.released('k');
+    clock.block(2);
+    expect(fairness.leaves('k')).toBe(4);
+    expect(fairness.leaves('k')).toBe(0);
+    fairness.released('k');
+    expect(fairness.leaves('k')).toBe(0);
   });
 
-  it('counts as free when a quorum of servers told of the same release, once', () => {
-    const freed = new FreedCount(3);
-    expect(['a', 'b', 'a', 'b', 'a', 'a', 'a', 'c'].map((holder) => freed.isFree(holder))).toEqual([
+  it('is left to nobody once the moment is over', () => {
+    const clock = new ManualClock();
+    const fairness = new Fairness(2, clock, () => 0);
+    fairness.wanted('k');
+    fairness.released('k');
+    clock.block(7);
+    expect(fairness.leaves('k')).toBe(0);
+  });
+
+  it('counts as free when a quorum of servers announced the same release, once', () => {
+    const fairness = new Fairness(3, new ManualClock(), () => 0);
+    expect(['a', 'b', 'a', 'b', 'a', 'a', 'a', 'c'].map((holder) => fairness.isFree(holder))).toEqual([
       false,
       false,
       false,

@@ -14,28 +14,28 @@ describe('a renewal', () => {
   /** The keep-alive is answered in term 7, and the read after it in another one, or the same. */
   function renewal(termOfRead: number) {
     const clock = new ManualClock();
-    const place = new QueuedClaim(claim, new StoreLease(1, 2000, clock.now()), clock.now());
+    const queued = new QueuedClaim(claim, new StoreLease(1, 2000, clock.now()), clock.now());
     clock.block(700);
     const keepAlives = { send: async () => ({ ttl: 2000, term: 7 }) } as Partial<KeepAlives> as KeepAlives;
-    const lines = {
-      waitersOf: async (places: readonly QueuedClaim[]) => {
-        for (const { lease } of places) lease.prover()(termOfRead);
-        return places.map(() => 0);
+    const queues = {
+      waitersOf: async (claims: readonly QueuedClaim[]) => {
+        for (const { lease } of claims) lease.prover()(termOfRead);
+        return claims.map(() => 0);
       },
     } as Partial<Queues> as Queues;
-    const renewals = new Renewals(lines, {} as LeasePool, keepAlives, clock, () => undefined);
-    return { place, outcome: renewals.renew([claim], () => place) };
+    const renewals = new Renewals(queues, {} as LeasePool, keepAlives, clock, () => undefined);
+    return { place: queued, outcome: renewals.renew([claim], () => queued) };
   }
 
   it('counts where the leader that answered the keep-alive still had a quorum', async () => {
-    const { place, outcome } = renewal(7);
+    const { place: queued, outcome } = renewal(7);
     expect(await outcome).toEqual([{ waiters: 0 }]);
-    expect(place.lease.until).toBe(700 + 2000);
+    expect(queued.lease.until).toBe(700 + 2000);
   });
 
   it('has an unknown outcome where the leader changed after the keep-alive', async () => {
-    const { place, outcome } = renewal(8);
+    const { place: queued, outcome } = renewal(8);
     await expect(outcome).rejects.toMatchObject({ code: 'DRIVER_UNAVAILABLE', sent: true });
-    expect(place.lease.until).toBe(2000);
+    expect(queued.lease.until).toBe(2000);
   });
 });

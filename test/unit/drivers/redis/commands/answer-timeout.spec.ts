@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { expect, it, vi } from 'vitest';
+import { SystemClock } from '../../../../../lib/core/clock.js';
 import { ScriptCall } from '../../../../../lib/drivers/redis/commands/script-call.js';
 import { AnswerTimeout } from '../../../../../lib/drivers/redis/commands/script-command.js';
 
@@ -11,9 +12,8 @@ it('a client that throws is a rejection, once', async () => {
       throw new TypeError('another ioredis');
     },
   } as unknown as Redis;
-  await expect(new AnswerTimeout(10).send(client, new ScriptCall({ sha: 'a', lua: '' }, [], []))).rejects.toThrow(
-    'another ioredis',
-  );
+  const timeout = new AnswerTimeout(10, new SystemClock());
+  await expect(timeout.send(client, new ScriptCall({ sha: 'a', lua: '' }, [], []))).rejects.toThrow('another ioredis');
   await new Promise((resolve) => setTimeout(resolve, 50));
   process.off('unhandledRejection', unhandled);
   expect(unhandled).not.toHaveBeenCalled();

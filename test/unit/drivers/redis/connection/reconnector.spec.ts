@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { SystemClock, systemRandom } from '../../../../../lib/core/clock.js';
 import { Reconnector } from '../../../../../lib/drivers/redis/connection/reconnector.js';
 
 it('connections that end as soon as they are opened are opened ever more rarely', async () => {
@@ -6,6 +7,8 @@ it('connections that end as soon as they are opened are opened ever more rarely'
   await new Promise<void>((resolve) => {
     let attempts = 0;
     const reconnector = new Reconnector({
+      clock: new SystemClock(),
+      random: systemRandom,
       attempt() {
         if (++attempts === 7) {
           reconnector.close();

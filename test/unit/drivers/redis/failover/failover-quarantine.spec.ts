@@ -2,8 +2,6 @@ import type { Redis } from 'ioredis';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { ScriptCall } from '../../../../../lib/drivers/redis/commands/script-call.js';
-import type { ScriptSender } from '../../../../../lib/drivers/redis/commands/script-sender.js';
-import type { Servers } from '../../../../../lib/drivers/redis/connection/servers.js';
 import { FailoverQuarantine } from '../../../../../lib/drivers/redis/failover/failover-quarantine.js';
 import { scripts } from '../../../../../lib/drivers/redis/scripts/scripts.generated.js';
 
@@ -13,15 +11,14 @@ const call = new ScriptCall(scripts.acquire, ['{test:l:k}'], [], { inReign: scri
 /** A server whose replication id at each question comes from a list, and has been known for an hour. */
 function serverWith(ids: string[], replaced = (): void => {}) {
   let asked = 0;
-  const run = async ({ args }: ScriptCall): Promise<unknown> => {
+  const send = async ({ args }: ScriptCall): Promise<unknown> => {
     const id = ids[asked++];
     if (id === undefined) throw new Error('asked too often');
     return args.at(-1) === id ? 'granted' : [3, id];
   };
-  const sender: Partial<ScriptSender> = { client: {} as Redis, run };
-  const servers: Partial<Servers> = { run: async () => AGE };
-  const quarantine = new FailoverQuarantine(1000, servers as Servers, { replaced });
-  return { grant: () => quarantine.grant(call, sender as ScriptSender, 'here'), asked: () => asked };
+  const sender = { client: {} as Redis, name: 'here', send };
+  const quarantine = new FailoverQuarantine({ duration: 1000, now: () => 0, run: async () => AGE, replaced });
+  return { grant: () => quarantine.grant(call, sender), asked: () => asked };
 }
 
 it('grants on a master that changed twice while it was asked', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { EndedHolders } from '../../../../../lib/drivers/etcd/queue/ended-holders.js';
-import { ManualClock } from '../../../../../lib/testing/manual-clock.js';
+import { EndedHolders } from '../../../../lib/drivers/common/ended-holders.js';
+import { ManualClock } from '../../../../lib/testing/manual-clock.js';
 
 describe('holders that were cancelled', () => {
   it('are each remembered for a minute, and not for longer because of one before', async () => {
