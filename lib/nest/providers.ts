@@ -7,7 +7,7 @@ import {
   Scope,
   type Type,
 } from '@nestjs/common';
-import { DiscoveryService, INQUIRER, ModuleRef } from '@nestjs/core';
+import { APP_FILTER, DiscoveryService, INQUIRER, ModuleRef } from '@nestjs/core';
 import { LockConfigError } from '../core/errors.js';
 import {
   DEFAULT_REGISTRATION,
@@ -16,6 +16,7 @@ import {
   getLeaderToken,
   getLockServiceToken,
 } from '../decorators/injection.js';
+import { ErrorFilter } from '../http/error-edges.js';
 import { DEFAULT_ELECTION } from '../leader/election-options.js';
 import { LeaderElections } from '../leader/leader-elections.js';
 import { LeaderService } from '../leader/leader.service.js';
@@ -23,6 +24,7 @@ import { LockService } from '../locks/lock.service.js';
 import { FireService } from './fire.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
 import { REGISTRATION, Registration } from './registration.js';
+import { RequestHandlers } from './request-handlers.js';
 import { WorkerGate } from './worker-gate.js';
 
 type ServiceProvider = FactoryProvider | ExistingProvider;
@@ -53,7 +55,8 @@ export function provideServices(
       return registration;
     },
   };
-  return { providers: [provider, ...services, WorkerGate], exports: services.map(({ provide }) => provide) };
+  const edges: Provider[] = [RequestHandlers, { provide: APP_FILTER, useClass: ErrorFilter }];
+  return { providers: [provider, ...services, ...edges, WorkerGate], exports: services.map(({ provide }) => provide) };
 }
 
 function provideFires(name: string): FactoryProvider {
