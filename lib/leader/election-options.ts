@@ -33,6 +33,8 @@ export interface ElectionDefaults {
   readonly namespace: string;
   readonly ttlRange: TtlRange;
   readonly grace: number;
+  /** The instance takes part in no election. */
+  readonly observeOnly: boolean;
 }
 
 const SECOND = 1000;
@@ -59,7 +61,7 @@ export function resolveElection(
   check: OptionsCheck,
   given: ElectionOptions,
   path: string,
-  { namespace: common, ttlRange, grace }: ElectionDefaults,
+  { namespace: common, ttlRange, grace, observeOnly }: ElectionDefaults,
 ): ElectionSettings {
   const at = (option: string): string => (path ? `${path}.${option}` : option);
   const options = check.object(given, path, [
@@ -93,10 +95,11 @@ export function resolveElection(
     name,
     storeKey: electionStoreKey(namespace, name),
     membersScope: membersScope(namespace, name),
-    autoCampaign,
+    autoCampaign: autoCampaign && !observeOnly,
     releaseOnShutdown,
     priority,
     grace,
+    observeOnly,
   };
 }
 

@@ -17,6 +17,8 @@ export interface ElectionSettings {
   readonly priority: number;
   /** For how long leader work may run once the term is over. */
   readonly grace: number;
+  /** The instance never campaigns and is no member. */
+  readonly observeOnly?: boolean;
 }
 
 export interface ElectionListener {

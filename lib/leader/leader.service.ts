@@ -106,7 +106,7 @@ export class LeaderService {
 
   /**
    * Takes part in the election: needed where `autoCampaign` is off. Ends the rest after a resignation or after several
-   * short terms. Resolves at once; `isLeader$` emits when this instance leads.
+   * short terms. Resolves at once; `isLeader$` emits when this instance leads. Does nothing with `observeOnly`.
    */
   async campaign(): Promise<void> {
     this.#election.campaign();

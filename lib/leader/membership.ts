@@ -49,7 +49,7 @@ export class Membership {
 
   /** Tells the others what this instance is now; from the first call on until `leave`. */
   announce(): void {
-    if (!this.#manager.facts || this.#left || this.#writing) return;
+    if (!this.#manager.facts || this.#settings.observeOnly || this.#left || this.#writing) return;
     this.#refresh?.cancel();
     this.#writing = this.#write();
   }
@@ -74,7 +74,7 @@ export class Membership {
     // Whoever wrote it did so after us, and so is alive.
     if (isWritten && !this.#left && own >= 0 && members[own]!.process !== this.#process) this.#foundTwin();
     if (own >= 0) members.splice(own, 1);
-    if (self.role !== 'stopped') members.push(this.#candidacy());
+    if (self.role !== 'stopped' && !this.#settings.observeOnly) members.push(this.#candidacy());
     return members.sort((a, b) => a.member.joinedAt - b.member.joinedAt || (a.member.id < b.member.id ? -1 : 1));
   }
 

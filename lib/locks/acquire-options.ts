@@ -6,7 +6,7 @@ import type { AcquireRequest, WhenUnavailable } from './lock-request.js';
 export interface TryOptions {
   /**
    * For how long the store keeps the lock without a renewal, which is how long others wait if this process dies.
-   * Renewed every third of it. Default: the module's `lock.ttl`, 30 s.
+   * Renewed every third of it. Default: the module's `lock.ttl`, 15 s.
    */
   ttl?: Duration;
   /** Kept in the store beside the lock, for people who look at it. */
@@ -16,7 +16,7 @@ export interface TryOptions {
 }
 
 export interface AcquireOptions extends TryOptions {
-  /** How long to wait for the lock. Default: the module's `lock.wait`, 10 s. */
+  /** How long to wait for the lock. Default: the module's `lock.wait`, or 5 s longer than the TTL. */
   wait?: Duration | 'forever';
   /** Ends the wait; `acquire` then rejects with the signal's reason. Does not end the lock. */
   signal?: AbortSignal;

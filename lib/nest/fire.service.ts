@@ -49,12 +49,13 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     work: () => unknown,
   ): Promise<unknown> {
     // What is claimed now could not be finished; the other instances can.
-    if (this.#ended.signal.aborted) return undefined;
+    if (this.#ended.signal.aborted || this.#registration.observesOnly) return undefined;
     return this.#fires().tick(this.#jobOf(instance, property, settings), work);
   }
 
   /** Reports what died with an earlier process, and catches up. */
   onApplicationBootstrap(): void {
+    if (this.#registration.observesOnly) return;
     for (const decorated of this.#decorated()) {
       const report = (error: unknown): void => this.#registration.logger.error(error);
       void this.#begin(decorated).catch(report);

@@ -11,7 +11,6 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
-import type { Timer } from '../core/clock.js';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import {
@@ -27,7 +26,8 @@ import { discovered, type Discovered } from './discovered.js';
 import type { DistLockModuleOptions } from './options.js';
 import { provideServices } from './providers.js';
 import { REGISTRATION, type Registration } from './registration.js';
-import { checkDecoratedClasses, checkShutdownHooks } from './start-checks.js';
+import { ShutdownHooks } from './shutdown-hooks.js';
+import { checkDecoratedClasses } from './start-checks.js';
 
 export interface DistLockModuleExtras {
   /** Makes the services available everywhere, without a further import. Default: true. */
@@ -48,9 +48,6 @@ export interface DistLockModuleAsyncExtras {
    */
   elections?: string[];
 }
-
-/** Applications may enable shutdown hooks after they have started. */
-const HOOKS_CHECKED_AFTER = 1000;
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
   new ConfigurableModuleBuilder<DistLockModuleOptions>({ moduleName: 'DistLock' })
@@ -107,7 +104,8 @@ export class DistLockModule
   extends ConfigurableModuleClass
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  private hooksCheck: Timer | undefined;
+  /** Undefined in a test, and in a process that ends by itself. */
+  private readonly hooks: ShutdownHooks | undefined;
 
   // By the constructor: Nest runs the shutdown hooks of a module that was compiled but never initialised.
   /** @internal */
@@ -118,6 +116,8 @@ export class DistLockModule
     private readonly moduleRef: ModuleRef,
   ) {
     super();
+    const { logger, clock, observesOnly } = registration;
+    if (process.env['NODE_ENV'] !== 'test' && !observesOnly) this.hooks = new ShutdownHooks(logger, clock);
   }
 
   /** @throws LockConfigError at the start of the application when an option is wrong */
@@ -153,13 +153,11 @@ export class DistLockModule
 
   onApplicationBootstrap(): void {
     this.registration.startElections();
-    if (process.env['NODE_ENV'] === 'test') return;
-    const check = (): void => checkShutdownHooks(this.registration.logger);
-    this.hooksCheck = this.registration.clock.after(HOOKS_CHECKED_AFTER, check);
+    this.hooks?.started();
   }
 
   onModuleDestroy(): void {
-    this.hooksCheck?.cancel();
+    this.hooks?.end();
     this.registration.beginShutdown();
   }
 

@@ -79,7 +79,8 @@ export class Registration {
     this.configured = options.elections.map((election) => election.name);
     for (const settings of options.elections) this.elections.add(settings, LeaderService);
     const { namespace, ttlRange } = options.lock;
-    this.leaderElections = new LeaderElections(this.elections, { namespace, ttlRange, grace: options.grace });
+    const { grace, observeOnly } = options;
+    this.leaderElections = new LeaderElections(this.elections, { namespace, ttlRange, grace, observeOnly });
   }
 
   /** @throws DriverUnavailableError with `failFast`, when the store cannot be reached */
@@ -95,7 +96,15 @@ export class Registration {
     }
   }
 
+  /** Whether this process is no replica: it takes part in no election and runs no job. */
+  get observesOnly(): boolean {
+    return this.#options.observeOnly;
+  }
+
   startElections(): void {
+    if (this.observesOnly) {
+      this.logger.log('This process only observes: it takes part in no election and runs no job of @OncePerTick().');
+    }
     this.elections.start();
   }
 

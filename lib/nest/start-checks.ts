@@ -44,15 +44,6 @@ export function checkDecoratedClasses(found: readonly Discovered[], registration
   }
 }
 
-/** Without shutdown hooks nothing is handed over: a stopped replica's leases end with their TTL. */
-export function checkShutdownHooks(logger: Logger): void {
-  if (process.listenerCount('SIGTERM') > 0) return;
-  logger.warn(
-    'Shutdown hooks are not enabled: when this process is stopped, its locks and its leadership are not handed over ' +
-      'but end with their TTL. Call app.enableShutdownHooks() in main.ts.',
-  );
-}
-
 function checkLeaderOnlyClass(type: object & { name: string }, methods: ReadonlyMap<string, object>): void {
   const all = [...methods];
   const isJob = ([name, method]: [string, object]): boolean => isBackgroundHandler(method) || isProcessor(type, name);

@@ -65,7 +65,7 @@ describe('an option of forRoot() is refused at start', () => {
   it.each<[unknown, string]>([
     [
       { diver: 'redis' },
-      'diver: unknown option. Known: driver, allowMemoryInProduction, failFast, namespace, instance, lock, elections, shutdown.',
+      'diver: unknown option. Known: driver, allowMemoryInProduction, failFast, namespace, observeOnly, instance, lock, elections, shutdown.',
     ],
     [
       { lock: { timeout: 5 } },
@@ -105,6 +105,7 @@ describe('an option of forRoot() is refused at start', () => {
     [{ driver: null }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
     [{ driver: 'redis' }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
     [{ driver: RedisDriver }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
+    [{ observeOnly: 'yes' }, 'observeOnly: expected a boolean.'],
     [{ failFast: 'yes' }, 'failFast: expected a boolean.'],
     [{ allowMemoryInProduction: 1 }, 'allowMemoryInProduction: expected a boolean.'],
     [{ namespace: 'a:b' }, `namespace: "a:b" may hold letters, digits, '_', '.' and '-' only.`],
@@ -193,12 +194,12 @@ describe('an option of forRoot() is refused at start', () => {
     }
 
     it.each<[DistLockModuleOptions, string]>([
-      [{ elections: [] }, `lock.ttl: ${over(30_000)}`],
+      [{ elections: [] }, `lock.ttl: ${over(15_000)}`],
       [{ lock: { ttl: 10_001 }, elections: [] }, `lock.ttl: ${over(10_001)}`],
       [{ lock: { ttl: '10s' } }, `elections[0].leaseDuration: ${over(15_000)}`],
       [{ lock: { ttl: '10s' }, elections: [{ leaseDuration: 10_001 }] }, `elections[0].leaseDuration: ${over(10_001)}`],
     ])('%o', async (options, text) => {
-      expect(await problemOf({ driver, ...options })).toBe(`DistLockModule.forRoot(): ${text}`);
+      expect(await problemOf({ driver, namespace: 'billing', ...options })).toBe(`DistLockModule.forRoot(): ${text}`);
     });
 
     const fitting = (): DistLockModuleOptions => ({
@@ -237,6 +238,7 @@ describe('an option of forRoot() is refused at start', () => {
       allowMemoryInProduction: false,
       failFast: true,
       namespace: 'billing.v2_eu-1',
+      observeOnly: false,
       instance: { id: 'pod-1', url: 'http://10.0.0.1:3000', metadata: { zone: 'a' } },
       lock: { ttl: '24d', wait: 'forever' },
       elections: [

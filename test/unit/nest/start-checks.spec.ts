@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { OnEvent } from '@nestjs/event-emitter';
 import { Cron, Interval, Timeout } from '@nestjs/schedule';
 import { DistLockModule, LeaderOnly, WithLock } from 'nestjs-dist-lock';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { serve, start } from '../../support/nest-app.js';
 import { RecordingLogger } from '../../support/nest-log.js';
 
@@ -119,7 +119,8 @@ describe('a scheduled method that waits for its lock', () => {
 describe('shutdown hooks', () => {
   const WARNING =
     'Shutdown hooks are not enabled: when this process is stopped, its locks and its leadership are not handed over ' +
-    'but end with their TTL. Call app.enableShutdownHooks() in main.ts.';
+    'but end with their TTL. Call app.enableShutdownHooks() in main.ts. A process that is no replica, such as a console ' +
+    'command, is started with DIST_LOCK_OBSERVE_ONLY=1.';
   const logger = new RecordingLogger();
 
   beforeEach(() => {
@@ -153,6 +154,54 @@ describe('shutdown hooks', () => {
   it('may be enabled just after', async () => {
     const { app } = await serve({ logger });
     app.enableShutdownHooks();
+    expect(await warned()).toEqual([]);
+  });
+
+  it.each<[string, () => void]>([
+    ['a tracing library before the start', () => undefined],
+    ['a library with a method of a similar name', function shutdown() {}],
+  ])('are missed also where %s listens to the signal', async (_who, listener) => {
+    process.on('SIGTERM', listener);
+    onTestFinished(() => void process.off('SIGTERM', listener));
+    await start({ logger });
+    process.prependOnceListener('SIGTERM', listener);
+    onTestFinished(() => void process.off('SIGTERM', listener));
+    expect(await warned()).toEqual([WARNING]);
+  });
+
+  it('are found where another library listens to the signal, too', async () => {
+    const listener = (): void => undefined;
+    process.on('SIGTERM', listener);
+    onTestFinished(() => void process.off('SIGTERM', listener));
+    await serve({ logger }, (app) => app.enableShutdownHooks());
+    expect(await warned()).toEqual([]);
+  });
+
+  it('of another signal do not count', async () => {
+    await serve({ logger }, (app) => app.enableShutdownHooks(['SIGINT']));
+    expect(await warned()).toEqual([WARNING]);
+  });
+
+  it('of another application do not count', async () => {
+    await serve({}, (app) => app.enableShutdownHooks());
+    await start({ logger });
+    expect(await warned()).toEqual([WARNING]);
+  });
+
+  it('leave no listener behind', async () => {
+    const before = process.listenerCount('newListener');
+    await start({ logger });
+    await serve({ logger }, (app) => app.enableShutdownHooks());
+    expect(process.listenerCount('newListener')).toBe(before + 2);
+    await warned();
+    expect(process.listenerCount('newListener')).toBe(before);
+    const closed = await start({ logger });
+    await closed.close();
+    expect(process.listenerCount('newListener')).toBe(before);
+  });
+
+  it('do not matter to a process that only observes', async () => {
+    await start({ logger, locks: { observeOnly: true } });
     expect(await warned()).toEqual([]);
   });
 
