@@ -18,7 +18,6 @@ import {
   isUnanswered,
   payloadOf,
   requestErrorOf,
-  wsErrorOf,
 } from './request-errors.js';
 
 /**
@@ -27,7 +26,7 @@ import {
  * 1. A handler, by the interceptor. It is the innermost one, so that all other interceptors and all filters, whatever
  *    they catch, see an exception of Nest.
  * 2. A guard or a middleware, by the filter: no interceptor runs there. A filter of a method or a controller, and one
- *    of `useGlobalFilters`, comes before it and sees the error itself.
+ *    of `useGlobalFilters`, comes before it and sees the error itself. Nest has no global filters for gateways.
  */
 class ErrorInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -73,15 +72,8 @@ export class ErrorFilter implements ExceptionFilter {
         return graphqlErrorOf(error);
       case 'rpc':
         return throwError(() => payloadOf(error));
-      case 'ws':
-        return void this.send(error, host);
       default:
         throw error;
     }
-  }
-
-  private async send(error: DistLockError, host: ArgumentsHost): Promise<void> {
-    const { BaseWsExceptionFilter } = await import('@nestjs/websockets');
-    new BaseWsExceptionFilter().catch(await wsErrorOf(error), host);
   }
 }

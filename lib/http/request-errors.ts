@@ -46,12 +46,6 @@ const TRY_AGAIN = 1000;
 
 type Response = ServerResponse & { readonly raw?: ServerResponse };
 
-const write = guarded('the logger', (level: 'debug' | 'warn' | 'error', message: string, stack?: string): void => {
-  const logger = new Logger('DistLock');
-  if (stack === undefined) logger[level](message);
-  else logger.error(message, stack);
-});
-
 /** Whether it is an error of this package that no request has been answered with yet. */
 export function isUnanswered(error: unknown): error is DistLockError {
   return error instanceof DistLockError && !isStandIn(error);
@@ -99,19 +93,18 @@ export function graphqlErrorOf(error: DistLockError): Error {
 
 /** Whoever handles messages has the package installed. */
 async function rpcErrorOf(error: DistLockError): Promise<Error> {
-  report(error);
   const { RpcException } = await import('@nestjs/microservices');
   return standIn(new RpcException(payloadOf(error)), error);
 }
 
-export async function wsErrorOf(error: DistLockError): Promise<Error> {
-  report(error);
+async function wsErrorOf(error: DistLockError): Promise<Error> {
   const { WsException } = await import('@nestjs/websockets');
   return standIn(new WsException(payloadOf(error)), error);
 }
 
 /** What is sent over a transport that has no status and no headers. */
 export function payloadOf(error: DistLockError): object {
+  report(error);
   if (!isRefusal(error)) return { status: 'error', message: INTERNAL };
   const { statusCode, code } = error;
   return { status: 'error', statusCode, code, message: sentenceOf(error), ...leaderPart(error) };
@@ -119,7 +112,7 @@ export function payloadOf(error: DistLockError): object {
 
 /** The answer to a mistake of the code, which is logged here, since Nest does not log its own exceptions. */
 export function internalErrorOf(error: DistLockError): HttpException {
-  write('error', error.message, error.stack ?? '');
+  report(error);
   return standIn(new HttpException({ statusCode: 500, message: INTERNAL }, 500), error);
 }
 
@@ -162,9 +155,12 @@ function isEvent(handler: object): boolean {
 }
 
 /** A lock that was lost while it was in use may have done harm; the rest is what locks are for. */
-function report({ code, message }: DistLockError): void {
-  write(code === 'LOCK_LOST' ? 'warn' : 'debug', message);
-}
+const report = guarded('the logger', (error: DistLockError): void => {
+  const logger = new Logger('DistLock');
+  if (!isRefusal(error)) logger.error(error.message, error.stack);
+  else if (error.code === 'LOCK_LOST') logger.warn(error.message);
+  else logger.debug(error.message);
+});
 
 function leaderPart(error: DistLockError): object {
   const url = leaderUrlOf(error);

@@ -3,7 +3,14 @@ import type { OptionsCheck } from '../core/options-check.js';
 import { acceptedUrls, type Origin, originPattern } from '../leader/accepted-urls.js';
 import type { InstanceInfo } from '../leader/leadership.js';
 import { VISIBLE } from '../leader/peer-records.js';
-import type { DistLockModuleOptions } from './options.js';
+
+/** As `instance` of `DistLockModuleOptions` says. */
+interface InstanceOptions {
+  id?: string;
+  url?: string;
+  allowedUrls?: readonly string[];
+  metadata?: Record<string, string>;
+}
 
 /** The environment variable that makes an observer of a process without a change of its code. */
 const OBSERVE_ONLY = 'DIST_LOCK_OBSERVE_ONLY';
@@ -19,7 +26,7 @@ export function resolveObserveOnly(check: OptionsCheck, observeOnly = false): bo
   return isOn || observeOnly;
 }
 
-export function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['instance']): InstanceInfo {
+export function resolveInstance(check: OptionsCheck, options: InstanceOptions | undefined): InstanceInfo {
   const known = ['id', 'url', 'allowedUrls', 'metadata'] as const;
   const { id = newInstanceId(), url, allowedUrls = [], metadata = {} } = check.object(options, 'instance', known);
   check.ofType(id, 'instance.id', 'string');
