@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { type CanActivate, type ExecutionContext, HttpException, HttpStatus, Injectable } from '@nestjs/common';
 import { ModuleRef, Reflector } from '@nestjs/core';
+import type { Milliseconds } from '../core/duration.js';
 import { NotLeaderError, standIn } from '../core/errors.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import type { ParsedRequest } from './forwarded-body.js';
@@ -12,17 +12,29 @@ import { addHeader, askAgain, nameLeader, requestErrorOf } from './request-error
 export const LEADER_ONLY = 'nestjs-dist-lock:leader-only';
 
 export interface LeaderOnlyMetadata {
+  /** The injection token of the `LeaderService`. */
   readonly token: string;
   readonly otherwise: 'skip' | 'reject' | 'redirect' | 'forward' | undefined;
-  /** Of a forwarded request, in milliseconds. */
-  readonly timeout: number;
+  /** Time for which the leader may be silent before it answers a forwarded request. */
+  readonly timeout: Milliseconds;
 }
 
-/** A request of Express, or of Fastify, which has the one of Node below it. */
+/** A request of Express is a request of Node.js. A request of Fastify has one as `raw`. */
 type Request = IncomingMessage & ParsedRequest & { readonly originalUrl?: string; readonly raw?: IncomingMessage };
 type Response = ServerResponse & { readonly raw?: ServerResponse; hijack?(): void };
 
-/** Refuses requests to `@LeaderOnly()` handlers on other instances, or sends them to the leader, before pipes run. */
+/**
+ * Lets requests pass to `@LeaderOnly()` handlers on the leader. On another instance the guard answers, before pipes and
+ * the handler run:
+ *
+ * 1. A message, an event of a gateway or a GraphQL operation is refused with the exception of its transport.
+ * 2. An HTTP request with `redirect` gets a 307 to the leader.
+ * 3. An HTTP request with `forward` is sent to the leader, unless another instance has forwarded it already.
+ * 4. Every other HTTP request gets a 503, also where `redirect` or `forward` knows no URL of the leader.
+ *
+ * Not covered: leadership that ends while the handler runs. The wrapper of `@LeaderOnly()` on the method checks again,
+ * and the signal of the term aborts.
+ */
 @Injectable()
 export class LeaderGuard implements CanActivate {
   constructor(
@@ -62,14 +74,15 @@ export class LeaderGuard implements CanActivate {
     const { election } = error;
     try {
       const answer = await forward({ target, election, incoming, outgoing, parsed: request, timeout });
-      // From here on the response is ours: Fastify must not send one, too.
+      // From now on this guard sends the response. Fastify would send a second one without `hijack()`.
       response.hijack?.();
       relay(answer, outgoing);
     } catch (cause) {
       if (!(cause instanceof ForwardError)) throw cause;
       throw forwardFailure(response, error, cause);
     }
-    // Nest would go on with the handler, or answer with an error: for this request nothing is left to do.
+    // The guard never settles. Nest runs the handler after true, and answers 403 after false, although the response is
+    // sent (nestjs/docs.nestjs.com#3116).
     return new Promise<never>(() => undefined);
   }
 }

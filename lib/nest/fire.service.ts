@@ -1,6 +1,7 @@
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { filter } from 'rxjs';
+import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
 import { pause } from '../core/pause.js';
 import { methodsOf } from '../decorators/framework-metadata.js';
@@ -13,8 +14,8 @@ import type { Fires, Job } from '../schedule/fires.js';
 import { discovered, discoveredProviders } from './discovered.js';
 import type { Registration } from './registration.js';
 
-/** How often it is looked whether jobs are scheduled, in milliseconds. */
-const LOOK_EVERY = 250;
+/** Time between two looks whether a job is scheduled. */
+const LOOK_EVERY: Milliseconds = 250;
 
 type Method = (...args: unknown[]) => unknown;
 
@@ -23,11 +24,19 @@ interface Decorated {
   readonly instance: object;
   readonly property: string;
   readonly settings: OncePerTickSettings;
-  /** The token of the election that gates it, too. */
+  /** The token of its `LeaderService`, where `@LeaderOnly()` gates the method, too. */
   readonly leader: string | undefined;
 }
 
-/** What the methods under `@OncePerTick()` call, and what catches up with the fires that nobody ran. */
+/**
+ * Runs the ticks of methods under `@OncePerTick()`, and catches up with fires that nobody ran.
+ *
+ * 1. At start each decorated method is found, and its job is awaited: @nestjs/schedule registers jobs in a hook of its
+ *    own.
+ * 2. The last fire of the job is checked. A fire whose instance died is reported.
+ * 3. With `catchUp` a missed fire runs now or, under `@LeaderOnly()`, at the start of each term.
+ * 4. Once the shutdown begins no fire is claimed: this instance could not finish it, and another one can run it.
+ */
 export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDestroy {
   readonly #registration: Registration;
   readonly #discovery: DiscoveryService;
@@ -48,12 +57,10 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     settings: OncePerTickSettings,
     work: () => unknown,
   ): Promise<unknown> {
-    // What is claimed now could not be finished; the other instances can.
     if (this.#ended.signal.aborted || this.#registration.observesOnly) return undefined;
     return this.#fires().tick(this.#jobOf(instance, property, settings), work);
   }
 
-  /** Reports what died with an earlier process, and catches up. */
   onApplicationBootstrap(): void {
     if (this.#registration.observesOnly) return;
     for (const decorated of this.#decorated()) {
@@ -70,7 +77,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     const { settings, leader } = decorated;
     const job = await this.#whenScheduled(decorated);
     if (!job) return;
-    // Fails when the application ends: there is nobody to tell.
+    // The check fails when the application ends. Then nobody is left to report to.
     void this.#fires()
       .checkLast(job)
       .catch(() => undefined);
@@ -82,7 +89,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     isLeader$.pipe(filter(Boolean)).subscribe(catchUp);
   }
 
-  /** Through the method itself, as a tick does: with what other decorators say. */
+  /** Calls the method as a tick does, so that the other decorators apply, too. */
   async #catchUp({ instance, property }: Decorated, job: Job): Promise<void> {
     const missed = await this.#fires()
       .isMissed(job)
@@ -90,7 +97,6 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     if (missed && !this.#ended.signal.aborted) await (instance as Record<string, Method>)[property]!();
   }
 
-  /** Jobs are scheduled by a hook of another module, which may come later. */
   async #whenScheduled({ instance, property, settings }: Decorated): Promise<Job | undefined> {
     const { signal } = this.#ended;
     while (!signal.aborted) {
@@ -132,7 +138,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     });
   }
 
-  /** The `SchedulerRegistry` of @nestjs/schedule. That package is optional: its methods identify the class. */
+  /** The `SchedulerRegistry` of @nestjs/schedule. The package is optional, so the class is found by its methods. */
   #cronJobs(): CronJobs {
     for (const { type, instance } of discoveredProviders(this.#discovery)) {
       const prototype: Partial<CronJobs> | undefined = type?.prototype;

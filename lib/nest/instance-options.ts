@@ -33,7 +33,7 @@ export function resolveInstance(check: OptionsCheck, options: InstanceOptions | 
   check.ofType(url, 'instance.url', 'string');
   for (const [option, value] of Object.entries({ id, url })) {
     if (typeof value !== 'string' || VISIBLE.test(value)) continue;
-    check.problem(`instance.${option}: must be visible ASCII characters, since it is sent in the X-Leader header.`);
+    check.problem(`instance.${option}: must be visible ASCII characters.`);
   }
   if (typeof url === 'string' && hasCredentials(url)) {
     check.problem('instance.url: must hold no user name or password, since clients see it.');

@@ -11,7 +11,9 @@ import {
   methodsOf,
 } from '../decorators/framework-metadata.js';
 import { DEFAULT_REGISTRATION, getFireServiceToken } from '../decorators/injection.js';
-import { forRequests, isLeaderOnly, type LeaderOnlyOptions } from '../decorators/leader-only.js';
+import { isLeaderOnly } from '../decorators/leader-only.js';
+import { forRequests } from '../decorators/leader-only-options.js';
+import { type LeaderOnlyOptions } from '../decorators/leader-only-options.js';
 import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
 import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
@@ -58,7 +60,7 @@ function checkLeaderOnlyClass(type: object & { name: string }, methods: Readonly
     const { otherwise } = Reflect.getOwnMetadata(LEADER_ONLY, type) as LeaderOnlyMetadata;
     if (forRequests(otherwise) && !all.some(([, method]) => isRoute(method))) throw notARoute(type.name, otherwise);
   }
-  // The decorator of a class wraps such methods when the class is defined; guards are inherited without it.
+  // The decorator of a class wraps jobs when the class is defined: it misses those of a subclass. Guards are inherited.
   const missed = all.find((entry) => isJob(entry) && !isLeaderOnly(entry[1]));
   if (!missed) return;
   throw new LockConfigError(
@@ -81,7 +83,7 @@ function notARoute(label: string, otherwise: LeaderOnlyOptions['otherwise']): Lo
   );
 }
 
-/** @param jobs the methods of the jobs that were seen so far, by the name of the job */
+/** @param jobs the methods of the jobs so far, by the name of the job */
 function checkOncePerTick(
   label: string,
   method: object,
@@ -109,14 +111,17 @@ function checkOncePerTick(
 }
 
 function checkLockedMethod(label: string, method: object, { name, logger, ttlRange }: Registration): void {
-  for (const { decorator, options } of wrappingsOf(method)) {
+  const wrappings = wrappingsOf(method);
+  // Such a job runs on one replica, with or without a wait for the lock.
+  const runsOnce = wrappings.some(({ decorator }) => decorator === 'OncePerTick' || decorator === 'LeaderOnly');
+  for (const { decorator, options } of wrappings) {
     const withLock: WithLockOptions | undefined = decorator === 'WithLock' ? options : undefined;
     if (!withLock || (withLock.registration ?? DEFAULT_REGISTRATION) !== name) continue;
     const check = new OptionsCheck(`@WithLock on ${label}`);
     check.ttl(withLock.ttl, 'ttl', ttlRange.minTtl, ttlRange);
     check.done();
     const waits = (withLock.otherwise ?? 'wait') === 'wait';
-    if (waits && isScheduled(method) && !isLeaderOnly(method)) warnOfWaitingJob(label, logger);
+    if (waits && isScheduled(method) && !runsOnce) warnOfWaitingJob(label, logger);
   }
 }
 

@@ -1,19 +1,20 @@
 import { LockConfigError } from '../core/errors.js';
 import type { NextInstant } from './schedule.js';
 
-/** What is used of the SchedulerRegistry of @nestjs/schedule. */
+/** The part of the SchedulerRegistry of @nestjs/schedule that is used here. */
 export interface CronJobs {
   getCronJobs(): ReadonlyMap<string, { readonly cronTime: CronTime }>;
   addCronJob(name: string, job: never): void;
 }
 
-/** What is used of the CronTime of cron, which @nestjs/schedule brings. */
+/** The part of the CronTime of cron that is used here. @nestjs/schedule brings cron. */
 interface CronTime {
-  /** An expression, or for a job that runs once a moment. */
+  /** An expression. A job that runs once has a moment instead. */
   readonly source: string | Moment;
+  /** The job runs once, at the moment in `source`. */
   readonly realDate: boolean;
   readonly timeZone?: string | null;
-  /** Minutes. */
+  /** Minutes east of UTC. */
   readonly utcOffset?: number | null;
   getNextDateFrom(start: Date, timeZone?: string): Moment;
 }
@@ -22,7 +23,7 @@ interface Moment {
   toMillis(): number;
 }
 
-/** What `@Cron()` leaves on a method. */
+/** The metadata that `@Cron()` sets on a method. */
 interface CronOptions {
   readonly cronTime: string | Date | Moment;
   readonly name?: string;
@@ -31,10 +32,11 @@ interface CronOptions {
 }
 
 /**
- * When a `@Cron()` method fires, according to the job that was made of it: by its name, or else one with the same
- * expression and time zone, which fires at the same instants.
+ * The schedule of a `@Cron()` method. @nestjs/schedule keeps no link from a method to the job that it made of it, so the
+ * job is found by its name. A method without a name gets a job with the same expression and time zone: all of those
+ * fire at the same instants.
  *
- * @throws LockConfigError when there is none
+ * @throws LockConfigError when there is no such job
  */
 export function cronSchedule(method: object, label: string, jobs: CronJobs): NextInstant {
   const options = Reflect.getMetadata('SCHEDULE_CRON_OPTIONS', method) as CronOptions | undefined;
@@ -75,7 +77,7 @@ function nextInstant(cronTime: CronTime, after: number): number {
   try {
     return cronTime.getNextDateFrom(new Date(after), zoneOf(cronTime)).toMillis();
   } catch {
-    // It says so when it finds none within eight years.
+    // cron throws when it finds no instant within eight years.
     return Infinity;
   }
 }

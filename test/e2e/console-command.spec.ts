@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { LeaderService } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { knownLeader, leading, start } from '../support/nest-app.js';
-import { useRedis } from '../support/use-redis.js';
+import { knownLeader, leading, start } from '../support/nest/app.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const LEASE = 4000;
 const redis = useRedis();

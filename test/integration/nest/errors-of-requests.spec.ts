@@ -58,9 +58,9 @@ import {
 import { catchError, concat, type Observable, of, throwError } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
-import { serve } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
-import { connectTcp, serveTcp } from '../../support/nest-tcp.js';
+import { serve } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
+import { connectTcp, serveTcp } from '../../support/nest/tcp.js';
 
 const KEY = 'order:secret-key';
 const ID = 'secret-host:4242:secret-part';

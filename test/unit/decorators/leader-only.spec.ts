@@ -18,8 +18,8 @@ import {
 } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { describe, expect, it, vi } from 'vitest';
-import { outcome } from '../../support/engine.js';
-import { compile, knownLeader, leading, start, startError, startLeader } from '../../support/nest-app.js';
+import { outcome } from '../../support/engine/engine.js';
+import { compile, knownLeader, leading, start, startError, startLeader } from '../../support/nest/app.js';
 
 type Type<T> = new () => T;
 

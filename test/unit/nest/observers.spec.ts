@@ -10,8 +10,8 @@ import {
 } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { compile, knownLeader, leading, start, startError } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
+import { compile, knownLeader, leading, start, startError } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
 
 afterEach(() => {
   vi.unstubAllEnvs();

@@ -16,8 +16,8 @@ import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LockManager } from '../../../lib/locks/lock-manager.js';
-import { resolveOptions } from '../../../lib/nest/options.js';
-import { compile, compileBare, leading, start, startError } from '../../support/nest-app.js';
+import { resolveOptions } from '../../../lib/nest/resolve-options.js';
+import { compile, compileBare, leading, start, startError } from '../../support/nest/app.js';
 
 /** With a shortest TTL of 100 ms. Never connected here. */
 function redis(): RedisDriver {
@@ -120,7 +120,7 @@ describe('an option of forRoot() is refused at start', () => {
     [{ instance: { id: 5 } }, 'instance.id: expected a string.'],
     ...['', 'pod 1', 'pod\n1', 'Zürich'].map((text): [unknown, string] => [
       { instance: { id: text } },
-      'instance.id: must be visible ASCII characters, since it is sent in the X-Leader header.',
+      'instance.id: must be visible ASCII characters.',
     ]),
     [{ instance: { url: 'http://zürich' } }, 'instance.url: must be visible ASCII characters'],
     [{ instance: { url: new URL('http://a') } }, 'instance.url: expected a string.'],

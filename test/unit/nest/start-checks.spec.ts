@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { OnEvent } from '@nestjs/event-emitter';
 import { Cron, Interval, Timeout } from '@nestjs/schedule';
-import { DistLockModule, LeaderOnly, WithLock } from 'nestjs-dist-lock';
+import { DistLockModule, LeaderOnly, OncePerTick, WithLock } from 'nestjs-dist-lock';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { serve, start } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
+import { serve, start } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
 
 function warningFor(method: string): string {
   return (
@@ -63,6 +63,16 @@ describe('a scheduled method that waits for its lock', () => {
     @Cron('0 2 * * *')
     async leadsToo(): Promise<void> {}
 
+    @Cron('0 2 * * *')
+    @OncePerTick()
+    @WithLock('job')
+    async onOne(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @WithLock('job')
+    @OncePerTick()
+    async onOneToo(): Promise<void> {}
+
     @OnEvent('e')
     @WithLock('job')
     async event(): Promise<void> {}
@@ -97,7 +107,7 @@ describe('a scheduled method that waits for its lock', () => {
     );
   });
 
-  it('is fine where it does not wait, or runs on the leader only, or is not scheduled', async () => {
+  it('is fine where it does not wait, or runs on one replica only, or is not scheduled', async () => {
     expect(await warnings(Fine, FineTogether)).toEqual([]);
   });
 
