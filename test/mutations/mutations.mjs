@@ -1790,6 +1790,86 @@ const applicationMutations = [
   ]),
   ...inFile('lib/decorators/lock-key.ts', { specs: [unit('decorators/lock-key')] }, [
     ['a value cannot leave its place in a key', 'value.replace(/[%:{}\\s]/gu, encodeURIComponent)', 'value'],
+    [
+      'a value that only code makes is no fault of a request',
+      'return prototype === null || prototype === Object.prototype ? 400 : 500;',
+      'return 400;',
+    ],
+    [
+      'a field that is missing is the fault of a request',
+      "if (typeof value !== 'object' || value === null || Array.isArray(value)) return 400;",
+      "if (typeof value !== 'object' || value === null || Array.isArray(value)) return 500;",
+    ],
+  ]),
+  ...inFile('lib/http/error-edges.ts', { specs: [integration('nest/errors-of-requests')] }, [
+    ['an error leaves a handler as an exception', '[...others, interceptor]', 'others'],
+    ['interceptors of a method see the exception', '[...others, interceptor]', '[interceptor, ...others]'],
+    [
+      'filters of the user catch what the interceptor threw',
+      'static [Symbol.hasInstance](value: unknown): boolean {\n    return isUnanswered(value);',
+      'static [Symbol.hasInstance](value: unknown): boolean {\n    return value instanceof Error;',
+    ],
+    ['an error is reported once', 'if (others.includes(interceptor)) return;', ''],
+  ]),
+  ...inFile('lib/http/request-errors.ts', { specs: [integration('nest/errors-of-requests')] }, [
+    ['an answer names no key', 'code, message: sentenceOf(error) };', 'code, message: error.message };'],
+    ['a payload names no key', 'code, message: sentenceOf(error), ...', 'code, message: error.message, ...'],
+    ['a mistake of the code is no refusal', 'return statusCode !== 500;', 'return true;'],
+    ['contention is no line for operators', 'else logger.debug(error.message);', 'else logger.error(error.message);'],
+    ['a client learns when to ask again', 'if (error.statusCode === 503) askAgain(response, error);', ''],
+  ]),
+  ...inFile('lib/http/request-errors.ts', { specs: [integration('nest/leader-only')] }, [
+    ['an event is never refused in silence', '!isEvent(context.getHandler())', 'true'],
+    [
+      'a stranger learns the address of a leader, not its id',
+      'error.leader?.url : undefined',
+      'error.leader?.id : undefined',
+    ],
+  ]),
+  ...inFile('lib/core/errors.ts', { specs: [integration('nest/errors-of-requests')] }, [
+    [
+      'a filter for an error catches the exception in its place',
+      'return isOne.call(this, value) || (isStandIn(value) && isOne.call(this, value[STANDS_FOR]));',
+      'return isOne.call(this, value);',
+    ],
+    [
+      'an exception as JSON names no key',
+      'configurable: true, enumerable: false }',
+      'configurable: true, enumerable: true }',
+    ],
+  ]),
+  ...inFile('lib/nest/resolve-options.ts', { specs: [unit('nest/options')] }, [
+    [
+      'applications that share a store have names',
+      "if (namespace === undefined && capabilities.scope !== 'process') {",
+      'if (false) {',
+    ],
+  ]),
+  ...inFile('lib/locks/lock.service.ts', { specs: [unit('nest/options')] }, [
+    ['a call outlasts the lease of a holder that died', 'wait: wait ?? ttl + WAIT_BEYOND_TTL', 'wait: wait ?? 1000'],
+  ]),
+  ...inFile('lib/nest/instance-options.ts', { specs: [unit('nest/observers')] }, [
+    ['the environment makes an observer', 'return isOn || observeOnly;', 'return observeOnly;'],
+  ]),
+  ...inFile('lib/leader/election-options.ts', { specs: [unit('nest/observers')] }, [
+    ['an observer does not campaign', 'autoCampaign: autoCampaign && !observeOnly,', 'autoCampaign,'],
+  ]),
+  ...inFile('lib/leader/election.ts', { specs: [unit('nest/observers')] }, [
+    [
+      'an observer cannot be made to campaign',
+      'if (!this.settings.observeOnly) this.#campaigning',
+      'this.#campaigning',
+    ],
+  ]),
+  ...inFile('lib/leader/membership.ts', { specs: [unit('nest/observers')] }, [
+    ['an observer is no member', 'this.#settings.observeOnly || this.#left', 'this.#left'],
+  ]),
+  ...inFile('lib/nest/fire.service.ts', { specs: [unit('nest/observers')] }, [
+    ['an observer claims no fire', ' || this.#registration.observesOnly) return undefined;', ') return undefined;'],
+  ]),
+  ...inFile('lib/nest/shutdown-hooks.ts', { specs: [unit('nest/start-checks')] }, [
+    ['listeners of others are no shutdown hooks', "event === 'SIGTERM' && NEST.test(callers())", "event === 'SIGTERM'"],
+    ['hooks for another signal are not enough', "event === 'SIGTERM' && NEST.test", 'NEST.test'],
   ]),
   ...inFile('lib/http/leader.guard.ts', { specs: [integration('nest/leader-only')] }, [
     ['a guard that cannot tell refuses', '{ strict: false }).assertLeader();', '{ strict: false });'],
