@@ -26,10 +26,8 @@ export interface DistLockModuleOptions {
   failFast?: boolean;
   /**
    * The name of the application: the prefix of every key and channel in the store, of letters, digits, `_`, `.` and `-`.
-   * Required with a store that several applications can share. All replicas of an application have the same namespace.
-   * Two applications with the same one would wait for each other's locks and elect one leader.
-   *
-   * @defaultValue `'dist-lock'`, with a driver that excludes within one process only
+   * Required, except with a driver that excludes within one process only. All replicas of an application have the same
+   * namespace. Two applications with the same one would wait for each other's locks and elect one leader.
    */
   namespace?: string;
   /**
