@@ -31,7 +31,10 @@ export interface LockDriver {
   acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued>;
   /** Leaves the queue, or gives back what was granted in the meantime. */
   cancel(claim: Claim): Promise<void>;
-  /** Re-arms the whole TTL of each lease; the answers come in the order of the leases. */
+  /**
+   * Arms each lease for its `ttl`, which may be shorter than that of its claim; the answers come in the order of the
+   * leases.
+   */
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]>;
   /**
    * The heartbeats of claims that wait in the queue; the answers come in the order of the places. It grants nothing and

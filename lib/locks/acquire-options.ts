@@ -1,7 +1,7 @@
 import type { Duration, Milliseconds } from '../core/duration.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
-import type { AcquireRequest, WhenUnavailable } from './lock-request.js';
+import type { AcquireRequest, HoldLimits, WhenUnavailable } from './lock-request.js';
 
 export interface TryOptions {
   /**
@@ -13,6 +13,20 @@ export interface TryOptions {
   metadata?: Record<string, string>;
   /** Shares the lock if this call chain already holds it, instead of failing. Default: false. */
   reentrant?: boolean;
+  /**
+   * The lock stays taken for this time at least, from its grant, however soon it is released. Others get it after that,
+   * also when this process ends first. At most `ttl`.
+   *
+   * @defaultValue no such time
+   */
+  holdAtLeast?: Duration;
+  /**
+   * The lock is lost after this time, from its grant, with the reason `max-hold`: it is not renewed any more, and ends
+   * with its TTL, or when it is released. Longer than `holdAtLeast`.
+   *
+   * @defaultValue no limit
+   */
+  maxHold?: Duration;
 }
 
 export interface AcquireOptions extends TryOptions {
@@ -35,27 +49,53 @@ export interface AcquireOptions extends TryOptions {
 }
 
 /** Options after the check, with every duration as a number. */
-export type CheckedOptions = Pick<AcquireRequest, 'metadata' | 'signal' | 'reentrant' | 'unavailable'> & {
-  readonly ttl: Milliseconds | undefined;
-  readonly limit: AcquireRequest['limit'] | undefined;
-};
+export type CheckedOptions = Pick<AcquireRequest, 'metadata' | 'signal' | 'reentrant' | 'unavailable'> &
+  HoldLimits & {
+    readonly ttl: Milliseconds | undefined;
+    readonly limit: AcquireRequest['limit'] | undefined;
+  };
 
-const KNOWN = ['ttl', 'metadata', 'reentrant', 'wait', 'signal', 'attempts', 'retryDelay', 'unavailable'] as const;
+const KNOWN = [
+  'ttl',
+  'metadata',
+  'reentrant',
+  'wait',
+  'signal',
+  'attempts',
+  'retryDelay',
+  'unavailable',
+  'holdAtLeast',
+  'maxHold',
+] as const;
 const RETRY_DELAY: Milliseconds = 200;
 const ANY_TTL: TtlRange = { minTtl: 0 };
 
-/** @throws LockConfigError that names every wrong option and its repair */
-export function checkAcquireOptions(options: AcquireOptions, where: string, range: TtlRange = ANY_TTL): CheckedOptions {
+/**
+ * @param defaultTtl the TTL where the options have none, where that is known
+ * @throws LockConfigError that names every wrong option and its repair
+ */
+export function checkAcquireOptions(
+  options: AcquireOptions,
+  where: string,
+  range: TtlRange = ANY_TTL,
+  defaultTtl: Milliseconds = Infinity,
+): CheckedOptions {
   const check = new OptionsCheck(where);
-  const { ttl, metadata, reentrant, signal, unavailable, ...rest } = check.object(options, '', KNOWN);
+  const { ttl, metadata, reentrant, signal, unavailable, holdAtLeast, maxHold, ...rest } = check.object(
+    options,
+    '',
+    KNOWN,
+  );
   check.metadata(metadata, 'metadata');
   check.ofType(reentrant, 'reentrant', 'boolean');
   if (signal !== undefined && !(signal instanceof AbortSignal)) check.problem('signal: expected an AbortSignal.');
   if (unavailable !== undefined && unavailable !== 'wait' && unavailable !== 'reject') {
     check.problem("unavailable: expected 'wait' or 'reject'.");
   }
+  const checkedTtl = ttl === undefined ? undefined : check.ttl(ttl, 'ttl', range.minTtl, range);
   const checked = {
-    ttl: ttl === undefined ? undefined : check.ttl(ttl, 'ttl', range.minTtl, range),
+    ttl: checkedTtl,
+    ...checkHoldLimits(check, { holdAtLeast, maxHold }, checkedTtl ?? defaultTtl),
     metadata,
     reentrant,
     signal,
@@ -64,6 +104,25 @@ export function checkAcquireOptions(options: AcquireOptions, where: string, rang
   };
   check.done();
   return checked;
+}
+
+function checkHoldLimits(
+  check: OptionsCheck,
+  { holdAtLeast, maxHold }: Pick<AcquireOptions, 'holdAtLeast' | 'maxHold'>,
+  ttl: Milliseconds,
+): HoldLimits {
+  const least = holdAtLeast === undefined ? undefined : check.duration(holdAtLeast, 'holdAtLeast', 0);
+  const most = maxHold === undefined ? undefined : check.duration(maxHold, 'maxHold', Infinity);
+  if (least !== undefined && least > ttl) {
+    check.problem(
+      `holdAtLeast: ${least} ms is longer than the ttl of ${ttl} ms, for which the store keeps the lock when this ` +
+        `process dies. Set ttl to ${least} ms or more.`,
+    );
+  }
+  if (least !== undefined && most !== undefined && most <= least) {
+    check.problem(`maxHold: ${most} ms must be longer than the holdAtLeast of ${least} ms.`);
+  }
+  return { holdAtLeast: least, maxHold: most };
 }
 
 function checkLimit(

@@ -106,13 +106,23 @@ export class LockService {
     const { namespace, ttl: defaultTtl, wait } = this.#settings;
     const storeKey = lockStoreKey(namespace, key);
     const checked = this.#checked.get(options) ?? this.#check(key, options);
-    const { ttl = defaultTtl, limit = { wait }, metadata, signal, reentrant, unavailable } = checked;
+    const {
+      ttl = defaultTtl,
+      limit = { wait },
+      metadata,
+      signal,
+      reentrant,
+      unavailable,
+      holdAtLeast,
+      maxHold,
+    } = checked;
     // Property by property: on Node 20 each one that follows a spread costs half a microsecond.
-    return { key, storeKey, ttl, limit, metadata, signal, reentrant, unavailable, callSite };
+    return { key, storeKey, ttl, limit, metadata, signal, reentrant, unavailable, holdAtLeast, maxHold, callSite };
   }
 
   #check(key: string, options: AcquireOptions): CheckedOptions {
-    const checked = checkAcquireOptions(options, `Lock "${key}"`, this.#settings.ttlRange);
+    const { ttl, ttlRange } = this.#settings;
+    const checked = checkAcquireOptions(options, `Lock "${key}"`, ttlRange, ttl);
     if (Object.isFrozen(options)) this.#checked.set(options, checked);
     return checked;
   }

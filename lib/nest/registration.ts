@@ -1,6 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import { Subject } from 'rxjs';
 import { type Clock, SystemClock, systemRandom } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import { firesScope } from '../core/store-key.js';
@@ -34,6 +35,8 @@ export class Registration {
   readonly clock: Clock = new SystemClock();
   /** The TTLs that the driver accepts. */
   readonly ttlRange: TtlRange;
+  /** The TTL of a lock without one of its own. */
+  readonly lockTtl: Milliseconds;
   readonly #options: ResolvedOptions;
   readonly #store: StoreReports;
   readonly #manager: LockManager;
@@ -46,6 +49,7 @@ export class Registration {
     this.name = name;
     this.logger = new SafeLogger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
     this.ttlRange = options.lock.ttlRange;
+    this.lockTtl = options.lock.ttl;
     this.#options = options;
     this.#store = new StoreReports(this.logger, this.clock);
     this.#manager = new LockManager({

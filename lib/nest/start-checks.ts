@@ -1,22 +1,21 @@
 import type { Logger } from '@nestjs/common';
 import { LockConfigError } from '../core/errors.js';
-import { OptionsCheck } from '../core/options-check.js';
 import {
   isBackgroundHandler,
   isCron,
   isGuardedHandler,
   isProcessor,
   isRoute,
-  isScheduled,
   methodsOf,
 } from '../decorators/framework-metadata.js';
 import { DEFAULT_REGISTRATION, getFireServiceToken } from '../decorators/injection.js';
 import { forRequests, isLeaderOnly, type LeaderOnlyOptions } from '../decorators/leader-only.js';
 import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
-import type { WithLockOptions } from '../decorators/with-lock.js';
+import { checkWithLockOptions, type WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { Discovered } from './discovered.js';
+import { checkLockedJob } from './job-checks.js';
 import type { Registration } from './registration.js';
 
 /**
@@ -28,7 +27,7 @@ import type { Registration } from './registration.js';
  *   - `redirect` and `forward` where there is no route;
  *   - `@OncePerTick()` on a method without `@Cron()`, above `@LeaderOnly()`, with the job name of another method, or on
  *     a driver without a fact store;
- *   - a `ttl` of `@WithLock()` that the driver does not accept.
+ *   - options of `@WithLock()` that the driver or the defaults of the registration do not allow.
  */
 export function checkDecoratedClasses(found: readonly Discovered[], registration: Registration): void {
   const jobs = new Map<string, string>();
@@ -117,21 +116,11 @@ function checkOncePerTick(
   jobs.set(job, label);
 }
 
-function checkLockedMethod(label: string, method: object, { name, logger, ttlRange }: Registration): void {
+function checkLockedMethod(label: string, method: object, { name, logger, ttlRange, lockTtl }: Registration): void {
   for (const { decorator, options } of wrappingsOf(method)) {
     const withLock: WithLockOptions | undefined = decorator === 'WithLock' ? options : undefined;
     if (!withLock || (withLock.registration ?? DEFAULT_REGISTRATION) !== name) continue;
-    const check = new OptionsCheck(`@WithLock on ${label}`);
-    check.ttl(withLock.ttl, 'ttl', ttlRange.minTtl, ttlRange);
-    check.done();
-    const waits = (withLock.otherwise ?? 'wait') === 'wait';
-    if (waits && isScheduled(method) && !isLeaderOnly(method)) warnOfWaitingJob(label, logger);
+    checkWithLockOptions(withLock, `@WithLock on ${label}`, ttlRange, lockTtl);
+    checkLockedJob(label, method, withLock, logger);
   }
-}
-
-function warnOfWaitingJob(label: string, logger: Logger): void {
-  logger.warn(
-    `@WithLock on the scheduled method ${label} waits for the lock, so every replica runs the job, one after the other. ` +
-      'Use @OncePerTick() to run each fire of a @Cron() on one of them, or @LeaderOnly().',
-  );
 }

@@ -67,11 +67,12 @@ const coreMutations = [
       'this.renewEvery',
       { specs: [locks('queue')] },
     ],
+  ]),
+  ...inFile('lib/locks/reserved-tokens.ts', { specs: [locks('queue')] }, [
     [
       'S7 no token beyond the block that was reserved',
-      'grant.fencingToken + grant.tokens - 1',
-      'grant.fencingToken + grant.tokens',
-      { specs: [locks('queue')] },
+      'this.#last = fencingToken + tokens - 1;',
+      'this.#last = fencingToken + tokens;',
     ],
   ]),
   ...inFile('lib/core/validity.ts', { specs: [locks('validity')] }, [
@@ -436,6 +437,51 @@ const coreMutations = [
       ],
     ],
   ),
+  ...inFile('lib/locks/held-leases.ts', { specs: [locks('hold-limits')] }, [
+    [
+      'holdAtLeast keeps others out after the release',
+      'if (keptUntil <= this.#clock.now()) return release();',
+      'return release();',
+    ],
+    ['holdAtLeast keeps callers of this instance out, too', 'now >= keptUntil && ', ''],
+    [
+      'holdAtLeast counts from the grant of the hold',
+      'hold.acquiredAt + holdAtLeast',
+      'hold.lease.since + holdAtLeast',
+    ],
+    ['holdAtLeast ends with a release', 'void release().then(', 'void Promise.resolve().then('],
+    [
+      'holdAtLeast is over in the store as well, when the process ends',
+      'this.#resting.arm(claim, keptUntil)',
+      'Promise.resolve()',
+    ],
+    [
+      'holdAtLeast does not end with the shutdown',
+      'this.#resting.close();',
+      'for (const lease of this.#resting.items()) lease.release();',
+    ],
+    ['maxHold ends the lock', "() => this.#watchdog.lose(hold.lease, 'max-hold')", '() => undefined'],
+    ['maxHold ends the hold that asked for it', 'hold.endTimer?.cancel();', ''],
+    ['maxHold counts from the grant of the hold', 'hold.acquiredAt + maxHold', 'hold.lease.since + maxHold'],
+    ['maxHold leaves nothing behind when the work ends', " || lease.loss === 'max-hold'", ''],
+  ]),
+  ...inFile('lib/locks/resting-leases.ts', { specs: [locks('hold-limits')] }, [
+    ['holdAtLeast arms the lease for the rest only', 'ttl: Math.min(ttl, armed)', 'ttl'],
+    [
+      'holdAtLeast arms the lease for no less than the rest',
+      'Math.ceil(rest) + driftMargin(rest)',
+      'Math.ceil(rest) / 2',
+    ],
+    ['holdAtLeast renews no lease whose rest is over', 'if (rest <= 0) return;', ''],
+    [
+      'holdAtLeast repeats a renewal whose outcome is unknown',
+      "if (outcome === 'unknown') throw",
+      "if (outcome === 'none') throw",
+    ],
+  ]),
+  ...inFile('lib/locks/lease.ts', { specs: [locks('hold-limits')] }, [
+    ['S2 maxHold is seen at every read', 'Math.min(this.remainingAt(now), end - now)', 'this.remainingAt(now)'],
+  ]),
   ...inFile('lib/locks/held-leases.ts', { specs: [locks('queue')] }, [
     [
       'a lease that is almost over is not handed on here',
@@ -459,8 +505,8 @@ const coreMutations = [
     ],
     [
       'S6 what may be on its way yet is cancelled, not just released',
-      'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, lease.successor)',
-      'this.#driver.release(claim, lease.successor)',
+      'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, successor)',
+      'this.#driver.release(claim, successor)',
       { specs: [locks('acquisition')] },
     ],
     [
@@ -477,8 +523,8 @@ const coreMutations = [
     ],
     [
       'the release is sent before the next caller here is called',
-      'const released = isInStore ?',
-      'this.#room.vacate(lease);\n    await Promise.resolve().then(() => Promise.resolve());\n    const released = isInStore ?',
+      'const returned = isInStore ?',
+      'this.#room.vacate(lease);\n    await Promise.resolve().then(() => Promise.resolve());\n    const returned = isInStore ?',
     ],
     [
       'S8 what did not settle in the grace period is abandoned',
@@ -495,7 +541,7 @@ const coreMutations = [
     ['S8 closing waits for releases', 'this.#releaseRetries.all()', 'Promise.resolve()', { specs: [locks('close')] }],
     [
       'S8 closing waits for guarded code',
-      'this.#atMost(grace, this.#idle())',
+      'settledWithin(this.#clock, grace, this.#idle())',
       'Promise.resolve()',
       { specs: [locks('close')] },
     ],
@@ -513,7 +559,7 @@ const coreMutations = [
     ],
     [
       'without a push the next caller here is told of a release',
-      'if (!this.#driver.capabilities.push) this.#room.nudge(claim.key);',
+      'if (!this.#driver.capabilities.push) this.#room.nudge(lease.claim.key);',
       '',
       { specs: [locks('plain-driver')] },
     ],

@@ -1,19 +1,29 @@
 import { Injectable } from '@nestjs/common';
 import { OnEvent } from '@nestjs/event-emitter';
 import { Cron, Interval, Timeout } from '@nestjs/schedule';
-import { DistLockModule, LeaderOnly, WithLock } from 'nestjs-dist-lock';
+import { DistLockModule, LeaderOnly, OncePerTick, WithLock } from 'nestjs-dist-lock';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { serve, start } from '../../support/nest-app.js';
 import { RecordingLogger } from '../../support/nest-log.js';
 
-function warningFor(method: string): string {
+const ONCE = 'Add @OncePerTick(), which runs each tick on one of them, or @LeaderOnly().';
+const LEADER = 'Add @LeaderOnly(), which runs the job on one of them.';
+
+function waits(method: string, repair: string): string {
   return (
     `@WithLock on the scheduled method ${method} waits for the lock, so every replica runs the job, one after the other. ` +
-    'Use @OncePerTick() to run each fire of a @Cron() on one of them, or @LeaderOnly().'
+    repair
   );
 }
 
-describe('a scheduled method that waits for its lock', () => {
+function skips(method: string, repair: string): string {
+  return (
+    `@WithLock on the scheduled method ${method} leaves out a run only while another one goes on. Replicas whose clocks ` +
+    `differ by more than the job takes all run it. ${repair} Or give the lock holdAtLeast, longer than clocks differ.`
+  );
+}
+
+describe('a scheduled method with a lock', () => {
   @Injectable()
   class Waiting {
     @Cron('0 2 * * *')
@@ -44,14 +54,52 @@ describe('a scheduled method that waits for its lock', () => {
   }
 
   @Injectable()
-  class Fine {
+  class Skipping {
     @Cron('0 2 * * *')
     @WithLock('job', { otherwise: 'skip' })
-    async skips(): Promise<void> {}
+    async cron(): Promise<void> {}
+
+    @WithLock('job', { otherwise: 'reject' })
+    @Cron('0 2 * * *')
+    async rejecting(): Promise<void> {}
+
+    @Interval(3_600_000)
+    @WithLock('job', { otherwise: 'skip', maxHold: '1m' })
+    async interval(): Promise<void> {}
+
+    @WithLock('job', { otherwise: 'skip' })
+    @Timeout(3_600_000)
+    async timeout(): Promise<void> {}
 
     @Cron('0 2 * * *')
-    @WithLock('job', { otherwise: 'reject' })
+    @WithLock('job', { holdAtLeast: '10s' })
+    async waitsForEach(): Promise<void> {}
+  }
+
+  @Injectable()
+  class Fine {
+    @Cron('0 2 * * *')
+    @WithLock('job', { otherwise: 'skip', holdAtLeast: '10s' })
+    async holds(): Promise<void> {}
+
+    @Interval(3_600_000)
+    @WithLock('job', { otherwise: 'reject', holdAtLeast: '10s' })
     async throws(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @OncePerTick()
+    @WithLock('job', { otherwise: 'skip' })
+    async once(): Promise<void> {}
+
+    @WithLock('job')
+    @Cron('0 2 * * *')
+    @OncePerTick()
+    async onceToo(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @LeaderOnly()
+    @WithLock('job', { otherwise: 'skip' })
+    async leadsAndSkips(): Promise<void> {}
 
     @Cron('0 2 * * *')
     @WithLock('job')
@@ -87,17 +135,30 @@ describe('a scheduled method that waits for its lock', () => {
 
   it('is warned of, once, with both repairs', async () => {
     expect(await warnings(Waiting)).toEqual(
-      ['cron', 'interval', 'timeout'].map((name) => warningFor(`Waiting.${name}`)),
+      ['cron', 'interval', 'timeout'].map((name) => waits(`Waiting.${name}`, name === 'cron' ? ONCE : LEADER)),
     );
+  });
+
+  it('is warned of where it does not wait, because a lock keeps nobody from running a tick again', async () => {
+    expect(await warnings(Skipping)).toEqual([
+      skips('Skipping.cron', ONCE),
+      skips('Skipping.rejecting', ONCE),
+      skips('Skipping.interval', LEADER),
+      skips('Skipping.timeout', LEADER),
+      waits('Skipping.waitsForEach', ONCE),
+    ]);
   });
 
   it('is warned of in the class that Nest runs, which may override it', async () => {
-    expect(await warnings(Overriding)).toEqual(
-      ['base', 'interval', 'timeout'].map((name) => warningFor(`Overriding.${name}`)),
-    );
+    expect(await warnings(Overriding)).toEqual([
+      waits('Overriding.base', ONCE),
+      skips('Overriding.cron', ONCE),
+      waits('Overriding.interval', LEADER),
+      waits('Overriding.timeout', LEADER),
+    ]);
   });
 
-  it('is fine where it does not wait, or runs on the leader only, or is not scheduled', async () => {
+  it('is fine where each tick runs on one replica by other means, or the method is not scheduled', async () => {
     expect(await warnings(Fine, FineTogether)).toEqual([]);
   });
 
@@ -111,7 +172,7 @@ describe('a scheduled method that waits for its lock', () => {
     const logger = new RecordingLogger();
     await start({ providers: [Named], logger, imports: [DistLockModule.forRoot({ name: 'orders' })] });
     expect(logger.lines.filter(({ level }) => level === 'warn')).toEqual([
-      { level: 'warn', text: warningFor('Named.run'), context: 'DistLock(orders)' },
+      { level: 'warn', text: waits('Named.run', ONCE), context: 'DistLock(orders)' },
     ]);
   });
 });
