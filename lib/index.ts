@@ -6,7 +6,7 @@
 import 'reflect-metadata';
 
 export type { AcquireOptions, TryOptions } from './locks/acquire-options.js';
-export { currentLock } from './locks/call-chain.js';
+export { currentFire, currentLock } from './locks/call-chain.js';
 export type { Duration } from './core/duration.js';
 export {
   DistLockError,
@@ -77,9 +77,11 @@ export { LeaderService } from './leader/leader.service.js';
 export type { LeadershipState, Member, Role, Term } from './leader/leadership.js';
 export type { ElectionOptions } from './leader/election-options.js';
 export {
+  getJobServiceToken,
   getLeaderElectionsToken,
   getLeaderToken,
   getLockServiceToken,
+  InjectJobService,
   InjectLeader,
   InjectLeaderElections,
   InjectLockService,
@@ -94,3 +96,5 @@ export {
   type DistLockOptionsFactory,
 } from './nest/module.js';
 export type { DistLockModuleOptions } from './nest/options.js';
+export type { CronJobLike, CronTimeLike } from './schedule/cron-schedule.js';
+export { JobService, type OncePerTickJobOptions } from './schedule/job.service.js';

@@ -8,6 +8,7 @@ export const getLockServiceToken = (registration?: string): string => token('Loc
 export const getLeaderToken = (election?: string, registration?: string): string =>
   token('LeaderService', registration, election);
 export const getLeaderElectionsToken = (registration?: string): string => token('LeaderElections', registration);
+export const getJobServiceToken = (registration?: string): string => token('JobService', registration);
 
 export const getFireServiceToken = (registration?: string): string => token('FireService', registration);
 
@@ -29,6 +30,11 @@ export function InjectLeader(election?: string, registration?: string): Property
 /** Injects the `LeaderElections` of a named registration; without a name that of the default one. */
 export function InjectLeaderElections(registration?: string): PropertyDecorator & ParameterDecorator {
   return Inject(getLeaderElectionsToken(registration));
+}
+
+/** Injects the `JobService` of a named registration; without a name that of the default one. */
+export function InjectJobService(registration?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getJobServiceToken(registration));
 }
 
 function token(service: string, name = DEFAULT_REGISTRATION, election = DEFAULT_ELECTION): string {

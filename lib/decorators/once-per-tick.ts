@@ -1,4 +1,4 @@
-import type { Duration } from '../core/duration.js';
+import type { Duration, Milliseconds } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { getFireServiceToken } from './injection.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
@@ -21,8 +21,7 @@ export interface OncePerTickOptions {
 /** The options, checked and with defaults. */
 export interface OncePerTickSettings {
   readonly job: string | undefined;
-  /** Milliseconds. */
-  readonly tolerance: number;
+  readonly tolerance: Milliseconds | undefined;
   readonly catchUp: boolean;
   readonly token: string;
 }
@@ -45,8 +44,6 @@ export type OncePerTickDecorator = <Method extends AsyncMethod>(
   descriptor: TypedPropertyDescriptor<Method> & SkipFits<'skip', Method>,
 ) => void;
 
-const TOLERANCE = 1000;
-
 /**
  * Runs each fire of a `@Cron()` method on one instance, whichever is first: the fire is claimed in the store before the
  * method runs. On the others the call resolves to undefined. At most once, also where the clocks differ: an instance
@@ -68,7 +65,7 @@ export function OncePerTick(options: OncePerTickOptions = {}): OncePerTickDecora
   if (job === '') check.problem('job: must not be empty.');
   const settings: OncePerTickSettings = {
     job,
-    tolerance: check.duration(tolerance, 'tolerance', TOLERANCE),
+    tolerance: tolerance === undefined ? undefined : check.duration(tolerance, 'tolerance', 0),
     catchUp,
     token: getFireServiceToken(registration),
   };

@@ -1,6 +1,7 @@
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { filter } from 'rxjs';
+import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
 import { pause } from '../core/pause.js';
 import { methodsOf } from '../decorators/framework-metadata.js';
@@ -8,13 +9,13 @@ import type { OncePerTickSettings, TickGate } from '../decorators/once-per-tick.
 import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
 import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { LeaderService } from '../leader/leader.service.js';
-import { type CronJobs, cronSchedule } from '../schedule/cron-schedule.js';
-import type { Fires, Job } from '../schedule/fires.js';
+import { type CronJobLike, type CronJobs, initialDelayOf, MethodJobs } from '../schedule/cron-schedule.js';
+import type { OncePerTickJobOptions } from '../schedule/job.service.js';
 import { discovered, discoveredProviders } from './discovered.js';
 import type { Registration } from './registration.js';
 
-/** How often it is looked whether jobs are scheduled, in milliseconds. */
-const LOOK_EVERY = 250;
+/** Time between two looks for the job of a method: more and more, up to this. */
+const LONGEST_LOOK: Milliseconds = 250;
 
 type Method = (...args: unknown[]) => unknown;
 
@@ -33,6 +34,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
   readonly #discovery: DiscoveryService;
   readonly #moduleRef: ModuleRef;
   readonly #token: string;
+  readonly #methodJobs = new MethodJobs();
   readonly #ended = new AbortController();
 
   constructor(registration: Registration, discovery: DiscoveryService, moduleRef: ModuleRef, token: string) {
@@ -48,9 +50,11 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     settings: OncePerTickSettings,
     work: () => unknown,
   ): Promise<unknown> {
-    // What is claimed now could not be finished; the other instances can.
-    if (this.#ended.signal.aborted) return undefined;
-    return this.#fires().tick(this.#jobOf(instance, property, settings), work);
+    const { signal } = this.#ended;
+    const job = jobName(instance, property, settings);
+    // At the end of the application its cron jobs are removed.
+    if (signal.aborted) return undefined;
+    return this.#registration.jobs.oncePerTick(job, this.#cronJobOf(instance, property), work, optionsOf(settings));
   }
 
   /** Reports what died with an earlier process, and catches up. */
@@ -63,58 +67,56 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
 
   onModuleDestroy(): void {
     this.#ended.abort();
+    this.#registration.jobs.close();
   }
 
   async #begin(decorated: Decorated): Promise<void> {
-    const { settings, leader } = decorated;
-    const job = await this.#whenScheduled(decorated);
-    if (!job) return;
-    // Fails when the application ends: there is nobody to tell.
-    void this.#fires()
-      .checkLast(job)
-      .catch(() => undefined);
+    const { instance, property, settings, leader } = decorated;
+    const { jobs, logger } = this.#registration;
+    const cronJob = await this.#whenScheduled(decorated);
+    if (!cronJob) return;
+    jobs.checkLast(jobName(instance, property, settings), cronJob);
     if (!settings.catchUp) return;
-    if (leader === undefined) return this.#catchUp(decorated, job);
+    const delay = initialDelayOf((instance as Record<string, Method>)[property]!);
+    if (delay > 0) await pause(this.#registration.clock, delay + LONGEST_LOOK);
+    if (leader === undefined) return this.#catchUp(decorated);
     const { isLeader$ } = this.#moduleRef.get<LeaderService>(leader, { strict: false });
-    const catchUp = (): void =>
-      void this.#catchUp(decorated, job).catch((error: unknown) => this.#registration.logger.error(error));
+    const catchUp = (): void => void this.#catchUp(decorated).catch((error: unknown) => logger.error(error));
     isLeader$.pipe(filter(Boolean)).subscribe(catchUp);
   }
 
-  /** Through the method itself, as a tick does: with what other decorators say. */
-  async #catchUp({ instance, property }: Decorated, job: Job): Promise<void> {
-    const missed = await this.#fires()
-      .isMissed(job)
-      .catch(() => false);
-    if (missed && !this.#ended.signal.aborted) await (instance as Record<string, Method>)[property]!();
+  /** Through the method itself, as a tick does: with what other decorators say. Never for a job that does not tick. */
+  async #catchUp({ instance, property, settings }: Decorated): Promise<void> {
+    const cronJob = this.#scheduled(instance, property);
+    if (!cronJob) return;
+    const { jobs } = this.#registration;
+    const missed = await jobs.isMissed(jobName(instance, property, settings), cronJob, optionsOf(settings));
+    if (missed) await (instance as Record<string, Method>)[property]!();
   }
 
   /** Jobs are scheduled by a hook of another module, which may come later. */
-  async #whenScheduled({ instance, property, settings }: Decorated): Promise<Job | undefined> {
+  async #whenScheduled({ instance, property }: Decorated): Promise<CronJobLike | undefined> {
     const { signal } = this.#ended;
-    while (!signal.aborted) {
-      try {
-        return this.#jobOf(instance, property, settings);
-      } catch {
-        await pause(this.#registration.clock, LOOK_EVERY);
-      }
+    for (let time = 1; !signal.aborted; time = Math.min(2 * time, LONGEST_LOOK)) {
+      const cronJob = this.#scheduled(instance, property);
+      if (cronJob) return cronJob;
+      await pause(this.#registration.clock, time);
     }
     return undefined;
   }
 
-  #fires(): Fires {
-    const { fires } = this.#registration;
-    if (!fires)
-      throw new LockConfigError(
-        '@OncePerTick: the driver has no fact store to keep claims in. Use a driver that has one, such as RedisDriver.',
-      );
-    return fires;
+  /** Undefined for a job that is not scheduled so far, or not any more. */
+  #scheduled(instance: object, property: string): CronJobLike | undefined {
+    try {
+      return this.#cronJobOf(instance, property);
+    } catch {
+      return undefined;
+    }
   }
 
-  #jobOf(instance: object, property: string | symbol, { job, tolerance }: OncePerTickSettings): Job {
-    const id = job ?? `${instance.constructor.name}.${String(property)}`;
-    const next = cronSchedule((instance as Record<string | symbol, object>)[property]!, id, this.#cronJobs());
-    return { id, tolerance, next };
+  #cronJobOf(instance: object, property: string | symbol): CronJobLike {
+    const label = `${instance.constructor.name}.${String(property)}`;
+    return this.#methodJobs.of(instance, property, label, this.#cronJobs());
   }
 
   #decorated(): Decorated[] {
@@ -141,6 +143,15 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     }
     throw new LockConfigError('@OncePerTick needs ScheduleModule.forRoot() of @nestjs/schedule.');
   }
+}
+
+/** How the instances know the job of a method. */
+function jobName(instance: object, property: string | symbol, { job }: OncePerTickSettings): string {
+  return job ?? `${instance.constructor.name}.${String(property)}`;
+}
+
+function optionsOf({ tolerance }: OncePerTickSettings): OncePerTickJobOptions {
+  return tolerance === undefined ? {} : { tolerance };
 }
 
 const isOncePerTick = ({ decorator }: Wrapping): boolean => decorator === 'OncePerTick';

@@ -4,7 +4,7 @@ import type { WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
 
 /** Decorators that run a tick on one replica only. */
-const DEDUPLICATING: readonly string[] = ['OncePerTick', 'LeaderOnly'];
+const DEDUPLICATING: ReadonlySet<string> = new Set(['OncePerTick', 'LeaderOnly']);
 
 /**
  * Warns of a scheduled method whose ticks a lock alone is to run once. A lock keeps two runs from overlapping. It does not
@@ -17,7 +17,7 @@ export function checkLockedJob(
   logger: Logger,
 ): void {
   if (!isScheduled(method)) return;
-  if (wrappingsOf(method).some(({ decorator }) => DEDUPLICATING.includes(decorator))) return;
+  if (wrappingsOf(method).some(({ decorator }) => DEDUPLICATING.has(decorator))) return;
   const repair = isCron(method)
     ? 'Add @OncePerTick(), which runs each tick on one of them, or @LeaderOnly().'
     : 'Add @LeaderOnly(), which runs the job on one of them.';

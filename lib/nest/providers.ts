@@ -12,6 +12,7 @@ import { LockConfigError } from '../core/errors.js';
 import {
   DEFAULT_REGISTRATION,
   getFireServiceToken,
+  getJobServiceToken,
   getLeaderElectionsToken,
   getLeaderToken,
   getLockServiceToken,
@@ -20,6 +21,7 @@ import { DEFAULT_ELECTION } from '../leader/election-options.js';
 import { LeaderElections } from '../leader/leader-elections.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { LockService } from '../locks/lock.service.js';
+import { JobService } from '../schedule/job.service.js';
 import { FireService } from './fire.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
 import { REGISTRATION, Registration } from './registration.js';
@@ -39,6 +41,7 @@ export function provideServices(
 ): Required<Pick<DynamicModule, 'providers' | 'exports'>> {
   const services = [
     ...provideService(name, getLockServiceToken(name), LockService, ({ locks }) => locks),
+    ...provideService(name, getJobServiceToken(name), JobService, ({ jobs }) => jobs),
     ...provideService(name, getLeaderElectionsToken(name), LeaderElections, ({ leaderElections }) => leaderElections),
     ...elections.flatMap((election) => provideLeader(name, election)),
     ...(elections.includes(DEFAULT_ELECTION) ? [] : refuseDefaultLeader(name, elections)),

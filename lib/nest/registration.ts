@@ -12,6 +12,7 @@ import { LeaderService } from '../leader/leader.service.js';
 import { LockManager } from '../locks/lock-manager.js';
 import { LockService } from '../locks/lock.service.js';
 import { Fires } from '../schedule/fires.js';
+import { JobService } from '../schedule/job.service.js';
 import type { ResolvedOptions } from './options.js';
 import { SafeLogger } from './safe-logger.js';
 import { StoreReports } from './store-reports.js';
@@ -25,6 +26,7 @@ export class Registration {
   readonly locks: LockService;
   /** Undefined where the driver has no fact store. */
   readonly fires: Fires | undefined;
+  readonly jobs: JobService;
   readonly elections: ElectionSet;
   /** Names of the elections that the options configure. */
   readonly configured: readonly string[];
@@ -75,6 +77,7 @@ export class Registration {
         random: systemRandom,
         emit: (event) => this.#emit(event),
       });
+    this.jobs = new JobService(this.fires);
     this.elections = new ElectionSet((settings) => (changed, report) => {
       const problem = (message: string, cause?: unknown): void =>
         this.logger.error(message, cause instanceof Error ? cause.stack : cause);

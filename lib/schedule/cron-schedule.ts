@@ -3,12 +3,21 @@ import type { NextInstant } from './schedule.js';
 
 /** What is used of the SchedulerRegistry of @nestjs/schedule. */
 export interface CronJobs {
-  getCronJobs(): ReadonlyMap<string, { readonly cronTime: CronTime }>;
+  getCronJobs(): ReadonlyMap<string, CronJobLike>;
   addCronJob(name: string, job: never): void;
 }
 
-/** What is used of the CronTime of cron, which @nestjs/schedule brings. */
-interface CronTime {
+/** The part of a `CronJob` of `cron` that is used. Its time may be changed while it is scheduled. */
+export interface CronJobLike {
+  readonly cronTime: CronTimeLike;
+  /** Does it tick? */
+  readonly isActive?: boolean;
+  /** The same, before version 4 of `cron`. */
+  readonly running?: boolean | undefined;
+}
+
+/** The part of a `CronTime` of `cron` that is used. */
+export interface CronTimeLike {
   /** An expression, or for a job that runs once a moment. */
   readonly source: string | Moment;
   readonly realDate: boolean;
@@ -26,32 +35,67 @@ interface Moment {
 interface CronOptions {
   readonly cronTime: string | Date | Moment;
   readonly name?: string;
+  readonly initialDelay?: number;
   readonly timeZone?: string | null;
   readonly utcOffset?: number | null;
 }
 
 /**
- * When a `@Cron()` method fires, according to the job that was made of it: by its name, or else one with the same
- * expression and time zone, which fires at the same instants.
+ * The jobs that @nestjs/schedule made of `@Cron()` methods:
  *
- * @throws LockConfigError when there is none
+ * 1. A job with a name is the one that the registry has by that name now.
+ * 2. A job without a name is the first that fits the decorator, and belongs to no other method. It stays the job of the
+ *    method, whatever time it is given later.
  */
-export function cronSchedule(method: object, label: string, jobs: CronJobs): NextInstant {
-  const options = Reflect.getMetadata('SCHEDULE_CRON_OPTIONS', method) as CronOptions | undefined;
-  const all = jobs.getCronJobs();
-  const job =
-    options && (all.get(options.name ?? '') ?? [...all.values()].find(({ cronTime }) => fits(cronTime, options)));
-  if (!job) {
+export class MethodJobs {
+  readonly #found = new WeakMap<object, Map<string | symbol, CronJobLike>>();
+  readonly #taken = new WeakSet<CronJobLike>();
+
+  /** @throws LockConfigError when there is none */
+  of(instance: object, property: string | symbol, label: string, jobs: CronJobs): CronJobLike {
+    const method = (instance as Record<string | symbol, object>)[property]!;
+    const options = Reflect.getMetadata('SCHEDULE_CRON_OPTIONS', method) as CronOptions | undefined;
+    const job =
+      options &&
+      (options.name ? jobs.getCronJobs().get(options.name) : this.#unnamed(instance, property, options, jobs));
+    if (job) return job;
     throw new LockConfigError(
       `@OncePerTick on ${label}: no cron job of this method is registered. Decorate it with @Cron(), and let ` +
         'ScheduleModule.forRoot() schedule cron jobs.',
     );
   }
-  const { cronTime } = job;
+
+  #unnamed(instance: object, property: string | symbol, options: CronOptions, jobs: CronJobs): CronJobLike | undefined {
+    const found = this.#found.get(instance) ?? new Map<string | symbol, CronJobLike>();
+    this.#found.set(instance, found);
+    const known = found.get(property);
+    if (known) return known;
+    const fitting = [...jobs.getCronJobs().values()].filter(({ cronTime }) => fits(cronTime, options));
+    const job = fitting.find((one) => !this.#taken.has(one)) ?? fitting[0];
+    if (!job) return undefined;
+    this.#taken.add(job);
+    found.set(property, job);
+    return job;
+  }
+}
+
+/** Milliseconds after the start of the application until the job of a `@Cron()` method begins to tick. */
+export function initialDelayOf(method: object): number {
+  const options = Reflect.getMetadata('SCHEDULE_CRON_OPTIONS', method) as CronOptions | undefined;
+  return options?.initialDelay ?? 0;
+}
+
+/** When a job fires, by the time that it has now. */
+export function scheduleOf({ cronTime }: CronJobLike): NextInstant {
   return (after) => nextInstant(cronTime, after);
 }
 
-function fits(cronTime: CronTime, { cronTime: source, timeZone, utcOffset }: CronOptions): boolean {
+/** False for a job that is disabled, stopped, or removed from the registry, which stops it. */
+export function isTicking({ isActive, running }: CronJobLike): boolean {
+  return isActive ?? running ?? false;
+}
+
+function fits(cronTime: CronTimeLike, { cronTime: source, timeZone, utcOffset }: CronOptions): boolean {
   const local = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const zone = timeZone ?? (utcOffset == null ? local : undefined);
   return (
@@ -66,7 +110,7 @@ function asText(source: string | Date | Moment): string {
   return String(source instanceof Date ? source.getTime() : source.toMillis());
 }
 
-function nextInstant(cronTime: CronTime, after: number): number {
+function nextInstant(cronTime: CronTimeLike, after: number): number {
   const { source, realDate } = cronTime;
   if (realDate) {
     const at = (source as Moment).toMillis();
@@ -80,7 +124,7 @@ function nextInstant(cronTime: CronTime, after: number): number {
   }
 }
 
-function zoneOf({ timeZone, utcOffset }: CronTime): string | undefined {
+function zoneOf({ timeZone, utcOffset }: CronTimeLike): string | undefined {
   if (utcOffset == null) return timeZone ?? undefined;
   const part = (value: number): string => String(value).padStart(2, '0');
   const minutes = Math.abs(utcOffset);

@@ -1,9 +1,10 @@
 import { guarded } from '../core/guarded.js';
 import { newHolder } from '../core/ids.js';
+import { runInside } from '../locks/call-chain.js';
 import { RunningWork } from '../locks/running-work.js';
 import { AbandonedFires, type AbandonedFiresSettings } from './abandoned-fires.js';
 import { FireRecords, type FireRecordsSettings } from './fire-records.js';
-import { fireAt, newestInstant, type NextInstant } from './schedule.js';
+import { type Fire, fireAt, newestInstant, type NextInstant } from './schedule.js';
 
 /** A job that several instances fire. */
 export interface Job {
@@ -17,6 +18,8 @@ export type FiresSettings = FireRecordsSettings & AbandonedFiresSettings;
 
 const DAY = 24 * 3600 * 1000;
 const LONGEST_MEMORY = 3 * 366 * DAY;
+/** Milliseconds between two fires, where only the instant of one is known. */
+const UNKNOWN_GAP = 10 * DAY;
 /** Milliseconds for which a tick asks the store again, at most. */
 const LONGEST_CLAIM = 30_000;
 
@@ -51,19 +54,27 @@ export class Fires {
    *   fire does not run here
    */
   async tick<T>(job: Job, work: () => T | Promise<T>): Promise<T | undefined> {
+    const fire = fireAt(job.next, this.#settings.clock.wall(), job.tolerance);
+    return Number.isFinite(fire.instant) ? this.run(job.id, fire, work) : undefined;
+  }
+
+  /** As `tick`, for a fire whose instant the caller knows. */
+  async run<T>(
+    id: string,
+    { instant, gap = UNKNOWN_GAP }: Pick<Fire, 'instant'> & Partial<Fire>,
+    work: () => T | Promise<T>,
+  ): Promise<T | undefined> {
     const { clock, instance, emit } = this.#settings;
-    const { instant, gap } = fireAt(job.next, clock.wall(), job.tolerance);
-    if (!Number.isFinite(instant)) return undefined;
     // Each tick is an attempt of its own: after its clock was set back, an instance fires the same instant again.
     const attempt = `${instance} ${newHolder()}`;
     const memory = memoryOf(gap);
     const claimed = await this.#records.persist(Math.min(gap / 2, LONGEST_CLAIM), () =>
-      this.#records.claim(job.id, instant, attempt, memory),
+      this.#records.claim(id, instant, attempt, memory),
     );
-    emit({ type: claimed ? 'fire-claimed' : 'fire-taken', job: job.id, instant });
-    if (claimed) return this.#running.run(() => this.#run(job.id, instant, memory, work));
+    emit({ type: claimed ? 'fire-claimed' : 'fire-taken', job: id, instant });
+    if (claimed) return this.#running.run(() => this.#run(id, instant, memory, work));
     // The record of an older fire is gone.
-    if (Math.abs(clock.wall() - instant) < this.#settings.aliveFor) this.#abandoned.watch(job.id, instant);
+    if (Math.abs(clock.wall() - instant) < this.#settings.aliveFor) this.#abandoned.watch(id, instant);
     return undefined;
   }
 
@@ -118,7 +129,7 @@ export class Fires {
     };
     beat();
     try {
-      return await work();
+      return await runInside(this, undefined, work, instant);
     } finally {
       ended = true;
       // The caller does not wait for the records: it has the result.
