@@ -43,6 +43,8 @@ export interface LeaderOnlyOptions {
    * that nobody ran. Default: false.
    */
   catchUp?: boolean;
+  /** With `catchUp`: what the instances know the job by. Default: class and method, `Reports.nightly`. */
+  job?: string;
 }
 
 /** Accepts classes, and methods that return a promise. */
@@ -135,9 +137,13 @@ export function forRequests(otherwise: LeaderOtherwise | undefined): boolean {
 }
 
 function catchUpOf(options: string | LeaderOnlyOptions): MethodDecorator | undefined {
-  const { catchUp, registration } = typeof options === 'string' ? {} : options;
+  const { catchUp, job, registration } = typeof options === 'string' ? {} : options;
   return catchUp
-    ? (OncePerTick({ catchUp, ...(registration === undefined ? {} : { registration }) }) as MethodDecorator)
+    ? (OncePerTick({
+        catchUp,
+        ...(job === undefined ? {} : { job }),
+        ...(registration === undefined ? {} : { registration }),
+      }) as MethodDecorator)
     : undefined;
 }
 
@@ -149,7 +155,11 @@ function checkOptions(options: LeaderOnlyOptions): LeaderOnlyMetadata {
     otherwise,
     timeout,
     catchUp = false,
-  } = check.object(options, '', ['election', 'registration', 'otherwise', 'timeout', 'catchUp']);
+    job,
+  } = check.object(options, '', ['election', 'registration', 'otherwise', 'timeout', 'catchUp', 'job']);
+  check.ofType(job, 'job', 'string');
+  if (job === '') check.problem('job: must not be empty.');
+  if (job !== undefined && !catchUp) check.problem('job: has no effect without catchUp.');
   check.ofType(election, 'election', 'string');
   check.ofType(registration, 'registration', 'string');
   check.ofType(catchUp, 'catchUp', 'boolean');

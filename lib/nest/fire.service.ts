@@ -11,7 +11,7 @@ import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import { type CronJobLike, type CronJobs, initialDelayOf, MethodJobs } from '../schedule/cron-schedule.js';
 import type { OncePerTickJobOptions } from '../schedule/job.service.js';
-import { discovered, discoveredProviders } from './discovered.js';
+import { discovered, discoveredProviders, schedulersIn } from './discovered.js';
 import type { Registration } from './registration.js';
 
 /** Time between two looks for the job of a method: more and more, up to this. */
@@ -133,14 +133,9 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     });
   }
 
-  /** The `SchedulerRegistry` of @nestjs/schedule. That package is optional: its methods identify the class. */
   #cronJobs(): CronJobs {
-    for (const { type, instance } of discoveredProviders(this.#discovery)) {
-      const prototype: Partial<CronJobs> | undefined = type?.prototype;
-      if (typeof prototype?.getCronJobs === 'function' && typeof prototype.addCronJob === 'function') {
-        return instance as CronJobs;
-      }
-    }
+    const [registry] = schedulersIn(discoveredProviders(this.#discovery));
+    if (registry) return registry;
     throw new LockConfigError('@OncePerTick needs ScheduleModule.forRoot() of @nestjs/schedule.');
   }
 }

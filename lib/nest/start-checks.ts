@@ -15,7 +15,7 @@ import { checkWithLockOptions, type WithLockOptions } from '../decorators/with-l
 import { wrappingsOf } from '../decorators/wrap-method.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { Discovered } from './discovered.js';
-import { checkLockedJob } from './job-checks.js';
+import { checkDoubledJobs, checkJobName, checkLockedJob } from './job-checks.js';
 import type { Registration } from './registration.js';
 
 /**
@@ -31,13 +31,14 @@ import type { Registration } from './registration.js';
  */
 export function checkDecoratedClasses(found: readonly Discovered[], registration: Registration): void {
   const jobs = new Map<string, string>();
+  checkDoubledJobs(found, registration);
   for (const type of new Set(found.map((one) => one.type))) {
     if (!type) continue;
     const methods = methodsOf(type.prototype);
     if (Reflect.hasMetadata(LEADER_ONLY, type)) checkLeaderOnlyClass(type, methods);
     for (const [name, method] of methods) {
       checkLeaderOnlyMethod(`${type.name}.${name}`, method);
-      checkOncePerTick(`${type.name}.${name}`, method, registration, jobs);
+      checkOncePerTick(`${type.name}.${name}`, type.name, method, registration, jobs);
       checkLockedMethod(`${type.name}.${name}`, method, registration);
     }
   }
@@ -92,8 +93,9 @@ function notARoute(label: string, otherwise: LeaderOnlyOptions['otherwise']): Lo
 /** @param jobs the methods of the jobs that were seen so far, by the name of the job */
 function checkOncePerTick(
   label: string,
+  type: string,
   method: object,
-  { name, fires }: Registration,
+  { name, fires, logger }: Registration,
   jobs: Map<string, string>,
 ): void {
   const wrappings = wrappingsOf(method);
@@ -114,6 +116,7 @@ function checkOncePerTick(
   const other = jobs.get(job);
   if (other !== undefined) throw refuse(`${other} has the same job name "${job}". Give one of them another \`job\`.`);
   jobs.set(job, label);
+  checkJobName(label, type, settings, logger);
 }
 
 function checkLockedMethod(label: string, method: object, { name, logger, ttlRange, lockTtl }: Registration): void {
