@@ -88,6 +88,7 @@ export {
 } from './decorators/injection.js';
 export { LeaderElection, LeaderElections } from './leader/leader-elections.js';
 export { type LockDescription, LockService } from './locks/lock.service.js';
+export { DistLockCronLocker } from './nest/cron-locker.js';
 export {
   DistLockModule,
   type DistLockModuleAsyncExtras,

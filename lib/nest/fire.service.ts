@@ -2,16 +2,16 @@ import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { filter } from 'rxjs';
 import type { Milliseconds } from '../core/duration.js';
-import { LockConfigError } from '../core/errors.js';
 import { pause } from '../core/pause.js';
 import { methodsOf } from '../decorators/framework-metadata.js';
 import type { OncePerTickSettings, TickGate } from '../decorators/once-per-tick.js';
 import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
 import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { LeaderService } from '../leader/leader.service.js';
-import { type CronJobLike, type CronJobs, initialDelayOf, MethodJobs } from '../schedule/cron-schedule.js';
+import { type CronJobLike, cronOptionsOf } from '../schedule/cron-schedule.js';
 import type { OncePerTickJobOptions } from '../schedule/job.service.js';
-import { discovered, discoveredProviders, schedulersIn } from './discovered.js';
+import type { CronMethods } from './cron-methods.js';
+import { discovered } from './discovered.js';
 import type { Registration } from './registration.js';
 
 /** Time between two looks for the job of a method: more and more, up to this. */
@@ -31,14 +31,21 @@ interface Decorated {
 /** What the methods under `@OncePerTick()` call, and what catches up with the fires that nobody ran. */
 export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDestroy {
   readonly #registration: Registration;
+  readonly #methods: CronMethods;
   readonly #discovery: DiscoveryService;
   readonly #moduleRef: ModuleRef;
   readonly #token: string;
-  readonly #methodJobs = new MethodJobs();
   readonly #ended = new AbortController();
 
-  constructor(registration: Registration, discovery: DiscoveryService, moduleRef: ModuleRef, token: string) {
+  constructor(
+    registration: Registration,
+    methods: CronMethods,
+    discovery: DiscoveryService,
+    moduleRef: ModuleRef,
+    token: string,
+  ) {
     this.#registration = registration;
+    this.#methods = methods;
     this.#discovery = discovery;
     this.#moduleRef = moduleRef;
     this.#token = token;
@@ -54,7 +61,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     const job = jobName(instance, property, settings);
     // At the end of the application its cron jobs are removed.
     if (signal.aborted) return undefined;
-    return this.#registration.jobs.oncePerTick(job, this.#cronJobOf(instance, property), work, optionsOf(settings));
+    return this.#registration.jobs.oncePerTick(job, this.#methods.jobOf(instance, property), work, optionsOf(settings));
   }
 
   /** Reports what died with an earlier process, and catches up. */
@@ -77,7 +84,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     if (!cronJob) return;
     jobs.checkLast(jobName(instance, property, settings), cronJob);
     if (!settings.catchUp) return;
-    const delay = initialDelayOf((instance as Record<string, Method>)[property]!);
+    const { initialDelay: delay = 0 } = cronOptionsOf((instance as Record<string, Method>)[property]!) ?? {};
     if (delay > 0) await pause(this.#registration.clock, delay + LONGEST_LOOK);
     if (leader === undefined) return this.#catchUp(decorated);
     const { isLeader$ } = this.#moduleRef.get<LeaderService>(leader, { strict: false });
@@ -108,15 +115,10 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
   /** Undefined for a job that is not scheduled so far, or not any more. */
   #scheduled(instance: object, property: string): CronJobLike | undefined {
     try {
-      return this.#cronJobOf(instance, property);
+      return this.#methods.jobOf(instance, property);
     } catch {
       return undefined;
     }
-  }
-
-  #cronJobOf(instance: object, property: string | symbol): CronJobLike {
-    const label = `${instance.constructor.name}.${String(property)}`;
-    return this.#methodJobs.of(instance, property, label, this.#cronJobs());
   }
 
   #decorated(): Decorated[] {
@@ -131,12 +133,6 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
         return [{ instance, property, settings, leader: (gate?.options as LeaderOnlyMetadata | undefined)?.token }];
       });
     });
-  }
-
-  #cronJobs(): CronJobs {
-    const [registry] = schedulersIn(discoveredProviders(this.#discovery));
-    if (registry) return registry;
-    throw new LockConfigError('@OncePerTick needs ScheduleModule.forRoot() of @nestjs/schedule.');
   }
 }
 

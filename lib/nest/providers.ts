@@ -22,6 +22,8 @@ import { LeaderElections } from '../leader/leader-elections.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { LockService } from '../locks/lock.service.js';
 import { JobService } from '../schedule/job.service.js';
+import { DistLockCronLocker } from './cron-locker.js';
+import { CronMethods } from './cron-methods.js';
 import { FireService } from './fire.service.js';
 import { type DistLockModuleOptions, resolveOptions } from './options.js';
 import { REGISTRATION, Registration } from './registration.js';
@@ -46,6 +48,7 @@ export function provideServices(
     ...elections.flatMap((election) => provideLeader(name, election)),
     ...(elections.includes(DEFAULT_ELECTION) ? [] : refuseDefaultLeader(name, elections)),
     provideFires(name),
+    ...(name === DEFAULT_REGISTRATION ? [cronLocker] : []),
   ];
   const provider: Provider = {
     provide: REGISTRATION,
@@ -56,16 +59,31 @@ export function provideServices(
       return registration;
     },
   };
-  return { providers: [provider, ...services, WorkerGate], exports: services.map(({ provide }) => provide) };
+  return {
+    providers: [provider, cronMethods, ...services, WorkerGate],
+    exports: services.map(({ provide }) => provide),
+  };
 }
+
+const cronMethods: FactoryProvider = {
+  provide: CronMethods,
+  inject: [DiscoveryService],
+  useFactory: (discovery: DiscoveryService) => new CronMethods(discovery),
+};
+
+const cronLocker: FactoryProvider = {
+  provide: DistLockCronLocker,
+  inject: [REGISTRATION, CronMethods],
+  useFactory: ({ jobs, clock }: Registration, methods: CronMethods) => new DistLockCronLocker(jobs, methods, clock),
+};
 
 function provideFires(name: string): FactoryProvider {
   const token = getFireServiceToken(name);
   return {
     provide: token,
-    inject: [REGISTRATION, DiscoveryService, ModuleRef],
-    useFactory: (registration: Registration, discovery: DiscoveryService, moduleRef: ModuleRef) =>
-      new FireService(registration, discovery, moduleRef, token),
+    inject: [REGISTRATION, CronMethods, DiscoveryService, ModuleRef],
+    useFactory: (registration: Registration, methods: CronMethods, discovery: DiscoveryService, moduleRef: ModuleRef) =>
+      new FireService(registration, methods, discovery, moduleRef, token),
   };
 }
 

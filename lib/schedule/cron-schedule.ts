@@ -32,10 +32,12 @@ interface Moment {
 }
 
 /** What `@Cron()` leaves on a method. */
-interface CronOptions {
+export interface CronOptions {
   readonly cronTime: string | Date | Moment;
   readonly name?: string;
   readonly initialDelay?: number;
+  /** Of coming versions of @nestjs/schedule. */
+  readonly lockKey?: string;
   readonly timeZone?: string | null;
   readonly utcOffset?: number | null;
 }
@@ -54,7 +56,7 @@ export class MethodJobs {
   /** @throws LockConfigError when there is none */
   of(instance: object, property: string | symbol, label: string, jobs: CronJobs): CronJobLike {
     const method = (instance as Record<string | symbol, object>)[property]!;
-    const options = Reflect.getMetadata('SCHEDULE_CRON_OPTIONS', method) as CronOptions | undefined;
+    const options = cronOptionsOf(method);
     const job =
       options &&
       (options.name ? jobs.getCronJobs().get(options.name) : this.#unnamed(instance, property, options, jobs));
@@ -79,10 +81,8 @@ export class MethodJobs {
   }
 }
 
-/** Milliseconds after the start of the application until the job of a `@Cron()` method begins to tick. */
-export function initialDelayOf(method: object): number {
-  const options = Reflect.getMetadata('SCHEDULE_CRON_OPTIONS', method) as CronOptions | undefined;
-  return options?.initialDelay ?? 0;
+export function cronOptionsOf(method: object): CronOptions | undefined {
+  return Reflect.getMetadata('SCHEDULE_CRON_OPTIONS', method) as CronOptions | undefined;
 }
 
 /** When a job fires, by the time that it has now. */
