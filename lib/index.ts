@@ -97,5 +97,5 @@ export {
   type DistLockOptionsFactory,
 } from './nest/module.js';
 export type { DistLockModuleOptions } from './nest/options.js';
-export type { CronJobLike, CronTimeLike } from './schedule/cron-schedule.js';
+export type { CronJobLike } from './schedule/cron-schedule.js';
 export { JobService, type OncePerTickJobOptions } from './schedule/job.service.js';

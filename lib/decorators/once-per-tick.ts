@@ -1,5 +1,6 @@
 import type { Duration, Milliseconds } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
+import { TICK_TOLERANCE } from '../core/tick-tolerance.js';
 import { getFireServiceToken } from './injection.js';
 import type { AsyncMethod, SkipFits } from './method-types.js';
 import { wrapMethod } from './wrap-method.js';
@@ -21,7 +22,7 @@ export interface OncePerTickOptions {
 /** The options, checked and with defaults. */
 export interface OncePerTickSettings {
   readonly job: string | undefined;
-  readonly tolerance: Milliseconds | undefined;
+  readonly tolerance: Milliseconds;
   readonly catchUp: boolean;
   readonly token: string;
 }
@@ -65,7 +66,7 @@ export function OncePerTick(options: OncePerTickOptions = {}): OncePerTickDecora
   if (job === '') check.problem('job: must not be empty.');
   const settings: OncePerTickSettings = {
     job,
-    tolerance: tolerance === undefined ? undefined : check.duration(tolerance, 'tolerance', 0),
+    tolerance: check.duration(tolerance, 'tolerance', TICK_TOLERANCE),
     catchUp,
     token: getFireServiceToken(registration),
   };

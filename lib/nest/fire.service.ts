@@ -9,7 +9,6 @@ import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
 import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import { type CronJobLike, cronOptionsOf } from '../schedule/cron-schedule.js';
-import type { OncePerTickJobOptions } from '../schedule/job.service.js';
 import type { CronMethods } from './cron-methods.js';
 import { discovered } from './discovered.js';
 import type { Registration } from './registration.js';
@@ -61,7 +60,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     const job = jobName(instance, property, settings);
     // At the end of the application its cron jobs are removed.
     if (signal.aborted) return undefined;
-    return this.#registration.jobs.oncePerTick(job, this.#methods.jobOf(instance, property), work, optionsOf(settings));
+    return this.#registration.jobs.oncePerTick(job, this.#methods.jobOf(instance, property), work, settings);
   }
 
   /** Reports what died with an earlier process, and catches up. */
@@ -97,7 +96,7 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     const cronJob = this.#scheduled(instance, property);
     if (!cronJob) return;
     const { jobs } = this.#registration;
-    const missed = await jobs.isMissed(jobName(instance, property, settings), cronJob, optionsOf(settings));
+    const missed = await jobs.isMissed(jobName(instance, property, settings), cronJob, settings);
     if (missed) await (instance as Record<string, Method>)[property]!();
   }
 
@@ -139,10 +138,6 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
 /** How the instances know the job of a method. */
 function jobName(instance: object, property: string | symbol, { job }: OncePerTickSettings): string {
   return job ?? `${instance.constructor.name}.${String(property)}`;
-}
-
-function optionsOf({ tolerance }: OncePerTickSettings): OncePerTickJobOptions {
-  return tolerance === undefined ? {} : { tolerance };
 }
 
 const isOncePerTick = ({ decorator }: Wrapping): boolean => decorator === 'OncePerTick';

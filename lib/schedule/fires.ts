@@ -55,11 +55,11 @@ export class Fires {
    */
   async tick<T>(job: Job, work: () => T | Promise<T>): Promise<T | undefined> {
     const fire = fireAt(job.next, this.#settings.clock.wall(), job.tolerance);
-    return Number.isFinite(fire.instant) ? this.run(job.id, fire, work) : undefined;
+    return Number.isFinite(fire.instant) ? this.tickAt(job.id, fire, work) : undefined;
   }
 
   /** As `tick`, for a fire whose instant the caller knows. */
-  async run<T>(
+  async tickAt<T>(
     id: string,
     { instant, gap = UNKNOWN_GAP }: Pick<Fire, 'instant'> & Partial<Fire>,
     work: () => T | Promise<T>,

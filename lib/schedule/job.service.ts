@@ -1,5 +1,6 @@
 import { type Duration, toMilliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
+import { TICK_TOLERANCE } from '../core/tick-tolerance.js';
 import { type CronJobLike, isTicking, scheduleOf } from './cron-schedule.js';
 import type { Fires, Job } from './fires.js';
 
@@ -11,8 +12,6 @@ export interface OncePerTickJobOptions {
    */
   tolerance?: Duration;
 }
-
-const TOLERANCE = 1000;
 
 /**
  * Jobs whose fires run on one instance each, for schedules that are made or changed at run time. `@OncePerTick()` is
@@ -55,7 +54,7 @@ export class JobService {
     const instant = fire.getTime();
     if (Number.isNaN(instant)) throw new LockConfigError(`${where}: the date is invalid. Pass the scheduled instant.`);
     // This instance could not finish a fire that it claims now; the others can.
-    return this.#isClosing ? undefined : fires.run(job, { instant }, work);
+    return this.#isClosing ? undefined : fires.tickAt(job, { instant }, work);
   }
 
   /**
@@ -125,6 +124,6 @@ function jobOf(where: string, id: string, cronJob: CronJobLike, { tolerance }: O
   if (typeof cronJob?.cronTime?.getNextDateFrom !== 'function') {
     throw new LockConfigError(`${where}: expected the scheduled instant, as a Date, or the CronJob that ticks.`);
   }
-  const early = tolerance === undefined ? TOLERANCE : toMilliseconds(tolerance, `${where}: tolerance`);
+  const early = tolerance === undefined ? TICK_TOLERANCE : toMilliseconds(tolerance, `${where}: tolerance`);
   return { id, next: scheduleOf(cronJob), tolerance: early };
 }

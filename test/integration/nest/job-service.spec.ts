@@ -153,14 +153,14 @@ describe('currentFire()', () => {
     expect(await late).toBeUndefined();
   });
 
-  it.each<[string, () => MethodDecorator]>([
-    ['@OncePerTick', () => OncePerTick() as MethodDecorator],
-    ['@LeaderOnly({ catchUp })', () => LeaderOnly({ catchUp: true }) as MethodDecorator],
+  it.each<[string, () => RunDecorator]>([
+    ['@OncePerTick', () => OncePerTick()],
+    ['@LeaderOnly({ catchUp })', () => LeaderOnly({ catchUp: true })],
   ])('is that of the tick of a method under %s', async (_, decorator) => {
     @Injectable()
     class Jobs {
       @Cron(CronExpression.EVERY_SECOND)
-      @(decorator() as RunDecorator)
+      @decorator()
       async run(): Promise<void> {
         runs.next(String(currentFire()?.getTime()));
       }
@@ -306,18 +306,18 @@ describe('a @Cron method under @OncePerTick whose job is changed at run time', (
 describe('catchUp never runs what was switched off', () => {
   type Off = 'disabled' | 'stopped' | 'deleted' | 'deleted, and another has its expression';
 
-  function jobs(options: { disabled?: boolean }, catchUp: () => MethodDecorator): new () => object {
+  function jobs(options: { disabled?: boolean }, catchUp: () => RunDecorator): new () => object {
     @Injectable()
     class Jobs {
       @Cron(YEARLY, { name: 'off', ...options })
-      @(catchUp() as RunDecorator)
+      @catchUp()
       async off(): Promise<void> {
         runs.next('off');
       }
 
       /** Control: a job that ticks is caught up with, and not before the other would have been. */
       @Cron(YEARLY, { name: 'on' })
-      @(catchUp() as RunDecorator)
+      @catchUp()
       async on(): Promise<void> {
         runs.next('on');
       }
@@ -335,9 +335,9 @@ describe('catchUp never runs what was switched off', () => {
     'deleted, and another has its expression': (registry) => registry.deleteCronJob('off'),
   };
 
-  const decorators: [string, () => MethodDecorator][] = [
-    ['@OncePerTick', () => OncePerTick({ catchUp: true }) as MethodDecorator],
-    ['@LeaderOnly', () => LeaderOnly({ catchUp: true }) as MethodDecorator],
+  const decorators: [string, () => RunDecorator][] = [
+    ['@OncePerTick', () => OncePerTick({ catchUp: true })],
+    ['@LeaderOnly', () => LeaderOnly({ catchUp: true })],
   ];
 
   it.each(
