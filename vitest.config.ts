@@ -1,7 +1,7 @@
 // Runs the spec files one after the other in one thread, the fast kinds first, against the sources of the package.
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
-import { KindSequencer } from './test/support/sequencer.js';
+import { KindSequencer } from './test/support/runner/sequencer.js';
 
 const source = (name: string, path: string) => ({
   find: new RegExp(`^${name}$`),
@@ -23,8 +23,8 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.spec.ts'],
-    setupFiles: ['test/support/setup.ts'],
-    reporters: ['default', './test/support/count-reporter.ts'],
+    setupFiles: ['test/support/runner/setup.ts'],
+    reporters: ['default', './test/support/runner/count-reporter.ts'],
     sequence: { sequencer: KindSequencer },
     pool: 'threads',
     isolate: false,

@@ -1,5 +1,6 @@
 /**
- * Locks, leader election and scheduled jobs for NestJS. The entry has no driver and loads no client library.
+ * Locks, leader election and scheduled jobs for NestJS. This entry loads no client library of a store; the drivers for
+ * Redis and etcd have entries of their own.
  *
  * @module nestjs-dist-lock
  */
@@ -56,12 +57,8 @@ export {
   OnStartedLeading,
   OnStoppedLeading,
 } from './decorators/leader-callbacks.js';
-export {
-  LeaderOnly,
-  type LeaderOnlyDecorator,
-  type LeaderOnlyOptions,
-  type LeaderOtherwise,
-} from './decorators/leader-only.js';
+export { LeaderOnly, type LeaderOnlyDecorator } from './decorators/leader-only.js';
+export type { LeaderOnlyOptions, LeaderOtherwise } from './decorators/leader-only-options.js';
 export { type KeyFunction, lockKey } from './decorators/lock-key.js';
 export { OncePerTick, type OncePerTickDecorator, type OncePerTickOptions } from './decorators/once-per-tick.js';
 export {
@@ -89,13 +86,12 @@ export {
 export { LeaderElection, LeaderElections } from './leader/leader-elections.js';
 export { type LockDescription, LockService } from './locks/lock.service.js';
 export { DistLockCronLocker } from './nest/cron-locker.js';
-export {
-  DistLockModule,
-  type DistLockModuleAsyncExtras,
-  type DistLockModuleAsyncOptions,
-  type DistLockModuleExtras,
-  type DistLockOptionsFactory,
-} from './nest/module.js';
-export type { DistLockModuleOptions } from './nest/options.js';
+export { DistLockModule, type DistLockModuleAsyncOptions } from './nest/module.js';
+export type {
+  DistLockModuleAsyncExtras,
+  DistLockModuleExtras,
+  DistLockModuleOptions,
+  DistLockOptionsFactory,
+} from './nest/options.js';
 export type { CronJobLike } from './schedule/cron-schedule.js';
 export { JobService, type OncePerTickJobOptions } from './schedule/job.service.js';

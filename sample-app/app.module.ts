@@ -15,7 +15,7 @@ import { StatusController } from './status/status.controller.js';
 
 export interface ReplicaParts {
   readonly replica: Replica;
-  /** Where the replica is reached, if its port is known before it listens. */
+  /** The URL of the replica, if its port is known before it listens. */
   readonly url: string | undefined;
   readonly driver: LockDriver;
   readonly orders: OrderStore;
@@ -53,7 +53,7 @@ export class AppModule implements OnApplicationShutdown {
     };
   }
 
-  /** The last of the shutdown hooks: requests have been answered, and locks released. */
+  /** The last shutdown hook: by now requests are answered and locks are released. */
   async onApplicationShutdown(): Promise<void> {
     await this.orders.close();
   }

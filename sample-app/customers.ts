@@ -7,8 +7,8 @@ type Answer = ChargeResult['status'] | 'failed';
 const EVERY = 5000;
 
 /**
- * Every five seconds impatient customers send one order to all replicas at once. The order is named after the time, so
- * that several processes contend for it as well.
+ * Every five seconds impatient customers send one order to all replicas at once. The id of the order is the time, so
+ * that several processes contend for the same order.
  */
 export async function playCustomers(urls: readonly string[], signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -27,7 +27,7 @@ async function chargeEverywhere(id: string, urls: readonly string[]): Promise<vo
 
 async function charge(url: string): Promise<Answer> {
   try {
-    // A connection that is kept alive would hold up a server that closes.
+    // A connection that is kept alive would delay the close of the server.
     const response = await fetch(url, { method: 'POST', headers: { connection: 'close' } });
     return response.ok ? ((await response.json()) as ChargeResult).status : 'failed';
   } catch {

@@ -8,7 +8,7 @@ import { SharedStores } from './stores.js';
 
 const PAUSE = 100;
 
-// One handler for all the applications of this process. An application that is alone in its process calls
+// One handler for all applications of this process. An application that has a process of its own calls
 // `app.enableShutdownHooks()` instead.
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => stop.abort());
@@ -18,16 +18,16 @@ try {
   const settings = readSettings(process.env);
   const { replicas, port } = settings;
   const stores = new SharedStores(settings);
-  tell(`${howMany(replicas)} of one Nest application, on ${stores.name}. Ctrl+C ends.`);
+  log(`${howMany(replicas)} of one Nest application, on ${stores.name}. Ctrl+C ends.`);
   while (running.length < replicas && !stop.signal.aborted) {
     const index = running.length;
     running.push(await startReplica(index, port && port + index, stores.open()));
   }
   const urls = running.map(({ url }) => url);
-  tell(`See who leads:       curl ${urls[0]}/status`);
-  tell(`The leader's page:   ${urls.at(-1)}/leader`);
-  tell(`Ask a follower:      curl -i ${urls.at(-1)}/admin/term`);
-  tell(`Let another lead:    curl -i -X POST ${urls[0]}/admin/resign`);
+  log(`See who leads:       curl ${urls[0]}/status`);
+  log(`The leader's page:   ${urls.at(-1)}/leader`);
+  log(`Ask a follower:      curl -i ${urls.at(-1)}/admin/term`);
+  log(`Let another lead:    curl -i -X POST ${urls[0]}/admin/resign`);
   void playCustomers(urls, stop.signal);
   if (!stop.signal.aborted) await once(stop.signal, 'abort');
 } catch (error) {
@@ -36,13 +36,13 @@ try {
 } finally {
   stop.abort();
   for (const { application, replica } of running) {
-    replica.tell('stops');
+    replica.log('stops');
     await application.close();
-    // As in a rolling update: the others have a moment to take over.
+    // As in a rolling update: the next replica gets a moment to take over.
     await sleep(PAUSE);
   }
 }
 
-function tell(text: string): void {
+function log(text: string): void {
   print('sample', 'white', text);
 }

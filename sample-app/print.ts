@@ -5,14 +5,14 @@ export type Format = Parameters<typeof styleText>[0];
 const { FORCE_COLOR } = process.env;
 const coloured = process.stdout.isTTY ? process.stdout.hasColors() : FORCE_COLOR !== undefined && FORCE_COLOR !== '0';
 
-/** One line: the time, who tells it, and what. */
+/** Prints one line: the time, the source, the text. */
 export function print(who: string, colour: Format, text: string): void {
   const now = new Date();
   const time = `${clockTime(now)}.${String(now.getMilliseconds()).padStart(3, '0')}`;
   console.log(`${paint('gray', time)}  ${paint(colour, who.padEnd(12))}  ${text}`);
 }
 
-/** Colours are for terminals, unless NO_COLOR is set, and for whoever sets FORCE_COLOR. */
+/** Colours a text for a terminal, unless NO_COLOR is set. FORCE_COLOR colours it elsewhere, too. */
 export function paint(format: Format, text: string): string {
   return coloured ? styleText(format, text, { validateStream: false }) : text;
 }

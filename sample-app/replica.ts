@@ -2,7 +2,7 @@ import { type Format, paint, print } from './print.js';
 
 const COLOURS = ['cyan', 'magenta', 'yellow', 'blue', 'green'] as const;
 
-/** One replica of the application, and the coloured lines in which it tells what it does. */
+/** One replica of the application. It reports its actions in lines of one colour. */
 export class Replica {
   readonly name: string;
   readonly #colour: Format;
@@ -12,15 +12,15 @@ export class Replica {
     this.#colour = COLOURS[index % COLOURS.length]!;
   }
 
-  tell(text: string): void {
+  log(text: string): void {
     print(this.name, this.#colour, text);
   }
 
   announce(text: string): void {
-    this.tell(paint(['bold', 'green'], text));
+    this.log(paint(['bold', 'green'], text));
   }
 
   whisper(text: string): void {
-    this.tell(paint('gray', text));
+    this.log(paint('gray', text));
   }
 }

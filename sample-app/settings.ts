@@ -1,11 +1,12 @@
+/** The settings of the sample, from environment variables. */
 export interface Settings {
-  /** How many replicas this process plays. */
+  /** The number of replicas in this process. */
   readonly replicas: number;
-  /** Port of the first replica; the next ones follow. 0: the operating system chooses. */
+  /** The port of the first replica. Each further replica has the next port. With 0 the operating system chooses. */
   readonly port: number;
-  /** Where locks and orders are. Without it the replicas share the memory of this process. */
+  /** The Redis server for locks and orders. Without it the replicas share the memory of this process. */
   readonly redisUrl: string | undefined;
-  /** Members of an etcd cluster. With them the locks are there, whatever the orders are in. */
+  /** The members of an etcd cluster for the locks. Orders are on Redis or in memory all the same. */
   readonly etcdHosts: readonly string[];
 }
 

@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { AppModule, type ReplicaParts } from './app.module.js';
 import { Replica } from './replica.js';
 
-/** Where a replica keeps what all replicas share. */
+/** The stores that all replicas share. */
 export type Stores = Pick<ReplicaParts, 'driver' | 'orders'>;
 
 export interface RunningReplica {
@@ -14,7 +14,7 @@ export interface RunningReplica {
   readonly application: INestApplication;
 }
 
-/** @param port 0 lets the operating system choose; the other replicas then know this one by its name only */
+/** @param port with 0 the operating system chooses; then the other replicas know no URL of this one */
 export async function startReplica(index: number, port: number, stores: Stores): Promise<RunningReplica> {
   const replica = new Replica(`replica-${port || `${process.pid}-${index + 1}`}`, index);
   const parts = { ...stores, replica, url: port ? urlOf(port) : undefined };
@@ -28,7 +28,7 @@ export async function startReplica(index: number, port: number, stores: Stores):
     throw new Error(`Cannot listen on port ${port}. Choose another one: PORT=4000 npm start`, { cause: error });
   }
   const url = urlOf((application.getHttpServer().address() as AddressInfo).port);
-  replica.tell(`listens on ${url}`);
+  replica.log(`listens on ${url}`);
   return { replica, url, application };
 }
 

@@ -7,13 +7,13 @@ import { RedisOrderStore } from './orders/redis-order-store.js';
 import type { Settings } from './settings.js';
 import type { Stores } from './start-replica.js';
 
-/** Where the replicas keep what they share. Each has connections of its own. */
+/** The stores that the replicas share. Each replica has connections of its own. */
 export class SharedStores {
   readonly #memory = { driver: new MemoryDriver(), orders: new MemoryOrderStore() };
 
   constructor(private readonly settings: Settings) {}
 
-  /** What the locks are on. */
+  /** The name of the store of the locks, for people. */
   get name(): string {
     const { etcdHosts, redisUrl } = this.settings;
     if (etcdHosts.length > 0) return 'etcd';

@@ -19,7 +19,9 @@ export interface Clock {
   after(delay: Milliseconds, task: () => void, keepAlive?: boolean): Timer;
 }
 
+/** A task that waits for its time. */
 export interface Timer {
+  /** Ends the wait. Without effect once the task has run. */
   cancel(): void;
 }
 

@@ -1,6 +1,9 @@
 import { LockConfigError } from './errors.js';
 
-/** Milliseconds, or a number with a unit: `'500ms'`, `'30s'`, `'2m'`, `'1.5h'`, `'1d'`. Above 0, at most 24 days. */
+/**
+ * A number of milliseconds, or a string with a unit: `'500ms'`, `'30s'`, `'2m'`, `'1.5h'`, `'1d'`. More than 0 and at
+ * most 24 days, close to the longest timer of Node.js. Parts of a millisecond are rounded up.
+ */
 export type Duration = number | string;
 
 /** A duration, checked or measured: a number of milliseconds. */

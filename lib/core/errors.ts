@@ -1,10 +1,12 @@
+/**
+ * The errors of this package. The errors about a held lock are in lock-errors.ts.
+ *
+ * 1. Each error has a stable `code`, and a `statusCode` that Nest's exception filter turns into the HTTP status.
+ * 2. A message names the key or the option, and the fix. It holds no secret.
+ */
 import { printable } from './printable.js';
 
-/**
- * The errors of this package; those about a held lock are in lock-errors.ts. Each has a stable `code`, and a
- * `statusCode` that Nest's default exception filter turns into the HTTP status. A message names the key or the option
- * and the way to fix it. It never holds secrets.
- */
+/** The stable codes of the errors of this package. `docs/errors.md` lists them with their fixes. */
 export type DistLockErrorCode =
   | 'DRIVER_UNAVAILABLE'
   | 'LOCK_CONFIG'
@@ -21,8 +23,10 @@ export type DistLockErrorCode =
 /** The base of all errors of this package. */
 export class DistLockError extends Error {
   constructor(
+    /** The stable code of this kind of error. */
     readonly code: DistLockErrorCode,
     message: string,
+    /** The HTTP status of the answer when nothing catches the error. */
     readonly statusCode = 500,
     options?: ErrorOptions,
   ) {
@@ -30,12 +34,14 @@ export class DistLockError extends Error {
     this.name = new.target.name;
   }
 
-  // Nest's default exception filter answers with anything but 500 only where an error has both `status` and `statusCode`.
+  /**
+   * The same as `statusCode`: Nest answers with the status of an error that has `status`, `statusCode` and `expose`.
+   */
   get status(): number {
     return this.statusCode;
   }
 
-  /** Whether the sender of the request may see the message. */
+  /** True where a client may see the message: for a status below 500. */
   get expose(): boolean {
     return this.statusCode < 500;
   }
@@ -44,10 +50,11 @@ export class DistLockError extends Error {
 /** Leader-only code was called on an instance that does not lead. */
 export class NotLeaderError extends DistLockError {
   constructor(
+    /** The name of the election. */
     readonly election: string,
-    /** The leader, as far as this instance knows it. */
+    /** The leader that this instance knows of, by `instance.id` and `instance.url`; null where it knows of none. */
     readonly leader: { readonly id: string; readonly url?: string } | null,
-    /** Milliseconds after which it makes sense to ask again. */
+    /** The time after which a new request makes sense, in milliseconds. */
     readonly retryAfter: number,
   ) {
     const who = leader ? `${leader.id} leads` : 'no leader is known';
@@ -58,10 +65,11 @@ export class NotLeaderError extends DistLockError {
 /** Leadership cannot be passed to the named instance: it is no member of the election, or does not campaign. */
 export class MemberNotFoundError extends DistLockError {
   constructor(
+    /** The name of the election. */
     readonly election: string,
-    /** Id of the instance. */
+    /** The `instance.id` of the named instance. */
     readonly member: string,
-    /** Ids of the instances that campaign. */
+    /** The ids of the instances that campaign. */
     readonly candidates: readonly string[],
   ) {
     super(
@@ -80,16 +88,18 @@ export class LockKeyError extends DistLockError {
   }
 }
 
-/** An option has a wrong value, or the store refuses us for a reason that only a change of configuration fixes. */
+/**
+ * An option has a wrong value, or the store refuses requests for a reason that only a change of configuration fixes.
+ */
 export class LockConfigError extends DistLockError {
   constructor(message: string, options?: ErrorOptions) {
     super('LOCK_CONFIG', message, 500, options);
   }
 }
 
-/** The store could not be asked. Says nothing about who holds a lock. */
+/** The store could not be asked. The error says nothing about the holder of a lock. */
 export class DriverUnavailableError extends DistLockError {
-  /** False when the request is known not to have been executed; true when its outcome is unknown. */
+  /** False when the request is known not to have been executed. True when its outcome is unknown. */
   readonly sent: boolean;
 
   constructor(message: string, options: ErrorOptions & { sent: boolean }) {

@@ -2,42 +2,43 @@ import type { Milliseconds } from './duration.js';
 import { DistLockError } from './errors.js';
 
 /**
- * What is known of the hold that is in the way.
+ * The known facts about the hold that is in the way. A fact that is not known is undefined.
  *
  * @inline
  */
 export interface HoldFacts {
-  /** The noun and the name, for people: `Lock "order:42"`, `Election "default"`. Default: the lock of that key. */
+  /** The noun and the name, for people: `Lock "order:42"`, `Election "default"`. Undefined: the lock of the key. */
   readonly subject?: string | undefined;
-  /** When the key was granted to its holder, in milliseconds since 1970, where it is known. */
+  /** The start of the hold, in milliseconds since 1970. */
   readonly since?: number | undefined;
-  /** The rest of the lease, unless it is renewed, where it is known. */
+  /** The rest of the lease, unless it is renewed. */
   readonly remaining?: Milliseconds | undefined;
-  /** Whether this very instance holds it. */
+  /** True when this very instance holds the key. */
   readonly heldHere?: boolean | undefined;
-  /** Where in the code it was acquired, where this instance did so by `acquire` or `tryAcquire`. */
+  /** The place in the code that acquired the key, if this instance did so by `acquire` or `tryAcquire`. */
   readonly acquiredAt?: string | undefined;
 }
 
-/** Others held the lock for all the time, or at all the attempts, that the caller was prepared to wait. */
+/** Others held the lock for the whole `wait` of the caller, or at each of its `attempts`. */
 export class LockNotAcquiredError extends DistLockError {
-  /** When the key was granted to its holder, in milliseconds since 1970, where it is known. */
+  /** The start of the other hold, in milliseconds since 1970; undefined where it is not known. */
   readonly since: number | undefined;
-  /** Milliseconds until the lease in the way ends unless it is renewed, where it is known. */
+  /** The rest of the other lease, unless it is renewed; undefined where it is not known. */
   readonly remaining: Milliseconds | undefined;
-  /** Whether this very instance holds the lock: another call of it, or this one, which then waited for itself. */
+  /** True when this very instance holds the lock: by another call, or by this call, which then waited for itself. */
   readonly heldHere: boolean;
   /**
-   * Where in the code it was acquired, where this very instance holds it by `acquire` or `tryAcquire` and the place was
-   * noted. Not part of the message, which may reach a stranger.
+   * The place in the code that acquired the lock. Known only where this very instance holds the lock by `acquire` or
+   * `tryAcquire`, and noted the place. The message leaves the place out, because a stranger may read the message.
    */
   readonly acquiredAt: string | undefined;
 
   constructor(
+    /** The key of the lock, as the caller named it; the name of the election for a leader's lease. */
     readonly key: string,
-    /** How long the caller waited. */
+    /** The time that the caller waited. */
     readonly waited: Milliseconds,
-    /** Id of the instance that held the lock when the wait ended, where it is known. */
+    /** The id of the instance that held the lock when the wait ended; undefined where it is not known. */
     readonly heldBy?: string,
     facts: HoldFacts = {},
   ) {
@@ -58,14 +59,15 @@ export class LockNotAcquiredError extends DistLockError {
   }
 }
 
-/** The caller was not let in: as many wait as `lock.maxWaiting` or `lock.maxWaitingPerKey` allows. */
+/** No further caller may wait for the lock: `lock.maxWaiting` or `lock.maxWaitingPerKey` is reached. */
 export class TooManyWaitingError extends DistLockError {
-  /** Time after which it makes sense to ask again. */
+  /** The time after which a new request makes sense. */
   readonly retryAfter: Milliseconds = 1000;
 
   constructor(
+    /** The key of the lock. */
     readonly key: string,
-    /** How many wait. */
+    /** The number of callers of this instance that wait: for any lock, or for this one, whichever limit is reached. */
     readonly waiting: number,
     option: string,
   ) {
@@ -79,6 +81,8 @@ export class TooManyWaitingError extends DistLockError {
 }
 
 /**
+ * The reason for which a lock is no longer held:
+ *
  * - `expired`: the lease was not renewed in time.
  * - `gone`: the store no longer knows the holder.
  * - `shutdown`: the grace period of the shutdown ended first.
@@ -99,16 +103,19 @@ const lossText: Record<LossReason, string> = {
   released: 'was already released',
 };
 
-/** The lease behind a lock ended while the lock was in use. Final: a lost lock never comes back. */
+/** The lease behind a lock ended while the lock was in use. A lost lock never comes back. */
 export class LockLostError extends DistLockError {
-  /** When it was acquired, in milliseconds since 1970, where it is known. */
+  /** The time at which the lock was acquired, in milliseconds since 1970; undefined where it is not known. */
   readonly since: number | undefined;
-  /** What was left of the lease; 0 when it was over. */
+  /** The rest of the lease: 0 when the lease was over, more with the reason `ending`. */
   readonly remaining: Milliseconds;
 
   constructor(
+    /** The key of the lock. */
     readonly key: string,
+    /** The fencing token of the lost lock. */
     readonly fencingToken: number,
+    /** The reason of the loss. */
     readonly reason: LossReason,
     options: ErrorOptions & Pick<HoldFacts, 'subject' | 'since' | 'remaining'> = {},
   ) {
@@ -121,14 +128,17 @@ export class LockLostError extends DistLockError {
   }
 }
 
-/** This async call chain already holds the lock that it now asks for: waiting for it could never end. */
+/** This async call chain already holds the lock that it asks for, so a wait could never end. */
 export class NestedLockError extends DistLockError {
-  /** When this call chain acquired it, in milliseconds since 1970, where it is known. */
+  /**
+   * The time at which this call chain acquired the lock, in milliseconds since 1970; undefined where it is not known.
+   */
   readonly since: number | undefined;
-  /** Milliseconds until the lease ends unless it is renewed, where it is known. */
+  /** The rest of the lease, unless it is renewed; undefined where it is not known. */
   readonly remaining: Milliseconds | undefined;
 
   constructor(
+    /** The key of the lock. */
     readonly key: string,
     { subject = `Lock "${key}"`, since, remaining }: HoldFacts = {},
   ) {

@@ -3,9 +3,10 @@ import { LockConfigError } from '../core/errors.js';
 const PARAMETERS = 'nestjs-dist-lock:current-lock';
 
 /**
- * The parameter receives the `Lock` of the surrounding `@WithLock`. Make it optional: callers do not pass it.
+ * Passes the `Lock` of the surrounding `@WithLock()` to the parameter. Callers do not pass it, so declare the parameter
+ * as optional: `lock?: Lock`.
  *
- * @throws LockConfigError at once, on anything but a parameter of a method
+ * @throws LockConfigError at once, on anything other than a parameter of a method
  */
 export function CurrentLock(): ParameterDecorator {
   return (target, property, index) => {
@@ -19,7 +20,7 @@ export function CurrentLock(): ParameterDecorator {
   };
 }
 
-/** The indexes of the parameters of a method that receive the lock; an overriding method has its own. */
+/** The indexes of the parameters that receive the lock. An overriding method does not inherit them. */
 export function lockParameters(target: object, property: string | symbol): readonly number[] {
   return (Reflect.getOwnMetadata(PARAMETERS, target, property) as number[] | undefined) ?? [];
 }

@@ -4,14 +4,23 @@ import type { CallbackArguments, CallbackKind } from '../leader/term-callbacks.j
 import { DEFAULT_REGISTRATION, getLeaderToken } from './injection.js';
 import { decoratedMethod, ensureSlot } from './wrap-method.js';
 
+/** Options of `@OnStartedLeading()`, `@OnStoppedLeading()` and `@OnNewLeader()`. */
 export interface LeaderCallbackOptions {
-  /** Default: the election named `default`. */
+  /**
+   * The name of the election to follow.
+   *
+   * @defaultValue `'default'`
+   */
   election?: string;
-  /** The named registration that the election belongs to. Default: the registration without a name. */
+  /**
+   * The registration that the election belongs to.
+   *
+   * @defaultValue the registration without a name
+   */
   registration?: string;
 }
 
-/** Accepts methods that take what the callback is given, or less. */
+/** Accepts methods whose parameter fits the argument of the callback, and methods without a parameter. */
 export type LeaderCallbackDecorator<Kind extends CallbackKind> = <
   Method extends (argument: CallbackArguments[Kind]) => unknown,
 >(
@@ -20,7 +29,7 @@ export type LeaderCallbackDecorator<Kind extends CallbackKind> = <
   descriptor: TypedPropertyDescriptor<Method>,
 ) => void;
 
-/** What the decorators leave on a method. */
+/** The record of a callback decorator, kept as metadata of the method. */
 export interface LeaderCallbackMark {
   readonly kind: CallbackKind;
   readonly decorator: string;
@@ -31,32 +40,36 @@ export interface LeaderCallbackMark {
 const MARKS = 'nestjs-dist-lock:leader-callbacks';
 
 /**
- * Calls the method when this instance has begun to lead, with `{ term, signal }`. What it returns is leader work: when
- * the term ends the signal aborts, and the hand-over waits for the promise, at most the grace period. An error ends the
- * term. Each call is followed by one of the `@OnStoppedLeading()` methods of the same election.
+ * Calls the method when this instance begins to lead, with `{ term, signal }`. The promise that the method returns is
+ * leader work: when the term ends the signal aborts, and the hand-over waits for the promise, for the grace period at
+ * most. An error of the method ends the term. After the term the `@OnStoppedLeading()` methods of the election are
+ * called.
  *
- * @param election its name, or options; default: the election named `default`
+ * @param election the name of the election, or options; default: the election named `default`
+ * @throws LockConfigError at once, when an option is wrong
  */
 export function OnStartedLeading(election?: string | LeaderCallbackOptions): LeaderCallbackDecorator<'started'> {
   return callback('OnStartedLeading', 'started', election);
 }
 
 /**
- * Calls the method when a term of this instance has ended, with the reason as a text for people: after all
- * `@OnStartedLeading()` methods have settled, or the grace period is over. The hand-over waits for it within the same
- * grace period, and the next campaign however long it takes.
+ * Calls the method when a term of this instance has ended, with the reason as a text for people. The call waits until
+ * all `@OnStartedLeading()` methods have settled, for the grace period at most. The hand-over waits for the method
+ * within the same grace period. The next campaign of this instance waits for the method without a limit.
  *
- * @param election its name, or options; default: the election named `default`
+ * @param election the name of the election, or options; default: the election named `default`
+ * @throws LockConfigError at once, when an option is wrong
  */
 export function OnStoppedLeading(election?: string | LeaderCallbackOptions): LeaderCallbackDecorator<'stopped'> {
   return callback('OnStoppedLeading', 'stopped', election);
 }
 
 /**
- * Calls the method with the member that leads, once this instance learns of it; with this instance, too, when it leads
- * itself, where an error ends the term.
+ * Calls the method with the `Member` that leads, when this instance learns of a new leader. The leader may be this
+ * instance; then an error of the method ends the term.
  *
- * @param election its name, or options; default: the election named `default`
+ * @param election the name of the election, or options; default: the election named `default`
+ * @throws LockConfigError at once, when an option is wrong
  */
 export function OnNewLeader(election?: string | LeaderCallbackOptions): LeaderCallbackDecorator<'newLeader'> {
   return callback('OnNewLeader', 'newLeader', election);
@@ -83,7 +96,7 @@ function callback<Kind extends CallbackKind>(
 
   return (target, property, descriptor) => {
     const { original: method } = decoratedMethod(decorator, [target, property, descriptor]);
-    // Without the module, or the election, the application must not start.
+    // The slot stays unused. Nest has to resolve it, so without the module or the election no application starts.
     ensureSlot(target, getLeaderToken(election, registration));
     const mark: LeaderCallbackMark = { kind, decorator, election, registration };
     Reflect.defineMetadata(MARKS, [...leaderCallbackMarksOf(method), mark], method);

@@ -1,7 +1,7 @@
 import { LockKeyError } from '../core/errors.js';
 import { LONGEST_KEY } from '../core/store-key.js';
 
-/** A function of the method's arguments that builds the key; `this` is the instance. */
+/** Builds a key from the arguments of the method. `this` is the instance. */
 export type KeyFunction = (...args: never[]) => string;
 
 export type KeyBuilder = (args: readonly unknown[], instance: unknown) => string;
@@ -15,8 +15,8 @@ interface Placeholder {
 const PLACEHOLDER = /^\{(this|\d+)((?:\.[\w$]+)*)\}$/;
 
 /**
- * Builds keys such as `order:42` from a template, `'order:{0.id}'`: `{n}` is the n-th argument, `{this.x}` a property
- * of the instance, `{{` and `}}` are braces. Parsed once.
+ * Builds keys such as `order:42` from a template such as `'order:{0.id}'`. `{n}` is the argument n, counted from 0;
+ * `{this.x}` is a property of the instance; `{{` and `}}` are braces. The template is parsed once.
  *
  * @throws LockKeyError when the template is malformed
  */
@@ -53,9 +53,11 @@ export function keyFrom(build: KeyFunction, label: string): KeyBuilder {
 }
 
 /**
- * Template tag that encodes values as key templates do: ``lockKey`order:${id}` ``.
+ * A template tag that encodes values as the templates of `@WithLock` do: ``lockKey`order:${id}` ``. No value can leave
+ * its place in the key: `%`, `:`, braces and white space are encoded as in a URL.
  *
- * @throws LockKeyError when a value is not a string, number, bigint or boolean, or is empty
+ * @throws LockKeyError when a value is not a string, number, bigint or boolean, or is NaN, empty or not well-formed
+ *   Unicode
  */
 export function lockKey(strings: TemplateStringsArray, ...values: readonly unknown[]): string {
   return String.raw(
@@ -79,13 +81,10 @@ function valueOf(
   return refuse(`Lock key template "${template}": ${source} ${why}`);
 }
 
-/**
- * Keeps a value inside its place in the key: it can add no separator, no brace and no white space. Undefined for a value
- * that cannot be part of a key.
- */
+/** The value without separators, braces and white space; undefined for a value that cannot be part of a key. */
 function encode(value: unknown): string | undefined {
   if (typeof value === 'string') {
-    // Not worth the work: such a key is refused.
+    // A key with this value is too long. It is refused later, so it need not be encoded.
     if (value.length > LONGEST_KEY) return value;
     return value !== '' && value.isWellFormed() ? value.replace(/[%:{}\s]/gu, encodeURIComponent) : undefined;
   }
@@ -98,7 +97,7 @@ function refuse(problem: string): never {
   throw new LockKeyError(`${problem}. Use a string that is not empty, a number, a bigint or a boolean.`);
 }
 
-/** What is wrong with a value that cannot be, or be part of, a key. */
+/** Names the fault of a value that can neither be a key nor be part of one. */
 function show(value: unknown): string {
   if (typeof value === 'string') return value === '' ? 'an empty string' : 'a string with half a surrogate pair';
   if (typeof value === 'object' && value !== null) return 'an object';

@@ -2,20 +2,35 @@ import type { Duration, Milliseconds } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
 import { TICK_TOLERANCE } from '../core/tick-tolerance.js';
 import { getFireServiceToken } from './injection.js';
-import type { AsyncMethod, SkipFits } from './method-types.js';
-import { wrapMethod } from './wrap-method.js';
+import { type AsyncMethod, type SkipFits, wrapMethod } from './wrap-method.js';
 
+/** Options of `@OncePerTick()`. */
 export interface OncePerTickOptions {
-  /** What the instances know the job by. Default: class and method, `Reports.nightly`. */
+  /**
+   * The name of the job in the store. All instances must use the same name, and no two methods may share one.
+   *
+   * @defaultValue class and method: `Reports.nightly`
+   */
   job?: string;
-  /** By how much a tick may come before its scheduled time. Default: 1 s; never more than half the interval. */
+  /**
+   * The time by which a tick may come before its scheduled time, because clocks differ. Half of the interval between
+   * two fires is the most that counts.
+   *
+   * @defaultValue `'1s'`
+   */
   tolerance?: Duration;
   /**
-   * Runs the newest fire that nobody ran, if there is one: at the start of the application, or, under `@LeaderOnly()`,
-   * of each term. Default: false.
+   * Runs the newest fire if nobody ran it: at the start of the application or, under `@LeaderOnly()`, at the start of
+   * each term.
+   *
+   * @defaultValue `false`
    */
   catchUp?: boolean;
-  /** The named registration whose store the instances share. Default: the registration without a name. */
+  /**
+   * The registration whose store the instances share.
+   *
+   * @defaultValue the registration without a name
+   */
   registration?: string;
 }
 
@@ -27,7 +42,7 @@ export interface OncePerTickSettings {
   readonly token: string;
 }
 
-/** Runs a fire on one instance: whatever is bound to `settings.token`. */
+/** Runs a fire on one instance. The provider of `settings.token` implements it. */
 export interface TickGate {
   /** Runs `work` if this instance is the first to claim the fire. */
   tick(
@@ -38,7 +53,7 @@ export interface TickGate {
   ): Promise<unknown>;
 }
 
-/** Accepts methods that return a promise, of which the result may be undefined. */
+/** Accepts methods that return a promise whose result may be undefined. */
 export type OncePerTickDecorator = <Method extends AsyncMethod>(
   target: object,
   property: string | symbol,
@@ -46,11 +61,15 @@ export type OncePerTickDecorator = <Method extends AsyncMethod>(
 ) => void;
 
 /**
- * Runs each fire of a `@Cron()` method on one instance, whichever is first: the fire is claimed in the store before the
- * method runs. On the others the call resolves to undefined. At most once, also where the clocks differ: an instance
- * that dies after its claim leaves a fire that nobody runs, which is reported as a `fire-abandoned` event.
+ * Runs each fire of a `@Cron()` method on one instance. The instance that is the first to claim the fire in the store
+ * runs the method; on the others the call resolves to undefined.
  *
- * @throws LockConfigError at once, when an option is wrong
+ * A fire runs at most once, also where the clocks of the instances differ.
+ *
+ * Not covered: an instance that dies after its claim. Nobody runs that fire. A `fire-abandoned` event reports it.
+ *
+ * @throws LockConfigError at once, when an option is wrong. A call rejects with the error of the method, or with the
+ *   error of the store when the store did not answer for half of the interval, for 30 s at most
  */
 export function OncePerTick(options: OncePerTickOptions = {}): OncePerTickDecorator {
   const check = new OptionsCheck('@OncePerTick');

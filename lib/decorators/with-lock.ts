@@ -10,16 +10,28 @@ import { lockParameters } from './current-lock.js';
 import { isRoute } from './framework-metadata.js';
 import { getLockServiceToken } from './injection.js';
 import { compileTemplate, type KeyBuilder, keyFrom, type KeyFunction } from './lock-key.js';
-import type { AsyncMethod, SkipFits } from './method-types.js';
-import { decoratedMethod, wrapMethod, type WrappedCall } from './wrap-method.js';
+import { type AsyncMethod, decoratedMethod, type SkipFits, wrapMethod, type WrappedCall } from './wrap-method.js';
 
-/** `wait` for the lock, `skip` the call and return undefined, or `reject` with a LockNotAcquiredError at once. */
+/**
+ * The fate of a call while another holds the lock: `wait` for the lock, `skip` the call and resolve to undefined, or
+ * `reject` at once with a LockNotAcquiredError.
+ */
 export type LockOtherwise = 'wait' | 'skip' | 'reject';
 
+/** Options of `@WithLock()`. */
 export interface WithLockOptions extends AcquireOptions {
-  /** The named registration whose locks to use. Default: the registration without a name. */
+  /**
+   * The registration whose locks are used.
+   *
+   * @defaultValue the registration without a name
+   */
   registration?: string;
-  /** What to do while another holds the lock. Default: `wait`. */
+  /**
+   * The fate of a call while another holds the lock. With `skip` and `reject`, `wait` and `attempts` have no effect and
+   * are refused.
+   *
+   * @defaultValue `'wait'`
+   */
   otherwise?: LockOtherwise;
 }
 
@@ -39,13 +51,15 @@ export type LockedMethodDecorator<Key extends string | KeyFunction, Choice exten
 ) => void;
 
 /**
- * Runs the method with a lock held, so that for one key at most one call runs at a time over all instances.
+ * Runs the method while it holds a lock. For one key at most one call runs at a time, over all instances.
  *
- * A route handler that is given its request (`@Req()`) does not run when the client hangs up while it waits.
+ * A route handler that takes its request (`@Req()`) does not run when the client hangs up during the wait for the lock.
+ *
+ * Not covered: a lock that is lost while the method runs. The method goes on; `@CurrentLock()` gives it the signal.
  *
  * @param key a template such as `'order:{0.id}'`, or a function of the method's arguments
- * @throws LockConfigError or LockKeyError at once, when an option or the template is wrong; the calls reject with
- *   LockNotAcquiredError, DriverUnavailableError, NestedLockError, LockKeyError, or what the method throws
+ * @throws LockConfigError or LockKeyError at once, when an option or the template is wrong. A call rejects with the
+ *   errors of `LockService.acquire`, or with the error of the method
  */
 export function WithLock<Key extends string | KeyFunction, Choice extends LockOtherwise = 'wait'>(
   key: Key,
@@ -56,9 +70,9 @@ export function WithLock<Key extends string | KeyFunction, Choice extends LockOt
     const keyOf = keyBuilder(key, label);
     const acquireOptions = checkWithLockOptions(options, `@WithLock on ${label}`);
     const skips = options.otherwise === 'skip';
-    // The decorators of its parameters have run.
+    // The decorators of parameters run before those of their method.
     const indexes = lockParameters(target, property);
-    /** Known once all decorators have run. */
+    /** Set at the first call: by then all decorators of the method have run. */
     let handlesRequests: boolean | undefined;
 
     wrapMethod<LockService>(
@@ -88,7 +102,7 @@ function keyBuilder(key: unknown, label: string): KeyBuilder {
   );
 }
 
-/** Nobody gets the answer of a handler whose client hung up while it waited for the lock: it does not run. */
+/** Ends the wait for the lock when the client hangs up: nobody would receive the answer of the handler. */
 function lockedForClient(
   { args, service }: WrappedCall<LockService>,
   key: string,
@@ -126,7 +140,7 @@ async function skipIfHeld(
       options,
     );
   } catch (error) {
-    // The method may itself fail to get another lock: that is its error, not our contention.
+    // The method may itself fail to get another lock. That error belongs to the method.
     if (entered || !(error instanceof LockNotAcquiredError)) throw error;
     return undefined;
   }

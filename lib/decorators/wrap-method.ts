@@ -1,23 +1,40 @@
+/**
+ * Replaces a method by a wrapper that finds a service of the application which created the instance.
+ *
+ * Nest's property injection brings the service: each prototype gets one hidden symbol property for each service. So a
+ * wrapper works
+ *
+ * 1. in every scope, for inherited classes, and for several applications in one process, without global state;
+ * 2. only where the module is imported: without it Nest cannot resolve the property, and the application does not
+ *    start;
+ * 3. in any order of decorators. Nest keeps metadata on the function, so a new function loses it (nestjs/nest#1180).
+ *    The wrapper therefore takes over name, length and metadata.
+ *
+ * Not covered: an object that Nest did not inject. Its calls reject with a LockNotBoundError, unless `bindSlots` was
+ * called.
+ */
 import { Inject } from '@nestjs/common';
 import { LockConfigError, LockNotBoundError } from '../core/errors.js';
 import { promiseTry } from '../core/promise-try.js';
 
-/**
- * Replaces a method by a wrapper that finds a service of the application that created the instance.
- *
- * Nest's own property injection brings the service: each prototype gets one hidden symbol property per service. So it
- * works for every scope, for inherited classes and for several applications in one process, without global state; an
- * application that does not import the module does not start. The wrapper keeps name, length and metadata, so that the
- * order of decorators does not matter.
- */
+/** The methods that the decorators accept. */
+export type AsyncMethod = (...args: never[]) => Promise<unknown>;
+
+/** `unknown`, or a type that no method has, where the decorator may skip a call whose result cannot be undefined. */
+export type SkipFits<Choice, Method extends AsyncMethod> = 'skip' extends Choice
+  ? undefined extends Awaited<ReturnType<Method>>
+    ? unknown
+    : { "'skip' returns undefined, which the method's result does not allow": never }
+  : unknown;
+
 export type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
 
-/** Left on the wrapper, so that the checks at start and other decorators can see what a method is wrapped in. */
+/** The record of one wrapping, kept on the wrapper. The checks at start and other decorators read it. */
 export interface Wrapping {
   readonly decorator: string;
   readonly original: AnyFunction;
   readonly options: object;
-  /** Two wrappings of one decorator that share it do the same twice. */
+  /** A method must not have two wrappings of one decorator with the same identity. */
   readonly identity: unknown;
 }
 
@@ -48,7 +65,7 @@ export function wrapMethod<Service>(
   }
   const slot = ensureSlot(target, token);
 
-  // The caller gets a rejection and never an exception.
+  // Every failure is a rejection, never an exception.
   const wrapper = function (this: unknown, ...args: unknown[]): Promise<unknown> {
     return promiseTry(() => {
       const service = (this as Record<symbol, Service | undefined> | undefined)?.[slot];
@@ -78,7 +95,7 @@ interface DecoratedMethod {
   readonly original: AnyFunction;
 }
 
-/** @throws LockConfigError for whatever else somebody may decorate */
+/** @throws LockConfigError for a class, a property, an accessor, a static method or a parameter */
 export function decoratedMethod(
   decorator: string,
   [target, property, descriptor]: readonly [unknown, string | symbol | undefined, PropertyDescriptor | undefined],
@@ -111,7 +128,7 @@ export function wrappingsOf(method: unknown): Wrapping[] {
 /** Gives an instance that Nest did not create the services that its decorated methods use. */
 export function bindSlots(instance: object, serviceFor: (token: string) => unknown): void {
   const bound = instance as Record<symbol, unknown>;
-  // Asked of the prototype: the instance may be a proxy that answers to every property, or throws.
+  // The prototype is asked: an instance may be a proxy that answers to every property, or throws.
   for (const [token, slot] of slotsOf(Object.getPrototypeOf(instance) as object | null)) {
     const service = serviceFor(token);
     if (service !== undefined && bound[slot] === undefined) bound[slot] = service;
@@ -119,14 +136,14 @@ export function bindSlots(instance: object, serviceFor: (token: string) => unkno
 }
 
 /**
- * A hidden property that Nest fills with the provider of `token`. The accessor on the prototype turns Nest's assignment
- * into a property that is not enumerable: JSON, spread and comparisons do not see it.
+ * The hidden property that Nest fills with the provider of `token`. Nest assigns it. The accessor on the prototype
+ * turns the assignment into a property that is not enumerable, so JSON, spread and comparisons do not see the property.
  */
 export function ensureSlot(prototype: object, token: string): symbol {
   const inherited = slotsOf(prototype);
   const existing = inherited.get(token);
   if (existing) return existing;
-  // Nest shows this text when it cannot resolve the provider.
+  // Nest shows the description of the symbol when it cannot resolve the provider.
   const repair = token.includes('/')
     ? 'name this election in the `elections` of DistLockModule.forRoot()'
     : 'import DistLockModule.forRoot() to use @WithLock() and @LeaderOnly()';

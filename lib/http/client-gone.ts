@@ -5,13 +5,19 @@ import { HttpException } from '@nestjs/common';
 
 type Connection = Pick<Socket | ServerHttp2Stream, 'destroyed' | 'once' | 'off'>;
 
-/** What nginx calls a request whose client did not wait for the answer. */
+/** The status that nginx logs when a client closes its connection before the answer. HTTP has none for this case. */
 const CLIENT_CLOSED_REQUEST = 499;
 
 /**
- * Waits for something on behalf of the client whose request is among the arguments (`@Req()`), until it hangs up.
+ * Waits on behalf of a client until the client closes its connection. The request is found among the arguments of the
+ * route handler (`@Req()`), of Express or Fastify, with HTTP/1 or HTTP/2.
  *
- * @param wait is given the signal that aborts then, or undefined where there is no request, and what ends it
+ * Not covered:
+ * - a handler that does not take the request. Its wait goes on when the client is gone.
+ * - a proxy that keeps its connection open after its own client is gone.
+ *
+ * @param wait gets a signal that aborts when the client is gone, or undefined where no argument is a request. It also
+ *   gets a function that ends the watch early.
  */
 export async function whileClientIsThere<T>(
   args: readonly unknown[],
@@ -31,10 +37,11 @@ export async function whileClientIsThere<T>(
   }
 }
 
-/** Below a request of Fastify there is one of Node, as `raw`. */
+/** The socket, not the request: since Node.js 16 a request closes once its body was read (nodejs/node#38924). */
 function connectionOf(args: readonly unknown[]): Connection | undefined {
   for (const argument of args) {
     if (typeof argument !== 'object' || argument === null) continue;
+    // A request of Fastify has the request of Node.js as `raw`.
     const request = 'raw' in argument ? argument.raw : argument;
     if (request instanceof IncomingMessage) return request.socket;
     if (request instanceof Http2ServerRequest) return request.stream;

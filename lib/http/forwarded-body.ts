@@ -1,20 +1,23 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { LockConfigError } from '../core/errors.js';
 
-/** What a body parser of Express or Fastify has left on a request. */
+/** The properties that the body parser of Express or Fastify adds to a request. */
 export interface ParsedRequest {
   readonly body?: unknown;
-  /** With Nest's `rawBody: true`: the body byte for byte. */
+  /** The body byte for byte, with `rawBody: true` of Nest. */
   readonly rawBody?: Buffer;
 }
 
 /**
- * The body of a request that is sent a second time, or null where it has none. Guards run after the body parser, which
- * leaves nothing in a stream that it has read: a body that nobody has read, such as an upload, is passed on as it
- * comes; one that was kept byte for byte; JSON, forms and text are written anew, which keeps what they mean.
+ * The body of a request that is sent a second time, or null where the request has none. Nest runs guards after the body
+ * parser, and a stream that the parser has read is empty. So the body is the first of these:
+ *
+ * 1. The stream, where nobody has read it: an upload, for example.
+ * 2. The bytes that Nest kept, with `rawBody: true`.
+ * 3. The parsed body, written again: JSON, forms and text. The meaning stays the same; the bytes may differ.
  *
  * @param headers of the request; changed to describe the body
- * @throws LockConfigError when the body has been read and cannot be written anew
+ * @throws LockConfigError when the body was read and cannot be written again
  */
 export function forwardedBody(
   incoming: IncomingMessage,
@@ -28,14 +31,14 @@ export function forwardedBody(
   }
   const content = rawBody ?? written(incoming.headers['content-type'] ?? '', body, headers);
   headers['content-length'] = content.length;
-  // Whoever read it has decompressed it.
+  // The body parser has decompressed the body.
   delete headers['content-encoding'];
   return content;
 }
 
 function hasBody({ headers, httpVersionMajor, method, readableDidRead, readableEnded }: IncomingMessage): boolean {
   if (readableEnded && !readableDidRead) return false;
-  // Its frames say so, not its headers.
+  // HTTP/2 shows a body by its frames. No header has to announce the body.
   if (httpVersionMajor > 1) return method !== 'GET' && method !== 'HEAD';
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
@@ -54,7 +57,7 @@ function written(contentType: string, body: unknown, headers: OutgoingHttpHeader
   return Buffer.from(text);
 }
 
-/** Whatever charset the content type names, if it names one. */
+/** The content type with the charset of the text that is written. A content type without a charset stays as it is. */
 function inUtf8(contentType: string): string {
   const isCharset = (parameter: string): boolean => parameter.split('=', 1)[0]!.trim().toLowerCase() === 'charset';
   const parameters = contentType.split(';');
@@ -67,7 +70,10 @@ function asText(type: string, body: unknown): string | undefined {
   return typeof body === 'string' ? body : undefined;
 }
 
-/** Nested fields get the names that Express's form parser reads: `a[b]=1`, `c[0]=2`; lists of plain values repeat theirs. */
+/**
+ * Nested fields get the names that the form parser of Express (qs) reads: `a[b]=1`, `c[0][d]=2`. A list of plain values
+ * repeats its name.
+ */
 function asForm(body: object): string {
   const form = new URLSearchParams();
   const add = (name: string, value: unknown): void => {

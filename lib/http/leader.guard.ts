@@ -8,6 +8,7 @@ import {
   ServiceUnavailableException,
 } from '@nestjs/common';
 import { HttpAdapterHost, ModuleRef, Reflector } from '@nestjs/core';
+import type { Milliseconds } from '../core/duration.js';
 import { NotLeaderError } from '../core/errors.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import type { ParsedRequest } from './forwarded-body.js';
@@ -17,17 +18,29 @@ import { leaderTarget, type LeaderTarget } from './leader-url.js';
 export const LEADER_ONLY = 'nestjs-dist-lock:leader-only';
 
 export interface LeaderOnlyMetadata {
+  /** The injection token of the `LeaderService`. */
   readonly token: string;
   readonly otherwise: 'skip' | 'reject' | 'redirect' | 'forward' | undefined;
-  /** Of a forwarded request, in milliseconds. */
-  readonly timeout: number;
+  /** Time for which the leader may be silent before it answers a forwarded request. */
+  readonly timeout: Milliseconds;
 }
 
-/** A request of Express, or of Fastify, which has the one of Node below it. */
+/** A request of Express is a request of Node.js. A request of Fastify has one as `raw`. */
 type Request = IncomingMessage & ParsedRequest & { readonly originalUrl?: string; readonly raw?: IncomingMessage };
 type Response = ServerResponse & { readonly raw?: ServerResponse; hijack?(): void };
 
-/** Refuses requests to `@LeaderOnly()` handlers on other instances, or sends them to the leader, before pipes run. */
+/**
+ * Lets requests pass to `@LeaderOnly()` handlers on the leader. On another instance the guard answers, before pipes and
+ * the handler run:
+ *
+ * 1. A message, an event of a gateway or a GraphQL operation is refused with the exception of its transport.
+ * 2. An HTTP request with `redirect` gets a 307 to the leader.
+ * 3. An HTTP request with `forward` is sent to the leader, unless another instance has forwarded it already.
+ * 4. Every other HTTP request gets a 503, also where `redirect` or `forward` knows no URL of the leader.
+ *
+ * Not covered: leadership that ends while the handler runs. The wrapper of `@LeaderOnly()` on the method checks again,
+ * and the signal of the term aborts.
+ */
 @Injectable()
 export class LeaderGuard implements CanActivate {
   constructor(
@@ -61,7 +74,7 @@ export class LeaderGuard implements CanActivate {
     const response = http.getResponse<Response>();
     const target = leaderTarget(error.leader?.url, request.originalUrl ?? request.url ?? '/');
     if (otherwise === 'redirect' && target) throw this.redirection(response, error, target);
-    // One hop only: two instances that each take the other for the leader must not play ball.
+    // One hop only: two instances may each take the other one for the leader.
     if (otherwise !== 'forward' || !target || request.headers[FORWARDED]) throw this.refusal(response, error);
 
     const incoming = request.raw ?? request;
@@ -69,14 +82,15 @@ export class LeaderGuard implements CanActivate {
     const { election } = error;
     try {
       const answer = await forward({ target, election, incoming, outgoing, parsed: request, timeout });
-      // From here on the response is ours: Fastify must not send one, too.
+      // From now on this guard sends the response. Fastify would send a second one without `hijack()`.
       response.hijack?.();
       relay(answer, outgoing);
     } catch (cause) {
       if (!(cause instanceof ForwardError)) throw cause;
       throw this.forwardFailure(response, error, cause);
     }
-    // Nest would go on with the handler, or answer with an error: for this request nothing is left to do.
+    // The guard never settles. Nest runs the handler after true, and answers 403 after false, although the response is
+    // sent (nestjs/docs.nestjs.com#3116).
     return new Promise<never>(() => undefined);
   }
 
@@ -91,7 +105,7 @@ export class LeaderGuard implements CanActivate {
     this.nameLeader(response, error);
     this.askAgain(response, error);
     const { statusCode, message } = error;
-    // An exception of Nest: those are answered without an entry in the log, and a refusal is nothing to report.
+    // Nest logs every error but an HttpException (nestjs/nest#11579), and a refusal is nothing to report.
     return new ServiceUnavailableException({ statusCode, error: 'Service Unavailable', message }, { cause: error });
   }
 
@@ -112,10 +126,13 @@ export class LeaderGuard implements CanActivate {
   }
 }
 
-/** What a caller gets to know that is no HTTP client. Whoever handles its messages has the package installed. */
+/**
+ * The refusal for a caller that is no HTTP client. Who handles messages or gateway events has installed the optional
+ * package that is imported here.
+ */
 async function refusalOf(error: NotLeaderError, type: string): Promise<Error> {
   const { statusCode, message } = error;
-  // Not its metadata: that is for other instances.
+  // Without the metadata of the leader, which is for other instances only.
   const leader = error.leader && { id: error.leader.id, url: error.leader.url };
   const payload = { status: 'error', statusCode, message, leader };
   if (type === 'rpc') {
@@ -126,6 +143,6 @@ async function refusalOf(error: NotLeaderError, type: string): Promise<Error> {
     const { WsException } = await import('@nestjs/websockets');
     return new WsException(payload);
   }
-  // What a GraphQL server copies into its answer.
+  // A GraphQL server copies `extensions` into its answer.
   return Object.assign(error, { extensions: { code: error.code, leader } });
 }

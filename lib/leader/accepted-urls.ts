@@ -1,19 +1,20 @@
-/** Whether requests may be sent to a URL that another instance has registered. */
+/** True for a URL of another instance to which requests may be sent. */
 export type AcceptsUrl = (url: string) => boolean;
 
 /** `scheme://host:port`, where `*.` stands for any name below the host, and `*` for any port. */
 const PATTERN = /^(https?):\/\/(\*\.)?([\w.-]+|\[[\da-f:.]+\])(?::(\d{1,5}|\*))?\/?$/i;
 
-/** What URLs are accepted of. */
+/** The scheme, hosts and port of URLs that are accepted. */
 export interface Origin {
   readonly protocol: string;
   readonly host: string;
+  /** True: any name below the host. False: the host itself. */
   readonly below: boolean;
-  /** Undefined: any. */
+  /** Undefined: any port. */
   readonly port: string | undefined;
 }
 
-/** Undefined for what is no pattern. */
+/** Undefined for a text that is no pattern. */
 export function originPattern(text: string): Origin | undefined {
   const [, scheme, below, host, port] = PATTERN.exec(text) ?? [];
   if (scheme === undefined || host === undefined) return undefined;
@@ -27,8 +28,10 @@ export function originPattern(text: string): Origin | undefined {
 }
 
 /**
- * Where requests may be sent, of what other instances have registered: URLs of the same scheme and port as this
- * instance's own, and those that are listed. Without both: none.
+ * Accepts URLs of the same scheme and port as this instance's own URL, and URLs that fit a listed origin. Accepts none
+ * where neither is given. A URL with a user name or a password is never accepted.
+ *
+ * Anybody who can write to the store can register a URL, and would get the cookies of the requests that are sent there.
  */
 export function acceptedUrls(own: string | undefined, listed: readonly Origin[]): AcceptsUrl {
   const self = own !== undefined && URL.canParse(own) ? new URL(own) : undefined;

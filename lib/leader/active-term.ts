@@ -2,12 +2,12 @@ import { setMaxListeners } from 'node:events';
 import type { LockHandle } from '../locks/lock.js';
 import type { Term } from './leadership.js';
 
-/** `lost`: the lease; `failed`: a callback threw; `left`: the instance leaves the election for good. */
+/** `lost`: the lease was lost. `failed`: a callback threw. `left`: the instance leaves the election for good. */
 export type EndKind = 'lost' | 'failed' | 'resigned' | 'left';
 
 export interface TermEnd {
   readonly kind: EndKind;
-  /** For people. */
+  /** For logs and people. */
   readonly reason: string;
 }
 
@@ -15,7 +15,7 @@ export interface TermEnd {
 export class ActiveTerm {
   readonly term: Term;
   readonly handle: LockHandle;
-  /** Monotonic. */
+  /** By the monotonic clock, in milliseconds. */
   readonly since: number;
   /** Resolves when leading has ended. */
   readonly over: Promise<TermEnd>;
@@ -28,7 +28,7 @@ export class ActiveTerm {
   #settle!: () => void;
 
   constructor(election: string, handle: LockHandle, since: number) {
-    // Whatever leader work listens to it: no leak.
+    // Leader work may listen without limit. Node.js would warn of a leak from 11 listeners on.
     setMaxListeners(0, this.#controller.signal);
     this.handle = handle;
     this.since = since;

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 
-/** Runs `task` at a call; the calls that come while it runs cause one more run after it, however many they are. */
+/** Runs `task` at a call. All calls that come while it runs cause one more run after it. A run that fails is ignored. */
 export function coalesced(task: () => Promise<void>): () => void {
   let isRunning = false;
   let isDue = false;
@@ -8,7 +9,7 @@ export function coalesced(task: () => Promise<void>): () => void {
     isRunning = true;
     while (isDue) {
       isDue = false;
-      // What goes wrong once must not be the last time.
+      // A run that fails must not keep later calls from running it.
       await task().catch(() => undefined);
     }
     isRunning = false;
@@ -19,10 +20,10 @@ export function coalesced(task: () => Promise<void>): () => void {
   };
 }
 
-/** What `work` comes to, or undefined when it takes longer; it then goes on unobserved. */
-export function within<T>(clock: Clock, milliseconds: number, work: Promise<T>): Promise<T | undefined> {
+/** The result of `work`, or undefined when it takes longer than this time. It then goes on, and its result is ignored. */
+export function within<T>(clock: Clock, time: Milliseconds, work: Promise<T>): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = clock.after(milliseconds, () => resolve(undefined));
+    const timer = clock.after(time, () => resolve(undefined));
     void work.then(resolve, reject).finally(() => timer.cancel());
   });
 }
@@ -37,10 +38,10 @@ export class Pause {
     this.#clock = clock;
   }
 
-  of(milliseconds: number): Promise<void> {
+  of(time: Milliseconds): Promise<void> {
     return new Promise((resolve) => {
       this.#resume = resolve;
-      this.#timer = this.#clock.after(milliseconds, resolve);
+      this.#timer = this.#clock.after(time, resolve);
     });
   }
 

@@ -1,4 +1,5 @@
 import { backoff } from '../core/backoff.js';
+import type { Milliseconds } from '../core/duration.js';
 import { DriverUnavailableError } from '../core/errors.js';
 import type { LockRecord } from '../core/lock-driver.js';
 import type { LockManager } from '../locks/lock-manager.js';
@@ -7,29 +8,24 @@ import { Pause } from './background.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import { type Member, toLeaseMetadata } from './leadership.js';
 
-/** The longest pause after the store refused, in milliseconds; a longer `retryPeriod` is longer. */
-const LONGEST_PAUSE = 30_000;
+/** The longest pause after a failure. A longer `retryPeriod` takes its place. */
+const LONGEST_PAUSE: Milliseconds = 30_000;
 
-/** What an election learns of its campaign. */
-export interface CampaignListener {
-  /** The store answered that another has the lease. */
-  refused(record: LockRecord | null): void;
-  /** Why this instance cannot even be refused, for people; null when the store answers again. */
-  troubled(reason: string | null): void;
-}
-
-/** One attempt to lead. It ends with the lease or by being withdrawn, never by an error. */
+/**
+ * One attempt to lead. It ends with the lease, or by `withdraw`. An error never ends it: the attempt is repeated, as in
+ * `LeaderElector.acquire` of client-go.
+ */
 export class Campaign {
   readonly #manager: LockManager;
   readonly #settings: ElectionSettings;
   readonly #self: Member;
   readonly #listener: ElectionListener;
-  readonly #news: CampaignListener;
+  readonly #observer: CampaignObserver;
   readonly #withdrawn = new AbortController();
   readonly #pause: Pause;
-  /** When the first of the requests failed since the store answered the last time. */
+  /** The time of the first failure since the store answered last. */
   #failingSince: number | undefined;
-  /** The kind of error that was reported since then. */
+  /** The name of the error that was reported since then. */
   #reported: string | undefined;
 
   constructor(
@@ -37,17 +33,23 @@ export class Campaign {
     settings: ElectionSettings,
     self: Member,
     listener: ElectionListener,
-    news: CampaignListener,
+    observer: CampaignObserver,
   ) {
     this.#manager = manager;
     this.#settings = settings;
     this.#self = self;
     this.#listener = listener;
-    this.#news = news;
+    this.#observer = observer;
     this.#pause = new Pause(manager.clock);
   }
 
-  /** The lease, or undefined when the campaign was withdrawn. */
+  /**
+   * Resolves with the lease, or with undefined when the campaign was withdrawn.
+   *
+   * 1. Acquire, without a limit for the wait. The engine repeats requests that the store does not answer.
+   * 2. The lease was granted, or the campaign was withdrawn: end.
+   * 3. Any other error: report it, pause, from half a `retryPeriod` up to 30 s, and begin again at 1.
+   */
   async run(): Promise<LockHandle | undefined> {
     const { signal } = this.#withdrawn;
     for (let failures = 0; !signal.aborted; failures++) {
@@ -70,7 +72,7 @@ export class Campaign {
     this.#pause.end();
   }
 
-  /** A request failed, and is repeated: that is news once it lasts. */
+  /** A request failed, and is repeated. Failures that last for a `retryPeriod` are reported, once. */
   #failed(cause: unknown): void {
     const now = this.#manager.clock.now();
     this.#failingSince ??= now;
@@ -84,17 +86,17 @@ export class Campaign {
     this.#failingSince = undefined;
     if (this.#reported === undefined) return;
     this.#reported = undefined;
-    this.#news.troubled(null);
+    this.#observer.troubled(null);
   }
 
-  /** Told once for each kind of error, until the store answers. */
+  /** Reports each kind of error once, until the store answers. */
   #troubled(cause: unknown): void {
     const { name, message } = cause instanceof Error ? cause : { name: typeof cause, message: String(cause) };
     if (this.#reported === name) return;
     this.#reported = name;
     const { name: election } = this.#settings;
-    this.#news.troubled(message);
-    // That the store is away has been said, for all elections.
+    this.#observer.troubled(message);
+    // The connection of the store has reported that the store is away, once for all elections.
     const isAway = this.#manager.isStoreDown && cause instanceof DriverUnavailableError && !cause.sent;
     if (isAway) return;
     this.#listener.problem(
@@ -119,9 +121,17 @@ export class Campaign {
       metadata: toLeaseMetadata(this.#self),
       onRefused: (record) => {
         this.#answered();
-        this.#news.refused(record);
+        this.#observer.refused(record);
       },
       onFailed: (cause) => this.#failed(cause),
     });
   }
+}
+
+/** The election that a campaign is for. */
+export interface CampaignObserver {
+  /** The store answered that another instance has the lease. */
+  refused(record: LockRecord | null): void;
+  /** The reason, for people, why the campaign fails. Null: the store answers again. */
+  troubled(reason: string | null): void;
 }

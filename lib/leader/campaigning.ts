@@ -1,4 +1,5 @@
 import { detached } from '../core/detached.js';
+import type { Milliseconds } from '../core/duration.js';
 import type { LockHandle } from '../locks/lock.js';
 import type { LockManager } from '../locks/lock-manager.js';
 import { Pause } from './background.js';
@@ -6,20 +7,6 @@ import { Campaign } from './campaign.js';
 import type { ElectionListener, ElectionSettings } from './election-settings.js';
 import type { LeaderView } from './leader-view.js';
 import type { Member, Role, StateChange } from './leadership.js';
-
-export interface CampaigningContext {
-  readonly manager: LockManager;
-  readonly settings: ElectionSettings;
-  readonly listener: ElectionListener;
-  readonly view: LeaderView;
-  readonly self: Member;
-  /** Aborts when the instance leaves the election for good. */
-  readonly left: AbortSignal;
-  role(): Role;
-  become(change: StateChange): void;
-  /** One term. Resolves with the milliseconds for which the instance stays out after it. */
-  lead(handle: LockHandle): Promise<number>;
-}
 
 /**
  * Decides when the instance campaigns:
@@ -32,9 +19,9 @@ export class Campaigning {
   readonly #context: CampaigningContext;
   readonly #pause: Pause;
   #wanted: boolean;
-  /** The instance stays out until then, by the monotonic clock. */
+  /** The end of the rest, by the monotonic clock. */
   #notBefore = 0;
-  /** Somebody called for a campaign since the last term ended. */
+  /** `urge` was called since this instance stopped leading: no rest follows the term. */
   #isUrged = false;
   #campaign: Campaign | undefined;
   #loop: Promise<void> | undefined;
@@ -53,7 +40,7 @@ export class Campaigning {
     this.#loop = detached(() => this.#run());
   }
 
-  /** Campaigns at once, or after the term that this instance leads. */
+  /** Campaigns at once, or after the term that this instance leads. Ends a rest. */
   urge(): void {
     this.#wanted = true;
     this.#isUrged = this.#context.role() !== 'leader';
@@ -61,7 +48,7 @@ export class Campaigning {
     this.#pause.end();
   }
 
-  /** After a resignation: without `autoCampaign` the instance campaigns no more. */
+  /** After a resignation: without `autoCampaign` the instance stops campaigning. */
   relax(): void {
     this.#wanted = this.#context.settings.autoCampaign;
     if (!this.#wanted) this.#campaign?.withdraw();
@@ -77,6 +64,12 @@ export class Campaigning {
     await this.#loop;
   }
 
+  /**
+   * Until the instance leaves the election:
+   *
+   * 1. The instance wants to lead, and its rest is over: campaign, and lead the term that the campaign wins.
+   * 2. Otherwise follow: ask who leads, and pause for a `retryPeriod`, or until the rest ends or `urge` is called.
+   */
   async #run(): Promise<void> {
     const { manager, settings, view, left, become } = this.#context;
     const { clock } = manager;
@@ -103,10 +96,24 @@ export class Campaigning {
     const handle = await campaign.run();
     this.#campaign = undefined;
     if (!handle) return;
-    // Withdrawn, or lost, at the last moment.
+    // The campaign was withdrawn, or the lease was lost, just as the store granted it.
     if (!this.#wanted || left.aborted || !handle.held) return handle.release();
     this.#isUrged = false;
     const rest = await lead(handle);
     if (!this.#isUrged) this.#notBefore = manager.clock.now() + rest;
   }
+}
+
+export interface CampaigningContext {
+  readonly manager: LockManager;
+  readonly settings: ElectionSettings;
+  readonly listener: ElectionListener;
+  readonly view: LeaderView;
+  readonly self: Member;
+  /** Aborts when the instance leaves the election for good. */
+  readonly left: AbortSignal;
+  role(): Role;
+  become(change: StateChange): void;
+  /** Leads for one term. Resolves with the time for which the instance stays out after it. */
+  lead(handle: LockHandle): Promise<Milliseconds>;
 }

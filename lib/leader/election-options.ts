@@ -1,41 +1,79 @@
-import type { Duration } from '../core/duration.js';
+import type { Duration, Milliseconds } from '../core/duration.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import type { OptionsCheck } from '../core/options-check.js';
 import { electionStoreKey, membersScope, NAMESPACE } from '../core/store-key.js';
 import { driftMargin } from '../core/validity.js';
 import type { ElectionSettings } from './election-settings.js';
 
-/** Timings as in client-go's leaderelection: lease duration > renew deadline > retry period. */
+export const DEFAULT_ELECTION = 'default';
+
+/**
+ * One election. The names, rules and defaults of its timings are those of `LeaderElectionConfig` in client-go
+ * (k8s.io/client-go/tools/leaderelection): `leaseDuration` > `renewDeadline` > 1.2 × `retryPeriod`. Beyond client-go,
+ * `renewDeadline` ends 102 ms and 1 % of `leaseDuration` before the lease, at least, so that a leader stops in time even
+ * where the clocks drift.
+ */
 export interface ElectionOptions {
-  /** Letters, digits, `_`, `.` and `-`; no two of a registration share one. Default: `default`. */
+  /**
+   * Letters, digits, `_`, `.` and `-`. Each election of a registration has a name of its own.
+   *
+   * @defaultValue `default`
+   */
   name?: string;
-  /** Only instances with the same one elect a leader among them. Default: the namespace of the registration. */
+  /**
+   * Only instances with the same namespace elect a leader among them.
+   *
+   * @defaultValue the namespace of the registration
+   */
   namespace?: string;
-  /** How long others wait after the last renewal before one of them may lead. Default: 15 s. */
+  /**
+   * The time after the last renewal for which the other instances wait before one of them may lead.
+   *
+   * @defaultValue 15 s
+   */
   leaseDuration?: Duration;
-  /** How long a leader leads without a successful renewal. Default: 10 s, or two thirds of `leaseDuration`. */
+  /**
+   * The time for which a leader leads without a successful renewal.
+   *
+   * @defaultValue 10 s, or two thirds of `leaseDuration`
+   */
   renewDeadline?: Duration;
-  /** Time between two renewals, and between two tries to become leader. Default: 2 s, or a fifth of `renewDeadline`. */
+  /**
+   * The time between two renewals, and between two attempts to become the leader.
+   *
+   * @defaultValue 2 s, or a fifth of `renewDeadline`
+   */
   retryPeriod?: Duration;
-  /** Takes part in the election from the start. Default: true. */
+  /**
+   * True: the instance takes part in the election from the start. False: it takes part after `campaign()`.
+   *
+   * @defaultValue true
+   */
   autoCampaign?: boolean;
-  /** Hands the lease over at shutdown instead of letting it run out. Default: true. */
+  /**
+   * True: a leader hands its lease over at shutdown. False: the lease runs out, and nobody leads until then.
+   *
+   * @defaultValue true
+   */
   releaseOnShutdown?: boolean;
   /**
-   * An integer. Of those that wait at a hand-over the highest leads next; a leader is never replaced because of it, nor
-   * is the order of a fail-over changed. Best effort. Default: 0.
+   * An integer. At a hand-over the waiting instance with the highest priority leads next. Best effort: a store that is
+   * slow does not delay the hand-over. A priority never replaces a leader, and does not change who leads after a leader
+   * died.
+   *
+   * @defaultValue 0
    */
   priority?: number;
 }
 
-/** What the elections of a registration have in common. Durations are milliseconds. */
+/** Settings that the elections of a registration share. */
 export interface ElectionDefaults {
   readonly namespace: string;
   readonly ttlRange: TtlRange;
-  readonly grace: number;
+  readonly grace: Milliseconds;
 }
 
-const SECOND = 1000;
+const SECOND: Milliseconds = 1000;
 
 export function resolveElections(
   check: OptionsCheck,
@@ -54,7 +92,7 @@ export function resolveElections(
   return resolved;
 }
 
-/** @param path of the options, empty where they are the whole argument */
+/** @param path the place of the options, such as `elections[0]`; empty where they are the whole argument */
 export function resolveElection(
   check: OptionsCheck,
   given: ElectionOptions,
@@ -102,6 +140,7 @@ export function resolveElection(
 
 type Timings = Pick<ElectionSettings, 'leaseDuration' | 'renewDeadline' | 'retryPeriod'>;
 
+/** The rules of `NewLeaderElector` in client-go, and the margin for clocks that drift. */
 function checkTimings(check: OptionsCheck, at: string, { leaseDuration, renewDeadline, retryPeriod }: Timings): void {
   const longestDeadline = leaseDuration - driftMargin(leaseDuration) - 100;
   if (renewDeadline > longestDeadline) {
@@ -117,4 +156,3 @@ function checkTimings(check: OptionsCheck, at: string, { leaseDuration, renewDea
     );
   }
 }
-export const DEFAULT_ELECTION = 'default';

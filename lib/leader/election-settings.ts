@@ -1,32 +1,33 @@
+import type { Milliseconds } from '../core/duration.js';
 import { guarded } from '../core/guarded.js';
 import type { LeaderEventSink } from './leader-events.js';
 import type { LeadershipState } from './leadership.js';
 
-/** Durations are milliseconds. */
+/** The options of an election, checked and with defaults. */
 export interface ElectionSettings {
   readonly name: string;
-  /** The name of its lease in the store. */
+  /** The name of the lease in the store. */
   readonly storeKey: string;
-  /** The scope of its members in the store. */
+  /** The scope of the members in the store. */
   readonly membersScope: string;
-  readonly leaseDuration: number;
-  readonly renewDeadline: number;
-  readonly retryPeriod: number;
+  readonly leaseDuration: Milliseconds;
+  readonly renewDeadline: Milliseconds;
+  readonly retryPeriod: Milliseconds;
   readonly autoCampaign: boolean;
   readonly releaseOnShutdown: boolean;
   readonly priority: number;
-  /** For how long leader work may run once the term is over. */
-  readonly grace: number;
+  /** The time for which leader work may run once the term is over. */
+  readonly grace: Milliseconds;
 }
 
 export interface ElectionListener {
   readonly changed: (state: LeadershipState) => void;
   readonly report: LeaderEventSink;
-  /** Something that an operator should know; the election goes on. */
+  /** A message for an operator. The election goes on. */
   readonly problem: (message: string, cause?: unknown) => void;
 }
 
-/** What the application does with the news must not end a campaign. */
+/** The same listener. An error of the application's code becomes a warning of the process, and ends no campaign. */
 export function guardedListener({ changed, report, problem }: ElectionListener): ElectionListener {
   return {
     changed: guarded('a listener of a leadership state', changed),

@@ -1,4 +1,5 @@
 import { detached } from '../core/detached.js';
+import type { Milliseconds } from '../core/duration.js';
 import { NotLeaderError } from '../core/errors.js';
 import type { LockManager } from '../locks/lock-manager.js';
 import { within } from './background.js';
@@ -19,8 +20,8 @@ import { Membership } from './membership.js';
 import { PeerRecords } from './peer-records.js';
 import type { LeaderCallbacks } from './term-callbacks.js';
 
-/** Milliseconds for which leaving waits until the store has forgotten the member. */
-const FORGOTTEN_WITHIN = 1000;
+/** The time for which `stop` waits until the store has forgotten the member. */
+const FORGOTTEN_WITHIN: Milliseconds = 1000;
 
 /**
  * One election, seen from one instance (S9):
@@ -29,9 +30,14 @@ const FORGOTTEN_WITHIN = 1000;
  *    its lease can have run out in the store.
  * 2. Every read of the leadership is a comparison with the clock, not a flag (S2).
  * 3. The instance does not campaign while code of its earlier term still runs.
- * 4. After a resignation, or several short terms, it stays out for a while. Nothing else ends its campaigning.
+ * 4. After a resignation, or several short terms, the instance stays out for a while. Nothing else ends its campaigning.
  *
- * The timings are those of client-go's leaderelection.
+ * The timings are those of client-go's leaderelection: see ElectionOptions.
+ *
+ * Not covered:
+ * - code that was paused, or that ignores the signal of its term: it may still write when another instance leads. The
+ *   number of the term is a fencing token for that.
+ * - more than the driver promises: an election is as exclusive as its lease is in the store.
  */
 export class Election {
   readonly settings: ElectionSettings;
@@ -83,7 +89,7 @@ export class Election {
     this.callbacks = this.#leading.callbacks;
   }
 
-  /** Computed at every read: a leader whose deadline has passed is stepping down, also before that is published. */
+  /** Computed at each read: a leader whose renew deadline has passed is stepping down, even before that is published. */
   get state(): LeadershipState {
     if (this.#state.role !== 'leader' || this.#leading.isHeld) return this.#state;
     return { ...this.#state, role: 'stepping-down', leader: null, term: null, reason: 'The renew deadline passed.' };
@@ -108,13 +114,16 @@ export class Election {
   }
 
   async resign(to?: string): Promise<void> {
-    // A transfer that is refused changes nothing.
+    // A nomination that is refused leaves the term as it was.
     if (to !== undefined) await this.#leading.nominate(to);
     this.#campaigning.relax();
     await this.#leading.resign();
   }
 
-  /** Leaves the election: leading ends at once. Resolves when the lease was handed over or the grace period is over. */
+  /**
+   * Leaves the election for good. A term ends at once. Resolves when the lease was handed over, or the grace period is
+   * over.
+   */
   async stop(reason: string): Promise<void> {
     this.#left.abort();
     this.#unwatch?.();
@@ -131,7 +140,7 @@ export class Election {
     return this.state.role === 'leader' ? this.self : leader;
   }
 
-  /** Without a fact store: this instance and the leader. @throws DriverUnavailableError */
+  /** All members. Without a fact store: this instance and the leader. @throws DriverUnavailableError */
   async members(): Promise<Member[]> {
     if (this.#manager.facts) return (await this.#membership.list()).map(({ member }) => member);
     const leader = await this.leader();
@@ -143,12 +152,12 @@ export class Election {
     return this.#membership.watch(changed);
   }
 
-  /** Runs leader work: the hand-over and the next campaign wait for it. */
+  /** Runs leader work. The hand-over and the next campaign wait for it. */
   track<T>(work: () => T | Promise<T>): Promise<T> {
     return this.#leading.work.run(work);
   }
 
-  /** True inside leader work, which cannot wait for its own end. */
+  /** True where the caller is leader work, which cannot wait for its own end. */
   get isLeaderWork(): boolean {
     return this.#leading.work.isCaller;
   }

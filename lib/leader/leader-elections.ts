@@ -4,20 +4,22 @@ import { type ElectionDefaults, type ElectionOptions, resolveElection } from './
 import type { ElectionSettings } from './election-settings.js';
 import { LeaderService, type LeaderServiceSource } from './leader.service.js';
 
-/** An election that was created at run time. */
+/** An election that was created at run time, by `LeaderElections.create()`. */
 export class LeaderElection extends LeaderService {
   /**
-   * Leaves the election for good: ends the term, if this instance leads, and stops to be a member. Resolves when leader
-   * work has ended, or the grace period has, and the lease is free; called inside leader work it resolves at once.
+   * Leaves the election for good. A term of this instance ends at once, and the instance is no member any more.
    *
-   * @param reason for people, where a term ends
+   * Resolves when the lease is free, after leader work has ended or the grace period is over. Inside leader work it
+   * resolves at once.
+   *
+   * @param reason the reason for the end of a term, for logs and people; default: `This instance left the election.`
    */
   override stop(reason?: string): Promise<void> {
     return super.stop(reason);
   }
 }
 
-/** Elections whose names are known at run time only, such as one per tenant. */
+/** Creates elections whose names are known at run time only, such as one for each tenant. */
 export class LeaderElections {
   readonly #elections: ElectionSet;
   readonly #defaults: ElectionDefaults;
@@ -29,10 +31,10 @@ export class LeaderElections {
   }
 
   /**
-   * Takes part in an election from now on, or from the start of the application where it has not started yet, until
-   * `stop()` or the shutdown.
+   * Takes part in an election until `stop()` or the shutdown. The election starts at once, or with the application where
+   * that has not started.
    *
-   * @throws LockConfigError when an option is wrong, or an election of this name is running already
+   * @throws LockConfigError when an option is wrong, or an election of this name is running
    * @throws LockServiceClosedError when the application is shutting down
    */
   create(options: ElectionOptions & { name: string }): LeaderElection {
@@ -44,7 +46,7 @@ export class LeaderElections {
   }
 }
 
-/** The elections of a registration that are running, or will be once it has started. */
+/** The elections of a registration that run, or will run once it has started. */
 export class ElectionSet {
   readonly #running = new Map<string, LeaderService>();
   readonly #sourceOf: (settings: ElectionSettings) => LeaderServiceSource;

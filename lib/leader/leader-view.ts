@@ -1,4 +1,5 @@
 import type { Timer } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import type { LockRecord } from '../core/lock-driver.js';
 import type { LockManager } from '../locks/lock-manager.js';
 import { coalesced } from './background.js';
@@ -6,14 +7,14 @@ import type { Member } from './leadership.js';
 import type { PeerRecords } from './peer-records.js';
 
 /**
- * Which other instance leads, as far as this one knows. A hint that may be late; forgotten when the store did not
- * confirm it for a lease duration, because by then the leader's lease has run out.
+ * The instance that leads, other than this one, as far as this one knows. A hint: it may be late. It is forgotten when the
+ * store did not confirm it for a lease duration, because the leader's lease has run out by then.
  */
 export class LeaderView {
   /** Asks the store in the background. */
   readonly look: () => void;
   readonly #manager: LockManager;
-  readonly #settings: { readonly storeKey: string; readonly leaseDuration: number };
+  readonly #settings: { readonly storeKey: string; readonly leaseDuration: Milliseconds };
   readonly #peers: PeerRecords;
   readonly #changed: (leader: Member | null) => void;
   #timer: Timer | undefined;
@@ -21,7 +22,7 @@ export class LeaderView {
 
   constructor(
     manager: LockManager,
-    settings: { readonly storeKey: string; readonly leaseDuration: number },
+    settings: { readonly storeKey: string; readonly leaseDuration: Milliseconds },
     peers: PeerRecords,
     changed: (leader: Member | null) => void,
   ) {
@@ -35,7 +36,7 @@ export class LeaderView {
     });
   }
 
-  /** @throws DriverUnavailableError */
+  /** The leader that the store names now. @throws DriverUnavailableError */
   async ask(): Promise<Member | null> {
     const record = await this.#manager.inspect(this.#settings.storeKey);
     this.saw(record);
@@ -49,14 +50,17 @@ export class LeaderView {
     this.#changed(leader);
   }
 
-  /** The lease may be what an earlier process with the same id left behind, or our own, which nobody leads with now. */
+  /**
+   * Null where the lease is in the name of this instance: an earlier process with the same id left it behind, or this
+   * process is giving it back. Nobody leads with it.
+   */
   #leaderOf(record: LockRecord | null): Member | null {
     return record && record.instance !== this.#manager.instance ? this.#peers.leader(record) : null;
   }
 
-  #expireAfter(milliseconds: number): void {
+  #expireAfter(time: Milliseconds): void {
     const { clock } = this.#manager;
-    this.#timer = clock.after(milliseconds, () => {
+    this.#timer = clock.after(time, () => {
       this.#timer = undefined;
       const left = this.#seenAt + this.#settings.leaseDuration - clock.now();
       if (left > 0) this.#expireAfter(left);

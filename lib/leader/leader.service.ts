@@ -17,7 +17,7 @@ import { LeadershipStreams } from './leadership-streams.js';
 import type { LeadershipState, Member, Term } from './leadership.js';
 import type { LeaderCallbacks } from './term-callbacks.js';
 
-/** Makes the election behind a service. The election publishes its states and reports its events through the arguments. */
+/** Creates the election of a service. The election publishes its states and reports its events through the arguments. */
 export type LeaderServiceSource = (publish: (state: LeadershipState) => void, report: LeaderEventSink) => Election;
 
 /**
@@ -95,8 +95,8 @@ export class LeaderService {
   }
 
   /**
-   * The leader, asked of the store: the answer may be newer than `state.leader`. Null also where an earlier process with
-   * the id of this instance holds the lease.
+   * The leader that the store names now, which may be newer than `state.leader`. Null where nobody leads, and where an
+   * earlier process with the id of this instance holds the lease.
    *
    * @throws DriverUnavailableError when the store does not answer
    */
@@ -105,16 +105,16 @@ export class LeaderService {
   }
 
   /**
-   * Takes part in the election: needed where `autoCampaign` is off. Ends the rest after a resignation or after several
-   * short terms. Resolves at once; `isLeader$` emits when this instance leads.
+   * Takes part in the election: needed where `autoCampaign` is off. Ends the rest that follows a resignation or several
+   * short terms. Resolves at once. `isLeader$` emits when this instance leads.
    */
   async campaign(): Promise<void> {
     this.#election.campaign();
   }
 
   /**
-   * Ends the term of this instance and lets another one lead: `to`, else the candidate of the highest priority, else the
-   * candidate that has waited longest.
+   * Ends the term of this instance and lets another one lead: the instance with the id `to`, or else the candidate with
+   * the highest priority, and among equals the one that has waited longest.
    *
    * - Resolves when the lease was handed over, after the leader work has ended or the grace period is over. Inside leader
    *   work it resolves at once, because the hand-over waits for that work.

@@ -1,37 +1,39 @@
 import type { AcceptsUrl } from './accepted-urls.js';
 
-/** What an instance is in an election. */
+/** The role of an instance in an election. */
 export type Role = 'follower' | 'candidate' | 'leader' | 'stepping-down' | 'stopped';
 
-/** An instance, as the others see it. */
+/** An instance in an election, as the others see it. */
 export interface Member {
   readonly id: string;
-  /** Where it can be reached, if it said so. */
+  /** The URL of the instance, if it has registered one that this instance accepts. */
   readonly url?: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly role: Role;
-  /** Milliseconds since 1970, by its own clock: when it joined the election. */
+  /** The time at which the instance joined the election, by its own clock. Milliseconds since 1970. */
   readonly joinedAt: number;
 }
 
-/** One leadership. Its number is a fencing token: strictly larger than that of every earlier term. */
+/** One leadership of one instance. */
 export interface Term {
+  /** A fencing token, larger than the number of each earlier term. */
   readonly number: number;
   readonly election: string;
   /** Aborts when the term ends, before another instance can lead. */
   readonly signal: AbortSignal;
 }
 
+/** The state of an election, as one instance sees it. */
 export interface LeadershipState {
   readonly election: string;
   readonly role: Role;
-  /** The leader, as far as this instance knows. */
+  /** The leader, as far as this instance knows. Null: it knows none. */
   readonly leader: Member | null;
-  /** This instance's term while it leads. */
+  /** The term of this instance. Null while it does not lead. */
   readonly term: Term | null;
-  /** Milliseconds since 1970 of the last change of role. */
+  /** The time of the last change of role. Milliseconds since 1970. */
   readonly since: number;
-  /** Why the role changed, where that is not obvious; of a candidate also why it cannot be elected at the moment. */
+  /** The reason for the role, for people: why a term ended, or why a candidate cannot be elected at the moment. */
   readonly reason?: string;
 }
 
@@ -53,12 +55,16 @@ export function nextState(state: LeadershipState, change: StateChange, now: numb
   return { election: state.election, role, leader, term, since, ...(reason === undefined ? {} : { reason }) };
 }
 
-/** How an instance presents itself. */
+/** The data of an instance that others see. */
 export interface InstanceInfo {
   readonly id: string;
   readonly url?: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
-  /** Where requests may be sent. Default: to URLs of the same scheme and port as this instance's own. */
+  /**
+   * Accepts the URLs of other instances.
+   *
+   * @defaultValue accepts URLs of the same scheme and port as `url`
+   */
   readonly acceptsUrl?: AcceptsUrl;
 }
 
@@ -66,17 +72,17 @@ export function toMember({ id, url, metadata }: InstanceInfo, role: Role, joined
   return { id, ...(url === undefined ? {} : { url }), metadata, role, joinedAt };
 }
 
-/** Whether both are nobody, or the same instance since it joined. */
+/** True where both are null, or have the same id and the same time of joining. */
 export function isSameMember(a: Member | null, b: Member | null): boolean {
   return a?.id === b?.id && a?.joinedAt === b?.joinedAt;
 }
 
-/** What the store keeps beside a leader's lease. */
+/** The metadata of a leader's lease in the store. */
 export function toLeaseMetadata({ url, metadata, joinedAt }: Member): Record<string, string> {
   return { ...(url === undefined ? {} : { url }), joinedAt: String(joinedAt), metadata: JSON.stringify(metadata) };
 }
 
-/** Whether there is nothing to tell; why a term ended is told with the first news of it. */
+/** True where a subscriber that has `a` needs no `b`. The first state after a term has the reason for its end. */
 export function isSameState(a: LeadershipState, b: LeadershipState): boolean {
   const isSameReason = a.role !== 'candidate' || a.reason === b.reason;
   return isSameReason && a.role === b.role && a.term === b.term && isSameMember(a.leader, b.leader);

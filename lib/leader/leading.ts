@@ -1,3 +1,4 @@
+import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError, MemberNotFoundError, type NotLeaderError } from '../core/errors.js';
 import type { LockLostError } from '../core/lock-errors.js';
 import { onAbort } from '../core/shared-listener.js';
@@ -13,24 +14,12 @@ import type { Membership } from './membership.js';
 import type { Candidacy } from './peer-records.js';
 import { LeaderCallbacks } from './term-callbacks.js';
 
-/** Milliseconds for which a hand-over waits for the members of the election. */
-const MEMBERS_WITHIN = 500;
+/** The time for which a hand-over waits for the list of members. */
+const MEMBERS_WITHIN: Milliseconds = 500;
 
 const NO_TRANSFER =
   'resign({ to }): this driver has no queue or no fact store, so it cannot choose among those who wait. Use a driver ' +
   'that has, or resign() without `to`.';
-
-export interface LeadingContext {
-  readonly manager: LockManager;
-  readonly settings: ElectionSettings;
-  readonly listener: ElectionListener;
-  readonly membership: Membership;
-  readonly self: Member;
-  /** Aborts when the instance leaves the election for good. */
-  readonly left: AbortSignal;
-  become(change: StateChange): void;
-  notLeader(): NotLeaderError;
-}
 
 /**
  * The terms of one instance (S8, S9). At the end of a term, whatever ended it:
@@ -69,10 +58,16 @@ export class Leading {
   }
 
   /**
-   * One term. Resolves when its code has ended, or the instance has left the election, with the milliseconds for which
-   * the instance stays out.
+   * Leads for one term:
+   *
+   * 1. Publish the term, and call the `started` callbacks.
+   * 2. Wait for its end: a lost lease, a failed callback, a resignation, or the instance leaves the election.
+   * 3. Hand the lease over.
+   * 4. Wait until the code of the term has ended, however long it takes, unless the instance leaves the election.
+   *
+   * Resolves with the time for which the instance stays out.
    */
-  async lead(handle: LockHandle): Promise<number> {
+  async lead(handle: LockHandle): Promise<Milliseconds> {
     const { manager, settings, listener, self, left, become } = this.#context;
     const { name: election, retryPeriod } = settings;
     const active = new ActiveTerm(election, handle, manager.clock.now());
@@ -94,11 +89,11 @@ export class Leading {
     active.settle();
     await this.work.drained(left);
     const rest = this.#damping.restAfter(lasted, kind === 'lost' || kind === 'failed');
-    // After a resignation another instance wins, if there is one.
+    // After a resignation, the rest lets another instance win, if there is one.
     return kind === 'lost' ? rest : Math.max(rest, retryPeriod);
   }
 
-  /** Does nothing when this instance does not lead. */
+  /** Ends the term. Does nothing where this instance does not lead. */
   end(kind: EndKind, reason: string): void {
     const active = this.#active;
     if (!active) return;
@@ -107,7 +102,7 @@ export class Leading {
     active.end({ kind, reason }, this.#context.notLeader());
   }
 
-  /** Resolves when the lease was handed over; at once when called by leader work, which the hand-over waits for. */
+  /** Resolves when the lease was handed over. For leader work, at once: the hand-over waits for that work. */
   async resign(): Promise<void> {
     const active = this.#active;
     if (!active) return;
@@ -116,7 +111,7 @@ export class Leading {
   }
 
   /**
-   * Makes the next hand-over of this term prefer a member.
+   * Chooses the member that gets the lease at the end of this term.
    *
    * @throws NotLeaderError, LockConfigError, MemberNotFoundError or DriverUnavailableError
    */
@@ -131,6 +126,12 @@ export class Leading {
     active.successor = to;
   }
 
+  /**
+   * 1. Ask for the members, to choose a successor, and call the `stopped` callbacks.
+   * 2. Wait until the code of the term has ended, for at most the grace period.
+   * 3. The code still runs, or the lease is not to be released at shutdown: leave the lease to its TTL.
+   * 4. Otherwise give the lease to the successor, or to the first in the queue where none was chosen.
+   */
   async #handOver(active: ActiveTerm, reason: string): Promise<void> {
     const { manager, settings, listener, left } = this.#context;
     const { name: election, grace, releaseOnShutdown } = settings;
@@ -156,7 +157,7 @@ export class Leading {
     }
   }
 
-  /** A hint: a store that is slow or down does not delay the hand-over. */
+  /** Undefined where the store is slow or down: the choice does not delay the hand-over. */
   async #successorOf({ successor }: ActiveTerm): Promise<string | undefined> {
     const { manager, membership, self } = this.#context;
     if (successor !== undefined || !manager.facts || !manager.hasQueue) return successor;
@@ -165,7 +166,19 @@ export class Leading {
   }
 }
 
-/** Id of the candidate with the highest priority; undefined where all have the same, and the order of the queue decides. */
+export interface LeadingContext {
+  readonly manager: LockManager;
+  readonly settings: ElectionSettings;
+  readonly listener: ElectionListener;
+  readonly membership: Membership;
+  readonly self: Member;
+  /** Aborts when the instance leaves the election for good. */
+  readonly left: AbortSignal;
+  become(change: StateChange): void;
+  notLeader(): NotLeaderError;
+}
+
+/** Id of the candidate with the highest priority. Undefined where all have the same: the order of the queue decides. */
 export function preferredOf(members: readonly Candidacy[], self: string): string | undefined {
   const candidates = candidatesOf(members, self);
   const highest = Math.max(...candidates.map(({ priority }) => priority));

@@ -8,14 +8,20 @@ import type { ElectionListener, ElectionSettings } from './election-settings.js'
 import type { Member } from './leadership.js';
 import type { Candidacy, PeerRecords } from './peer-records.js';
 
-/** How often an instance looks, after it joined, whether another one uses its id. */
+/** The number of checks for another process with the same id, after an instance joined. */
 const TWIN_CHECKS = 3;
 const CANNOT_BE_STORED = 'The store refuses to keep the members of an election: no instance can list them.';
 
 /**
- * This instance as a member of an election, and the others. Members are hints for people and for the hand-over: nothing
- * here excludes anybody. A member disappears at most a lease duration after its process died, from `list` three
- * quarters of that. The store is written to on a change of role, and every quarter of a lease duration.
+ * The members of an election, this instance among them. Members are hints for people and for the hand-over. No safety
+ * depends on them.
+ *
+ * 1. The store is written to at each change of role, and every quarter of a lease duration.
+ * 2. A member whose process died disappears from the list after at most three quarters of a lease duration. A watch
+ *    notices that at most a quarter later.
+ *
+ * Not covered: two processes with one instance id. Only one of them is listed. Each process that notices the other one
+ * reports it once.
  */
 export class Membership {
   readonly #manager: LockManager;
@@ -24,7 +30,7 @@ export class Membership {
   readonly #peers: PeerRecords;
   readonly #listener: ElectionListener;
   readonly #process = newHolder();
-  /** What the store was last told, where it is known. */
+  /** The text that was written last. Undefined before the first write. */
   #written: string | undefined;
   #writing: Promise<void> | undefined;
   #failures = 0;
@@ -47,19 +53,19 @@ export class Membership {
     this.#listener = listener;
   }
 
-  /** Tells the others what this instance is now; from the first call on until `leave`. */
+  /** Writes the state of this instance into the store, now and from then on until `leave`. */
   announce(): void {
     if (!this.#manager.facts || this.#left || this.#writing) return;
     this.#refresh?.cancel();
     this.#writing = this.#write();
   }
 
-  /** Resolves when the store has forgotten this instance, or could not be told. */
+  /** Resolves when the store has forgotten this instance, or did not answer. */
   async leave(): Promise<void> {
     this.#left = true;
     this.#refresh?.cancel();
     if (!this.#writing && this.#written === undefined) return;
-    // A late write would bring it back.
+    // A write that arrives after the removal would bring the member back.
     await this.#writing;
     await this.#manager.facts?.remove(this.#settings.membersScope, this.#self().id).catch(() => undefined);
   }
@@ -71,14 +77,14 @@ export class Membership {
     const facts = await this.#manager.facts!.list(this.#settings.membersScope);
     const members = [...facts].flatMap(([id, fact]) => this.#peers.candidacy(id, fact) ?? []);
     const own = members.findIndex(({ member }) => member.id === self.id);
-    // Whoever wrote it did so after us, and so is alive.
+    // This process wrote before. So the other one wrote later, and is alive.
     if (isWritten && !this.#left && own >= 0 && members[own]!.process !== this.#process) this.#foundTwin();
     if (own >= 0) members.splice(own, 1);
     if (self.role !== 'stopped') members.push(this.#candidacy());
     return members.sort((a, b) => a.member.joinedAt - b.member.joinedAt || (a.member.id < b.member.id ? -1 : 1));
   }
 
-  /** Calls `changed` now, whenever a member may have changed, and often enough to notice those that died. */
+  /** Calls `changed` now, whenever a member may have changed, and often enough to notice members that died. */
   watch(changed: () => Promise<void>): () => void {
     const look = coalesced(changed);
     const { membersScope, leaseDuration, retryPeriod } = this.#settings;

@@ -3,32 +3,36 @@ import { printable } from '../core/printable.js';
 import { acceptedUrls, type AcceptsUrl } from './accepted-urls.js';
 import { type InstanceInfo, type Member, type Role, toMember } from './leadership.js';
 
-/** Visible ASCII: what may stand in an HTTP header. */
+/** Visible ASCII: the characters that may stand in an HTTP header. */
 export const VISIBLE = /^[\x21-\x7e]+$/;
 const LONGEST_ID = 255;
-/** Metadata may have 4 kB; the rest of a record is short. */
+/** Characters. Metadata may have 4 kB, and the rest of a record is short. */
 const LONGEST_RECORD = 16_384;
 const ROLES: ReadonlySet<unknown> = new Set<Role>(['follower', 'candidate', 'leader', 'stepping-down', 'stopped']);
 
-/** A member with what only other instances need to know. */
+/** A member, and the facts about it that only other instances need. */
 export interface Candidacy {
   readonly member: Member;
   readonly priority: number;
-  /** Tells two processes with the same instance id apart. */
+  /** Different for two processes with the same instance id. */
   readonly process: string;
 }
 
 /**
- * What other instances have written about themselves. Whoever can write to the store can write anything, so nothing of
- * it is believed unchecked: a URL that this instance does not accept is left out, and so are metadata that are none. A
- * member whose record cannot be read is no member. A leader is one in any case, since it has the lease.
+ * Reads the records that other instances have written about themselves. Anybody with access to the store can write any
+ * text, so each part is checked:
+ *
+ * 1. A URL that this instance does not accept is left out, and reported once.
+ * 2. Metadata that are not texts are left out.
+ * 3. A member whose record cannot be read is no member.
+ * 4. The holder of the lease is the leader, even where its record cannot be read.
  */
 export class PeerRecords {
   readonly #acceptsUrl: AcceptsUrl;
   readonly #problem: (message: string) => void;
   readonly #refused = new Set<string>();
 
-  /** @param problem told once of each URL that is not accepted */
+  /** @param problem called once for each URL that is not accepted, for at most 100 of them */
   constructor({ url, acceptsUrl = acceptedUrls(url, []) }: InstanceInfo, problem: (message: string) => void) {
     this.#acceptsUrl = acceptsUrl;
     this.#problem = problem;
@@ -59,7 +63,7 @@ export class PeerRecords {
   }
 
   #report(id: string, url: string): void {
-    // Whoever forges URLs must not fill the memory with them.
+    // Forged URLs must not fill the memory.
     if (this.#refused.has(url) || this.#refused.size >= 100) return;
     this.#refused.add(url);
     this.#problem(
@@ -73,7 +77,7 @@ function isId(id: string): boolean {
   return id.length <= LONGEST_ID && VISIBLE.test(id);
 }
 
-/** Undefined for what is no JSON. Another version of this package may write something else. */
+/** Undefined for a text that is no JSON. Another version of this package may write another format. */
 function parsed(text: unknown): unknown {
   if (typeof text !== 'string' || text.length > LONGEST_RECORD) return undefined;
   try {

@@ -1,19 +1,20 @@
 import type { Clock } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { NotLeaderError } from '../core/errors.js';
 import { within } from './background.js';
 import type { Member, Term } from './leadership.js';
 
-/** What `@OnStartedLeading()` methods get. */
+/** The argument of methods under `@OnStartedLeading()`. */
 export interface StartedLeading {
   readonly term: Term;
-  /** That of the term: aborts when it ends. */
+  /** The signal of the term. Aborts when the term ends. */
   readonly signal: AbortSignal;
 }
 
 /** The argument of each kind of callback. */
 export interface CallbackArguments {
   readonly started: StartedLeading;
-  /** Why the term ended. */
+  /** The reason for the end of the term. */
   readonly stopped: string;
   readonly newLeader: Member;
 }
@@ -21,24 +22,29 @@ export interface CallbackArguments {
 export type CallbackKind = keyof CallbackArguments;
 
 interface Callback<Argument> {
-  /** For messages: class and method. */
+  /** Class and method, for messages. */
   readonly label: string;
   readonly call: (argument: Argument) => unknown;
 }
 
 interface CallbacksContext {
   readonly clock: Clock;
-  readonly grace: number;
-  /** Runs leader work: the hand-over waits for it. */
+  readonly grace: Milliseconds;
+  /** Runs leader work. The hand-over waits for it. */
   track(work: () => unknown): Promise<unknown>;
-  /** A callback threw; `during` is the term that it belongs to. */
+  /** A callback threw. `during` is its term. Null: it belongs to no term of this instance. */
   failed(label: string, cause: unknown, during: Term | null): void;
 }
 
 /**
- * The application's code that follows one election. In each term all `started` callbacks are called once, and after
- * it all `stopped` ones: when the former have settled, or the grace period is over. Neither is called for a term that
- * ended before its `started` callbacks were. A callback that throws ends the term that it was called in.
+ * The callbacks of the application for one election:
+ *
+ * 1. In each term, each `started` callback is called once.
+ * 2. After the term, each `stopped` callback is called once: when the `started` ones have settled, or the grace period is
+ *    over.
+ * 3. A term that ended before its `started` callbacks were called gets no `stopped` ones.
+ * 4. A `newLeader` callback is called once for each new leader that this instance learns of.
+ * 5. A `started` or `newLeader` callback that throws ends the term of this instance in which it was called.
  */
 export class LeaderCallbacks {
   readonly #context: CallbacksContext;
@@ -82,7 +88,7 @@ export class LeaderCallbacks {
     });
   }
 
-  /** @param term of this instance, if it is the leader */
+  /** @param term the term of this instance, if it is the leader */
   newLeader(leader: Member, term: Term | null): void {
     const last = this.#lastLeader;
     if (last?.id === leader.id && last.joinedAt === leader.joinedAt) return;
@@ -99,7 +105,7 @@ export class LeaderCallbacks {
   }
 }
 
-/** Code that ends because its signal aborted often says so by throwing. */
+/** Code that ends because its signal aborted often throws the reason of the signal, or an AbortError. */
 function isOwnAbort(error: unknown, signal: AbortSignal | undefined): boolean {
   if (!signal?.aborted) return false;
   if (error === signal.reason || error instanceof NotLeaderError) return true;

@@ -3,15 +3,22 @@ import type { TtlRange } from '../core/lock-driver.js';
 import { OptionsCheck } from '../core/options-check.js';
 import type { AcquireRequest, HoldLimits, WhenUnavailable } from './lock-request.js';
 
+/** Options of `LockService.tryAcquire()`, and of all other ways to a lock. */
 export interface TryOptions {
   /**
-   * For how long the store keeps the lock without a renewal, which is how long others wait if this process dies.
-   * Renewed every third of it. Default: the module's `lock.ttl`, 30 s.
+   * The time for which the store keeps the lock without a renewal. Others wait for that time if this process dies. The
+   * lock is renewed every third of it. Each driver has a minimum.
+   *
+   * @defaultValue `lock.ttl` of the module, 30 s unless it is set
    */
   ttl?: Duration;
-  /** Kept in the store beside the lock, for people who look at it. */
+  /** Strings that the store keeps beside the lock, for people who look at it; at most 4096 bytes as JSON. */
   metadata?: Record<string, string>;
-  /** Shares the lock if this call chain already holds it, instead of failing. Default: false. */
+  /**
+   * Shares the lock if this call chain holds it already, instead of failing with a NestedLockError.
+   *
+   * @defaultValue `false`
+   */
   reentrant?: boolean;
   /**
    * The lock stays taken for this time at least, from its grant, however soon it is released. Others get it after that,
@@ -29,21 +36,30 @@ export interface TryOptions {
   maxHold?: Duration;
 }
 
+/** Options of `LockService.acquire()`, `withLock()` and `@WithLock()`. */
 export interface AcquireOptions extends TryOptions {
-  /** How long to wait for the lock. Default: the module's `lock.wait`, 10 s. */
+  /**
+   * The time that the caller waits for the lock, or `'forever'`. Then the call rejects with a LockNotAcquiredError.
+   *
+   * @defaultValue `lock.wait` of the module, 10 s unless it is set
+   */
   wait?: Duration | 'forever';
-  /** Ends the wait; `acquire` then rejects with the signal's reason. Does not end the lock. */
+  /** Ends the wait. The call then rejects with the reason of the signal. The signal does not end the lock. */
   signal?: AbortSignal;
-  /** The number of tries, without queueing, instead of a wait. */
+  /** The number of tries, without queueing. Takes the place of `wait`: only one of the two may be set. */
   attempts?: number;
-  /** Time between two attempts. Default: 200 ms. */
+  /**
+   * The time between two attempts. Has an effect with `attempts` only.
+   *
+   * @defaultValue `'200ms'`
+   */
   retryDelay?: Duration;
   /**
-   * While the store is known to be down, `wait` waits for it as long as for the lock, and `reject` rejects with a
-   * DriverUnavailableError at the first request that fails. In either case the call does not wait for a store that was
-   * down for longer than `wait` before it.
+   * The fate of a call while the store is known to be down. With `wait` the call waits for the store as long as for the
+   * lock. With `reject` it rejects with a DriverUnavailableError at the first request that fails. Neither waits for a
+   * store that was down for longer than `wait` before the call.
    *
-   * @defaultValue `wait`
+   * @defaultValue `'wait'`
    */
   unavailable?: WhenUnavailable;
 }

@@ -65,8 +65,10 @@ export function findFrame(scope: object, storeKey?: string): Frame | undefined {
 }
 
 /**
- * The innermost lock that this async call chain is inside of and still holds, or undefined. Set by `withLock` and
- * `@WithLock`, not by `acquire`.
+ * The innermost lock that this async call chain holds by `withLock` or `@WithLock`, or undefined. A lock of `acquire`
+ * is not found.
+ *
+ * @param key the key of the lock; default: any
  */
 export function currentLock(key?: string): Lock | undefined {
   return find((frame) => key === undefined || frame.lock.key === key)?.lock;

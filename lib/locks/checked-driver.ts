@@ -72,7 +72,7 @@ export class CheckedDriver implements LockDriver {
   // No async functions on the way of every lock: each costs a promise more.
   acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued> {
     return this.#call(() => this.#driver.acquire(claim, mode, tokens)).then((answer) =>
-      this.#told(() => checkedAnswer(this.#driver, claim, answer)),
+      this.#reported(() => checkedAnswer(this.#driver, claim, answer)),
     );
   }
 
@@ -82,7 +82,7 @@ export class CheckedDriver implements LockDriver {
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     const outcomes = await this.#call(() => this.#driver.renew(leases));
-    return this.#told(() => checkedOutcomes(this.#driver, leases, outcomes));
+    return this.#reported(() => checkedOutcomes(this.#driver, leases, outcomes));
   }
 
   release(lease: LeaseRef, to?: string): Promise<boolean> {
@@ -91,7 +91,7 @@ export class CheckedDriver implements LockDriver {
 
   async inspect(key: string): Promise<LockRecord | null> {
     const record = await this.#call(() => this.#driver.inspect(key));
-    return this.#told(() => checkedRecord(this.#driver, record));
+    return this.#reported(() => checkedRecord(this.#driver, record));
   }
 
   async close(listener: DriverListener): Promise<void> {
@@ -102,12 +102,12 @@ export class CheckedDriver implements LockDriver {
 
   async #reserve(driver: LockDriver, lease: LeaseRef, tokens?: number): Promise<TokenBlock | null> {
     const block = await this.#call(() => driver.reserve!(lease, tokens));
-    return this.#told(() => checkedBlock(driver, block));
+    return this.#reported(() => checkedBlock(driver, block));
   }
 
   async #keepPlaces(driver: LockDriver, places: readonly PlaceRef[]): Promise<readonly PlaceOutcome[]> {
     const outcomes = await this.#call(() => driver.keepPlaces!(places));
-    return this.#told(() => checkedPlaces(driver, places, outcomes));
+    return this.#reported(() => checkedPlaces(driver, places, outcomes));
   }
 
   #call<T>(request: () => Promise<T>): Promise<T> {
@@ -125,14 +125,14 @@ export class CheckedDriver implements LockDriver {
 
   #isEvent(event: DriverEvent): boolean {
     try {
-      this.#told(() => checkEvent(this.#driver, event));
+      this.#reported(() => checkEvent(this.#driver, event));
       return true;
     } catch {
       return false;
     }
   }
 
-  #told<T>(check: () => T): T {
+  #reported<T>(check: () => T): T {
     try {
       return check();
     } catch (error) {

@@ -13,17 +13,24 @@ import type { Lock } from './lock.js';
 
 /** A held lock, as the store knows it. */
 export interface LockDescription {
+  /** The key as the caller named it. */
   readonly key: string;
+  /** The id of the lease in the store. */
   readonly holder: string;
-  /** Id of the instance that holds it. */
+  /** The id of the instance that holds the lock. */
   readonly instance: string;
+  /** The number of the latest grant that the store knows. */
   readonly fencingToken: number;
-  /** When the instance got it, in milliseconds since 1970, by the store's clock; on etcd by the instance's. */
+  /**
+   * The start of the lease, in milliseconds since 1970, by the clock of the store; on etcd and Redlock by that of the
+   * holder.
+   */
   readonly since: number;
-  /** Time until the lease runs out unless it is renewed, by the store's clock. */
+  /** The rest of the lease, unless it is renewed, by the clock of the store. */
   readonly remaining: Milliseconds;
-  /** Instances that wait for the lock, as far as the driver knows. */
+  /** The number of instances that wait for the lock, as far as the driver knows. */
   readonly waiters: number;
+  /** The strings that the holder gave. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -39,9 +46,9 @@ export interface LockSettings {
 const DEFAULTS: AcquireOptions = Object.freeze({});
 const ONCE: AcquireOptions = Object.freeze({ attempts: 1 });
 
-/** Locks by key, exclusive over all instances that share the store and the namespace. */
+/** Locks by key. A lock is exclusive over all instances that share the store and the namespace. */
 export class LockService {
-  /** The events of this instance's locks; completes when the application has shut down. */
+  /** The events of the locks of this instance. Completes when the application has shut down. */
   readonly events$: Observable<LockEvent>;
   readonly #manager: LockManager;
   readonly #settings: LockSettings;
@@ -56,13 +63,17 @@ export class LockService {
   }
 
   /**
-   * Waits for the lock and returns it; the caller must release it: `await using lock = await locks.acquire('k')`.
+   * Waits for the lock and returns it. The caller must release it: `await using lock = await locks.acquire('k')`.
    *
-   * @throws LockNotAcquiredError when others held it for all of `wait`, or at each of `attempts`
+   * @param key 1 to 500 characters
+   * @throws LockNotAcquiredError when others held the lock for the whole `wait`, or at each of `attempts`
    * @throws DriverUnavailableError when the store could not be asked for that long
-   * @throws NestedLockError when this call chain is inside of it already, by `withLock` or `@WithLock`
-   * @throws TooManyWaitingError when `lock.maxWaiting` callers wait already
-   * @throws LockKeyError, LockConfigError, LockServiceClosedError, or the reason of `signal`
+   * @throws NestedLockError when this call chain holds the lock already, by `withLock` or `@WithLock`
+   * @throws TooManyWaitingError when `lock.maxWaiting` callers wait already, or `lock.maxWaitingPerKey` for this key
+   * @throws LockKeyError when the key is empty, too long or not well-formed Unicode
+   * @throws LockConfigError when an option is wrong, or when the store refuses requests for good
+   * @throws LockServiceClosedError when the application shuts down
+   * @throws the reason of `signal`, when it aborts
    */
   acquire(key: string, options: AcquireOptions = DEFAULTS): Promise<Lock> {
     const callSite = this.#manager.callSites.note(LockService.prototype.acquire);
@@ -70,9 +81,10 @@ export class LockService {
   }
 
   /**
-   * One try: the lock, or null when another holds it.
+   * Tries once to get the lock. Resolves to null when another holds it. The caller must release the lock.
    *
-   * @throws DriverUnavailableError when the store could not be asked, and as `acquire`
+   * @throws DriverUnavailableError when the store could not be asked
+   * @throws NestedLockError, LockKeyError, LockConfigError, LockServiceClosedError as `acquire`
    */
   tryAcquire(key: string, options?: TryOptions): Promise<Lock | null> {
     const callSite = this.#manager.callSites.note(LockService.prototype.tryAcquire);
@@ -80,11 +92,14 @@ export class LockService {
   }
 
   /**
-   * Runs `task` with the lock held, and releases it when the task has ended, however it ends. Inside of it
-   * `currentLock()` finds the lock. Losing the lock does not stop the task: pass `lock.signal` on, or call
-   * `lock.ensure()` before a step that must not happen without it.
+   * Runs `task` while it holds the lock. Releases the lock when the task has settled. Inside of the task
+   * `currentLock()` finds the lock.
    *
-   * @throws what `acquire` and `task` throw
+   * A lost lock does not stop the task: pass `lock.signal` on, or call `lock.ensure()` before a step that must not
+   * happen without the lock.
+   *
+   * @returns the result of `task`
+   * @throws the errors of `acquire`, and the error of `task`
    */
   withLock<T>(key: string, task: (lock: Lock) => T | Promise<T>, options: AcquireOptions = DEFAULTS): Promise<T> {
     return promiseTry(() => {
@@ -96,7 +111,12 @@ export class LockService {
     });
   }
 
-  /** The holder of the lock at this moment, or null. For people and dashboards: the answer may be old when it arrives. */
+  /**
+   * The holder of the lock at this moment, or null. Meant for people and dashboards: the answer may be old when it
+   * arrives, so decide nothing by it.
+   *
+   * @throws DriverUnavailableError when the store could not be asked; LockKeyError as `acquire`
+   */
   async describe(key: string): Promise<LockDescription | null> {
     const record = await this.#manager.inspect(lockStoreKey(this.#settings.namespace, key));
     return record && { key, ...record };

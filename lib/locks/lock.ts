@@ -2,38 +2,44 @@ import { type Duration, type Milliseconds, toMilliseconds } from '../core/durati
 import type { Hold } from './lease.js';
 
 /**
- * One granted lock: the handle through which it is used and given back. Only the handle can release the lock; there is
- * no unlock by key. `held`, `remaining` and `ensure()` compare with the clock at every call, so they are right even
- * where the event loop was blocked past the end of the lease.
+ * One granted lock. Only this object can release the lock; there is no unlock by key.
  *
- * A class rather than an interface, so that it can type a decorated parameter.
+ * `held`, `remaining` and `ensure()` compare with the clock at every call. So they are right even where the event loop
+ * was blocked past the end of the lease.
+ *
+ * `Lock` is a class, so that it can be the type of a decorated parameter.
  */
 export abstract class Lock implements AsyncDisposable {
   /** The key as the caller named it, without the namespace. */
   abstract readonly key: string;
-  /** Unguessable id of this lease in the store. */
+  /** The unguessable id of the lease in the store. */
   abstract readonly holder: string;
   /**
-   * The number of this grant, strictly larger than that of every earlier grant of the key. Store it with what you write
-   * (as BIGINT) and refuse writes that carry a smaller one: see M. Kleppmann, "How to do distributed locking".
+   * The number of this grant. It is strictly larger than the number of every earlier grant of the key, and below 2^53.
+   * Store it with each write (as BIGINT), and refuse writes that carry a smaller number: see M. Kleppmann, "How to do
+   * distributed locking".
    */
   abstract readonly fencingToken: number;
-  /** Aborts with a LockLostError when the lock is lost, before another holder can have got it from the store. */
+  /** Aborts with a LockLostError when the lock is lost, before the store grants the key to another holder. */
   abstract readonly signal: AbortSignal;
-  /** True while the lock is held, at this moment, by the local clock. */
+  /** True if the lock is held at this moment, by the clock of this process. */
   abstract readonly held: boolean;
-  /** Time for which the lock stays held without a further renewal; 0 when it is not held. */
+  /** The time for which the lock stays held without a further renewal; 0 when it is not held. */
   abstract readonly remaining: Milliseconds;
   /**
-   * Call it before work that must not start late.
+   * Checks that the lock is held, before a step that must not happen without it.
    *
-   * @param time how much must be left, default: any
-   * @throws LockLostError when the lock is lost, was released, or less time is left
+   * @param time the time for which the lock must stay held; default: any
+   * @throws LockLostError when the lock is lost, was released, or stays held for less than `time`
    */
   abstract ensure(time?: Duration): void;
-  /** Gives the lock back. Idempotent; never rejects: a release that fails is retried until the lease has run out. */
+  /**
+   * Gives the lock back. Further calls have no effect. Never rejects: a release that fails is repeated until the lease
+   * has run out.
+   */
   abstract release(): Promise<void>;
 
+  /** Releases the lock at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }

@@ -136,7 +136,7 @@ export class Seat implements Linked<Seat> {
     return this.#called || this.handed !== undefined;
   }
 
-  /** Whether the store keeps the lease as this caller wants it, and this caller has not asked the store so far. */
+  /** True where the store keeps the lease as this caller wants it, and this caller has not asked the store so far. */
   fits({ claim, validFor }: Lease): boolean {
     if (this.#called) return false;
     const { ttl, metadata = NO_METADATA } = this.wish;

@@ -13,7 +13,7 @@ import type { Registration } from './registration.js';
 export function registerLeaderCallbacks(found: readonly Discovered[], registration: Registration): void {
   const seen = new Set<object>();
   for (const { instance, isShared } of found) {
-    // Some providers are the same instance by another name.
+    // Several providers may be one instance by other names (`useExisting`).
     if (!instance || seen.has(instance)) continue;
     seen.add(instance);
     const prototype = Object.getPrototypeOf(instance) as object | null;
@@ -39,7 +39,7 @@ function register(
         'injects is request-scoped or transient. Move the method to a provider of the default scope.',
     );
   }
-  // Looked up at the call, so that a test can replace the method.
+  // The method is read at the call, so that a test can replace it.
   const call = (argument: unknown): unknown =>
     (instance as Record<string, (argument: unknown) => unknown>)[method]!(argument);
   registration.elections.get(election).callbacks.add(kind, label, call);

@@ -4,8 +4,8 @@ import type { CronJobs } from '../schedule/cron-schedule.js';
 type InstanceWrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 /**
- * The providers and the controllers of the application: providers first, each group in the order in which Nest keeps its
- * modules. The only walk over them: every decorator that needs a start, a check or a service is found here.
+ * The providers and the controllers of the application. Providers come first; each group has the order of Nest's
+ * modules. There is no other walk over them: every decorator that needs a start, a check or a service is found here.
  */
 export function discovered(discovery: DiscoveryService): Discovered[] {
   return [...discoveredProviders(discovery), ...discovery.getControllers().map((wrapper) => new Discovered(wrapper))];
@@ -26,7 +26,7 @@ export function schedulersIn(found: readonly Discovered[]): CronJobs[] {
   return [...new Set(registries)];
 }
 
-/** One provider or controller. Nest fills in the instance while the application starts, so every read asks Nest. */
+/** One provider or controller. Nest sets the instance while the application starts, so every read asks Nest. */
 export class Discovered {
   readonly #wrapper: InstanceWrapper;
 
@@ -35,8 +35,8 @@ export class Discovered {
   }
 
   /**
-   * The class, or the factory where that is a `function`. Undefined for a value, and for an arrow function as factory:
-   * such an instance is foreign, Nest injects no properties into it.
+   * The class, or the factory where that is a `function`. Undefined for a value, and for a factory that is an arrow
+   * function: Nest injects no properties into their instances (nestjs/nest#13411).
    */
   get type(): (object & { readonly name: string; readonly prototype: object }) | undefined {
     const { metatype } = this.#wrapper;
@@ -46,8 +46,9 @@ export class Discovered {
   }
 
   /**
-   * The instance. Several providers may be the same one by other names (`useExisting`). For a class of the request or
-   * transient scope Nest keeps an object of its prototype here, which was never constructed.
+   * The instance. Several providers may be one instance by other names (`useExisting`). For a class of the request or
+   * transient scope Nest keeps an object with the prototype of the class, which was never constructed
+   * (nestjs/nest#17007).
    */
   get instance(): object | undefined {
     const { instance } = this.#wrapper as { readonly instance: unknown };
@@ -59,12 +60,12 @@ export class Discovered {
     return this.#wrapper.host?.name ?? '?';
   }
 
-  /** Neither the class nor anything that it injects is request-scoped. */
+  /** True where neither the class nor one of its dependencies is request-scoped. */
   get isStatic(): boolean {
     return this.#wrapper.isDependencyTreeStatic();
   }
 
-  /** Static, and every class that injects it gets the same instance. */
+  /** True where all classes that inject it get the same instance. */
   get isShared(): boolean {
     return this.isStatic && !this.#wrapper.isTransient;
   }

@@ -23,11 +23,19 @@ interface Decorated {
   readonly instance: object;
   readonly property: string;
   readonly settings: OncePerTickSettings;
-  /** The token of the election that gates it, too. */
+  /** The token of its `LeaderService`, where `@LeaderOnly()` gates the method, too. */
   readonly leader: string | undefined;
 }
 
-/** What the methods under `@OncePerTick()` call, and what catches up with the fires that nobody ran. */
+/**
+ * Runs the ticks of methods under `@OncePerTick()`, and catches up with fires that nobody ran.
+ *
+ * 1. At start each decorated method is found, and its job is awaited: @nestjs/schedule registers jobs in a hook of its
+ *    own.
+ * 2. The last fire of the job is checked. A fire whose instance died is reported.
+ * 3. With `catchUp` a missed fire runs now or, under `@LeaderOnly()`, at the start of each term.
+ * 4. Once the shutdown begins no fire is claimed: this instance could not finish it, and another one can run it.
+ */
 export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDestroy {
   readonly #registration: Registration;
   readonly #methods: CronMethods;
@@ -63,7 +71,6 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     return this.#registration.jobs.oncePerTick(job, this.#methods.jobOf(instance, property), work, settings);
   }
 
-  /** Reports what died with an earlier process, and catches up. */
   onApplicationBootstrap(): void {
     for (const decorated of this.#decorated()) {
       const report = (error: unknown): void => this.#registration.logger.error(error);

@@ -12,6 +12,7 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Timer } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import {
@@ -21,36 +22,15 @@ import {
   getLockServiceToken,
 } from '../decorators/injection.js';
 import { bindSlots } from '../decorators/wrap-method.js';
-import { DEFAULT_ELECTION, type ElectionOptions } from '../leader/election-options.js';
 import { registerLeaderCallbacks } from './callback-finder.js';
 import { discovered, type Discovered } from './discovered.js';
-import type { DistLockModuleOptions } from './options.js';
-import { provideServices } from './providers.js';
+import type { DistLockModuleAsyncExtras, DistLockModuleExtras, DistLockModuleOptions } from './options.js';
+import { electionNames, provideServices } from './providers.js';
 import { REGISTRATION, type Registration } from './registration.js';
 import { checkDecoratedClasses, checkShutdownHooks } from './start-checks.js';
 
-export interface DistLockModuleExtras {
-  /** Makes the services available everywhere, without a further import. Default: true. */
-  isGlobal?: boolean;
-  /** Tells several registrations apart, each with its own driver and options. Default: the one without a name. */
-  name?: string;
-}
-
-/** What a class that is given as `useClass` or `useExisting` implements. */
-export interface DistLockOptionsFactory {
-  createDistLockOptions(): DistLockModuleOptions | Promise<DistLockModuleOptions>;
-}
-
-export interface DistLockModuleAsyncExtras {
-  /**
-   * The names of the elections that the factory configures, `default` among them if there is one: injection needs them
-   * before the factory has run. Default: `['default']`.
-   */
-  elections?: string[];
-}
-
-/** Applications may enable shutdown hooks after they have started. */
-const HOOKS_CHECKED_AFTER = 1000;
+/** Time after the start. An application may enable shutdown hooks once it has started. */
+const HOOKS_CHECKED_AFTER: Milliseconds = 1000;
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
   new ConfigurableModuleBuilder<DistLockModuleOptions>({ moduleName: 'DistLock' })
@@ -59,20 +39,12 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
     .setExtras<DistLockModuleExtras>({ isGlobal: true, name: DEFAULT_REGISTRATION }, (definition, extras) => {
       checkExtras(extras);
       const name = extras.name ?? DEFAULT_REGISTRATION;
-      const services = provideServices(name, electionNames(extras as { elections?: unknown }), MODULE_OPTIONS_TOKEN);
+      const { elections } = extras as { elections?: unknown };
+      const services = provideServices(name, electionNames(elections), MODULE_OPTIONS_TOKEN);
       const providers = [...(definition.providers ?? []), ...services.providers];
       return { ...definition, global: extras.isGlobal ?? true, providers, exports: services.exports };
     })
     .build();
-
-/** Of what `forRoot` configures or `forRootAsync` lists. What is wrong with them is told when the options are checked. */
-function electionNames({ elections }: { elections?: unknown }): string[] {
-  if (!Array.isArray(elections)) return [DEFAULT_ELECTION];
-  const names = elections.map((election: unknown) =>
-    typeof election === 'string' ? election : ((election as ElectionOptions | null)?.name ?? DEFAULT_ELECTION),
-  );
-  return [...new Set(names)];
-}
 
 function refuseOther(options: unknown, method: string, expected: string): void {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
@@ -87,7 +59,7 @@ function checkExtras({ isGlobal, name }: DistLockModuleExtras): void {
   check.done();
 }
 
-/** What the class injects when somebody imports it without `forRoot`, whose provider would take its place. */
+/** The registration of a module that is imported without `forRoot`. The provider of `forRoot` replaces this one. */
 const refuseBareImport: Provider = {
   provide: REGISTRATION,
   useFactory: (): never => {
@@ -98,10 +70,25 @@ const refuseBareImport: Provider = {
   },
 };
 
-/** What `forRootAsync` takes: `useFactory` with `inject` and `imports`, `useClass` or `useExisting`, and the extras. */
+/**
+ * The argument of `forRootAsync()`: `useFactory` with `inject` and `imports`, `useClass` or `useExisting`; the extras.
+ */
 export type DistLockModuleAsyncOptions = typeof ASYNC_OPTIONS_TYPE & DistLockModuleAsyncExtras;
 
-/** Distributed locks and leader election for a Nest application. */
+/**
+ * Distributed locks and leader election for a Nest application. Import `DistLockModule.forRoot()` or `forRootAsync()`
+ * once, in the root module.
+ *
+ * At start, in the order of Nest's hooks:
+ * 1. Decorated classes are checked, and the driver connects.
+ * 2. The elections begin, once all modules are initialised.
+ *
+ * At shutdown:
+ * 3. Leader-only code is no longer started, and the signals of terms abort.
+ * 4. Leadership is handed over, before Nest closes the HTTP server (nestjs/nest#2567): a slow client delays no
+ *    hand-over.
+ * 5. Locks are released once the requests are answered. Then the driver closes.
+ */
 @Module({ imports: [DiscoveryModule], providers: [refuseBareImport] })
 export class DistLockModule
   extends ConfigurableModuleClass
@@ -109,7 +96,7 @@ export class DistLockModule
 {
   private hooksCheck: Timer | undefined;
 
-  // By the constructor: Nest runs the shutdown hooks of a module that was compiled but never initialised.
+  // The constructor sets all fields: Nest runs the shutdown hooks of a module that was compiled and never initialised.
   /** @internal */
   constructor(
     @Inject(REGISTRATION) private readonly registration: Registration,
@@ -120,13 +107,23 @@ export class DistLockModule
     super();
   }
 
-  /** @throws LockConfigError at the start of the application when an option is wrong */
+  /**
+   * The module with its options.
+   *
+   * @throws LockConfigError at once when the argument is no object; at the start of the application when an option is
+   *   wrong
+   */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
     refuseOther(options, 'forRoot', 'an object with options, such as { driver: new RedisDriver({ url }) }');
     return super.forRoot(options);
   }
 
-  /** @throws LockConfigError at the start, too, when the elections are not those that `elections` lists */
+  /**
+   * The module with options that a factory or a class makes, such as one that injects the configuration.
+   *
+   * @throws LockConfigError at once when the argument is wrong; at the start of the application when an option is
+   *   wrong, or when the factory configures other elections than `elections` lists
+   */
   static override forRootAsync(options: DistLockModuleAsyncOptions): DynamicModule {
     const ways = ['useFactory', 'useClass', 'useExisting'] as const;
     refuseOther(options, 'forRootAsync', 'an object with useFactory, useClass or useExisting');
@@ -142,6 +139,7 @@ export class DistLockModule
     return super.forRootAsync(options);
   }
 
+  /** @internal */
   async onModuleInit(): Promise<void> {
     this.refuseSecondRegistration();
     const found = discovered(this.discovery);
@@ -151,6 +149,7 @@ export class DistLockModule
     await this.registration.connect();
   }
 
+  /** @internal */
   onApplicationBootstrap(): void {
     this.registration.startElections();
     if (process.env['NODE_ENV'] === 'test') return;
@@ -158,16 +157,18 @@ export class DistLockModule
     this.hooksCheck = this.registration.clock.after(HOOKS_CHECKED_AFTER, check);
   }
 
+  /** @internal */
   onModuleDestroy(): void {
     this.hooksCheck?.cancel();
     this.registration.beginShutdown();
   }
 
-  /** Before the HTTP server closes, so that a slow client does not delay the hand-over. */
+  /** @internal */
   async beforeApplicationShutdown(): Promise<void> {
     await this.registration.handOver();
   }
 
+  /** @internal */
   async onApplicationShutdown(): Promise<void> {
     await this.registration.close();
   }
@@ -185,7 +186,7 @@ export class DistLockModule
     );
   }
 
-  /** Property injection does not reach what a `useValue` or `useFactory` provider made. */
+  /** Nest injects no properties into the instances of `useValue` and `useFactory` providers (nestjs/nest#13411). */
   private bindForeignInstances(found: readonly Discovered[]): void {
     const { name, configured } = this.registration;
     const tokens = [

@@ -1,190 +1,148 @@
 import type { Duration } from '../core/duration.js';
-import { newInstanceId } from '../core/ids.js';
 import type { LockDriver } from '../core/lock-driver.js';
-import { OptionsCheck } from '../core/options-check.js';
-import { NAMESPACE } from '../core/store-key.js';
-import { MemoryDriver } from '../drivers/memory/memory.driver.js';
-import { acceptedUrls, type Origin, originPattern } from '../leader/accepted-urls.js';
-import { type ElectionOptions, resolveElections } from '../leader/election-options.js';
-import type { ElectionSettings } from '../leader/election-settings.js';
-import type { InstanceInfo } from '../leader/leadership.js';
-import { VISIBLE } from '../leader/peer-records.js';
-import { checkWait } from '../locks/acquire-options.js';
-import { driverProblems } from '../locks/driver-problems.js';
-import type { LockSettings } from '../locks/lock.service.js';
-import type { WaitingLimits } from '../locks/wait-limit.js';
+import type { ElectionOptions } from '../leader/election-options.js';
 
+/** Options of `DistLockModule.forRoot()`. They are checked together when the application starts. */
 export interface DistLockModuleOptions {
-  /** Where locks are kept. Default: the memory of this process, which is refused in production. */
+  /**
+   * The store of the locks. Outside of tests that is a `RedisDriver`, a `RedlockDriver` or an `EtcdDriver`.
+   *
+   * @defaultValue `new MemoryDriver()`, which excludes within this process only
+   */
   driver?: LockDriver;
-  /** Accepts a driver that excludes within one process only although NODE_ENV is `production`. Default: false. */
+  /**
+   * Accepts a driver that excludes within one process only, such as the `MemoryDriver`, although NODE_ENV is
+   * `production`.
+   *
+   * @defaultValue `false`
+   */
   allowMemoryInProduction?: boolean;
-  /** Fails the start of the application when the store cannot be reached. Default: false, it starts and keeps trying. */
+  /**
+   * Stops the start of the application with a DriverUnavailableError when the store cannot be reached. Without it the
+   * application starts, and the driver tries again until the store answers.
+   *
+   * @defaultValue `false`
+   */
   failFast?: boolean;
-  /** Prefix of every key and channel: letters, digits, `_`, `.` and `-`. Default: `dist-lock`. */
+  /**
+   * The prefix of every key and channel in the store: letters, digits, `_`, `.` and `-`. Instances exclude each other
+   * only if they have the same store and the same namespace.
+   *
+   * @defaultValue `'dist-lock'`
+   */
   namespace?: string;
+  /** The identity of this instance towards other instances and in logs. */
   instance?: {
-    /** Default: host name, process id and a random part. */
+    /**
+     * The unique name of this process: visible ASCII characters, since the header `X-Leader` may carry it.
+     *
+     * @defaultValue host name, process id and a random part
+     */
     id?: string;
-    /** Where other instances and clients reach this one, told to them while it leads. No user name, no password. */
+    /**
+     * The URL at which other instances and clients reach this instance, without user name and password. Members see it.
+     * `X-Leader`, `redirect` and `forward` use the URL of the leader.
+     */
     url?: string;
     /**
-     * Where requests may be sent beside URLs of the same scheme and port as `url`, when the leader has registered such a
-     * URL: `'http://localhost:*'`, `'https://*.example.com:8443'`. Default: nowhere else, since whoever can write to
-     * the store could collect the cookies of your users.
+     * The URLs to which requests may be sent when a leader has registered them: `'http://localhost:*'`,
+     * `'https://*.example.com:8443'`. URLs with the scheme and port of `url` are allowed in any case. Without this
+     * limit whoever can write to the store could collect the cookies of your users.
+     *
+     * @defaultValue `[]`
      */
     allowedUrls?: readonly string[];
+    /**
+     * Strings that other instances see in `Member.metadata`; at most 4096 bytes as JSON.
+     *
+     * @defaultValue `{}`
+     */
     metadata?: Record<string, string>;
   };
-  /** Defaults for locks. */
+  /** Defaults and limits for locks. */
   lock?: {
-    /** Default: 30 s. */
+    /**
+     * The time for which the store keeps a lock without a renewal. Others wait for that time if this process dies.
+     *
+     * @defaultValue `'30s'`
+     */
     ttl?: Duration;
-    /** Default: 10 s. */
+    /**
+     * The time that a caller waits for a lock, or `'forever'`. Then the call rejects with a LockNotAcquiredError.
+     *
+     * @defaultValue `'10s'`
+     */
     wait?: Duration | 'forever';
     /**
-     * A lock that is held for longer is reported in the log, once. Default: 10 times its TTL for locks of `acquire` and
-     * `tryAcquire`, which somebody may have forgotten to release; never for those of `withLock` and `@WithLock`.
+     * A lock that is held for longer is reported in the log, once. Setting it applies to all locks, those of `withLock`
+     * and `@WithLock` included.
+     *
+     * @defaultValue ten TTLs for locks of `acquire` and `tryAcquire`, which somebody may have forgotten to release;
+     *   never for the others
      */
     warnAfter?: Duration;
     /**
-     * How many callers of this instance may wait for locks at once; a further one is rejected with a
-     * TooManyWaitingError (503). Default: 10,000.
+     * The number of callers of this instance that may wait for locks at once. One more is rejected with a
+     * TooManyWaitingError (503).
+     *
+     * @defaultValue `10000`
      */
     maxWaiting?: number;
-    /** As `maxWaiting`, for one key. Default: 1,000, or `maxWaiting` where that is less. */
+    /**
+     * As `maxWaiting`, for one key.
+     *
+     * @defaultValue `1000`, or `maxWaiting` where that is less
+     */
     maxWaitingPerKey?: number;
   };
-  /** Default: one election, named `default`. Others are injected with `@InjectLeader('name')`; `[]` is none at all. */
+  /**
+   * The elections in which this instance takes part. Elections other than `default` are injected with
+   * `@InjectLeader('name')`. `[]` is no election at all.
+   *
+   * @defaultValue one election, named `default`
+   */
   elections?: ElectionOptions[];
+  /** The limits of a shutdown. */
   shutdown?: {
-    /** For how long a shutdown waits for code that holds a lock or leads. Default: 10 s. */
+    /**
+     * The grace period: the time for which a shutdown waits for code that leads or holds a lock. The signal of a term
+     * aborts when the shutdown begins. The signal of a lock aborts when the grace period is over.
+     *
+     * @defaultValue `'10s'`
+     */
     grace?: Duration;
   };
 }
 
-/** All options of a registration, checked and with defaults. Durations are milliseconds. */
-export interface ResolvedOptions {
-  readonly driver: LockDriver;
-  readonly failFast: boolean;
-  readonly instance: InstanceInfo;
-  readonly lock: LockSettings;
-  /** Milliseconds. */
-  readonly warnAfter: number | undefined;
-  readonly waiting: WaitingLimits;
-  readonly elections: readonly ElectionSettings[];
-  readonly grace: number;
+/** Options of `forRoot()` and `forRootAsync()` that Nest needs before it knows the rest. */
+export interface DistLockModuleExtras {
+  /**
+   * Makes the services available in every module, without an import.
+   *
+   * @defaultValue `true`
+   */
+  isGlobal?: boolean;
+  /**
+   * The name of this registration. Each registration has a driver and options of its own.
+   *
+   * @defaultValue the registration without a name
+   */
+  name?: string;
 }
 
-const SECOND = 1000;
-
-/** @throws LockConfigError that names every wrong option and its repair */
-export function resolveOptions(options: DistLockModuleOptions): ResolvedOptions {
-  const check = new OptionsCheck('DistLockModule.forRoot()');
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    // forRoot() gives an object, so these come from a factory.
-    check.problem(
-      `the factory of forRootAsync() returned ${options === null ? 'null' : Array.isArray(options) ? 'an array' : typeof options}. ` +
-        'Return the options object; `{}` stands for the defaults.',
-    );
-    check.done();
-  }
-  const known = check.object(options, '', [
-    'driver',
-    'allowMemoryInProduction',
-    'failFast',
-    'namespace',
-    'instance',
-    'lock',
-    'elections',
-    'shutdown',
-  ]);
-  const { failFast = false, namespace = 'dist-lock' } = known;
-  check.ofType(failFast, 'failFast', 'boolean');
-  check.ofType(known.allowMemoryInProduction, 'allowMemoryInProduction', 'boolean');
-  if (typeof namespace !== 'string' || !NAMESPACE.test(namespace)) {
-    check.problem(`namespace: ${JSON.stringify(namespace)} may hold letters, digits, '_', '.' and '-' only.`);
-  }
-  const shutdown = check.object(known.shutdown, 'shutdown', ['grace']);
-  const grace = check.duration(shutdown.grace, 'shutdown.grace', 10 * SECOND);
-  const driver = resolveDriver(check, known);
-  const ttlRange = driver.capabilities;
-  const lock = check.object(known.lock, 'lock', ['ttl', 'wait', 'warnAfter', 'maxWaiting', 'maxWaitingPerKey']);
-  const inAll = check.wholeNumber(lock.maxWaiting, 'lock.maxWaiting', 10_000);
-  const resolved = {
-    driver,
-    failFast,
-    instance: resolveInstance(check, known.instance),
-    lock: {
-      namespace,
-      ttlRange,
-      ttl: check.ttl(lock.ttl, 'lock.ttl', 30 * SECOND, ttlRange),
-      wait: lock.wait === undefined ? 10 * SECOND : checkWait(check, lock.wait, 'lock.wait'),
-    },
-    warnAfter: lock.warnAfter === undefined ? undefined : check.duration(lock.warnAfter, 'lock.warnAfter', 0),
-    waiting: {
-      inAll,
-      perKey: check.wholeNumber(lock.maxWaitingPerKey, 'lock.maxWaitingPerKey', Math.min(1000, inAll)),
-    },
-    elections: resolveElections(check, known.elections, { namespace, ttlRange, grace }),
-    grace,
-  };
-  check.done();
-  return resolved;
+/** A class for `useClass` or `useExisting` of `forRootAsync()`. */
+export interface DistLockOptionsFactory {
+  /** Called once, when the application starts. */
+  createDistLockOptions(): DistLockModuleOptions | Promise<DistLockModuleOptions>;
 }
 
-function resolveDriver(
-  check: OptionsCheck,
-  { driver = new MemoryDriver(), allowMemoryInProduction }: DistLockModuleOptions,
-): LockDriver {
-  const problems = driverProblems(driver);
-  if (problems.length > 0) {
-    for (const problem of problems) check.problem(`driver: ${problem}`);
-    return new MemoryDriver();
-  }
-  const isMemory = driver.capabilities.scope === 'process';
-  if (isMemory && process.env['NODE_ENV'] === 'production' && allowMemoryInProduction !== true) {
-    check.problem(
-      'driver: the memory driver excludes only within one process, which is rarely meant when NODE_ENV is production. ' +
-        'Pass a driver such as new RedisDriver({ url }), or allowMemoryInProduction: true.',
-    );
-  }
-  return driver;
-}
-
-function resolveInstance(check: OptionsCheck, options: DistLockModuleOptions['instance']): InstanceInfo {
-  const known = ['id', 'url', 'allowedUrls', 'metadata'] as const;
-  const { id = newInstanceId(), url, allowedUrls = [], metadata = {} } = check.object(options, 'instance', known);
-  check.ofType(id, 'instance.id', 'string');
-  check.ofType(url, 'instance.url', 'string');
-  for (const [option, value] of Object.entries({ id, url })) {
-    if (typeof value !== 'string' || VISIBLE.test(value)) continue;
-    check.problem(`instance.${option}: must be visible ASCII characters, since it is sent in the X-Leader header.`);
-  }
-  if (typeof url === 'string' && hasCredentials(url)) {
-    check.problem('instance.url: must hold no user name or password, since clients see it.');
-  }
-  check.metadata(metadata, 'instance.metadata');
-  return { id, url, metadata, acceptsUrl: acceptedUrls(url, resolveAllowedUrls(check, allowedUrls)) };
-}
-
-function resolveAllowedUrls(check: OptionsCheck, allowedUrls: unknown): Origin[] {
-  if (!Array.isArray(allowedUrls)) {
-    check.problem("instance.allowedUrls: expected a list such as ['http://localhost:*'].");
-    return [];
-  }
-  return allowedUrls.flatMap((text: unknown, index) => {
-    const origin = typeof text === 'string' ? originPattern(text) : undefined;
-    if (origin) return [origin];
-    check.problem(
-      `instance.allowedUrls[${index}]: expected scheme, host and port, such as 'http://10.0.0.1:3000', ` +
-        "'https://*.example.com:8443' or 'http://localhost:*'.",
-    );
-    return [];
-  });
-}
-
-function hasCredentials(url: string): boolean {
-  const { username, password } = URL.canParse(url) ? new URL(url) : { username: '', password: '' };
-  return username !== '' || password !== '';
+/** The option that `forRootAsync()` takes beside the factory. */
+export interface DistLockModuleAsyncExtras {
+  /**
+   * The names of the elections that the factory configures, `default` included if there is one. Nest has to know them
+   * before the factory runs, because each is injected by its name.
+   *
+   * @defaultValue `['default']`
+   */
+  elections?: string[];
 }

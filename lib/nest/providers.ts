@@ -17,7 +17,7 @@ import {
   getLeaderToken,
   getLockServiceToken,
 } from '../decorators/injection.js';
-import { DEFAULT_ELECTION } from '../leader/election-options.js';
+import { DEFAULT_ELECTION, type ElectionOptions } from '../leader/election-options.js';
 import { LeaderElections } from '../leader/leader-elections.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { LockService } from '../locks/lock.service.js';
@@ -25,17 +25,14 @@ import { JobService } from '../schedule/job.service.js';
 import { DistLockCronLocker } from './cron-locker.js';
 import { CronMethods } from './cron-methods.js';
 import { FireService } from './fire.service.js';
-import { type DistLockModuleOptions, resolveOptions } from './options.js';
+import type { DistLockModuleOptions } from './options.js';
 import { REGISTRATION, Registration } from './registration.js';
+import { resolveOptions } from './resolve-options.js';
 import { WorkerGate } from './worker-gate.js';
 
 type ServiceProvider = FactoryProvider | ExistingProvider;
 
-/**
- * What a registration injects. Its elections must be known by name before its options are, which a factory makes.
- *
- * @param elections names, as `forRoot` or the list of `forRootAsync` tell
- */
+/** The providers of a registration. Nest needs the names of the elections before a factory has made the options. */
 export function provideServices(
   name: string,
   elections: readonly string[],
@@ -76,6 +73,17 @@ const cronLocker: FactoryProvider = {
   inject: [REGISTRATION, CronMethods],
   useFactory: ({ jobs, clock }: Registration, methods: CronMethods) => new DistLockCronLocker(jobs, methods, clock),
 };
+/**
+ * The names of elections, from the options of `forRoot` or the list of `forRootAsync`. The check of the options reports
+ * wrong ones later.
+ */
+export function electionNames(elections: unknown): string[] {
+  if (!Array.isArray(elections)) return [DEFAULT_ELECTION];
+  const names = elections.map((election: unknown) =>
+    typeof election === 'string' ? election : ((election as ElectionOptions | null)?.name ?? DEFAULT_ELECTION),
+  );
+  return [...new Set(names)];
+}
 
 function provideFires(name: string): FactoryProvider {
   const token = getFireServiceToken(name);
@@ -94,7 +102,10 @@ function provideLeader(name: string, election: string): ServiceProvider[] {
   return [{ provide: token, inject: [REGISTRATION], useFactory }];
 }
 
-/** By its class, too, without a name: whoever overrides the class in a test overrides what decorated methods use. */
+/**
+ * The provider of a service by its token. The registration without a name also provides it by its class, and the token
+ * stands for the class. So a test that overrides the class overrides the service of decorated methods, too.
+ */
 function provideService<Service>(
   name: string,
   token: string,
@@ -108,7 +119,7 @@ function provideService<Service>(
   ];
 }
 
-/** Nest calls a transient factory for those that inject it, and for nobody else. */
+/** Providers that fail when somebody injects them. Nest calls a transient factory only for a class that injects it. */
 function refuseDefaultLeader(name: string, elections: readonly string[]): ServiceProvider[] {
   const [other] = elections;
   const repair =

@@ -13,14 +13,24 @@ import { LockManager } from '../locks/lock-manager.js';
 import { LockService } from '../locks/lock.service.js';
 import { Fires } from '../schedule/fires.js';
 import { JobService } from '../schedule/job.service.js';
-import type { ResolvedOptions } from './options.js';
+import type { ResolvedOptions } from './resolve-options.js';
 import { SafeLogger } from './safe-logger.js';
 import { StoreReports } from './store-reports.js';
 
-/** The token of the registration inside its own module: whatever injects it there need not know its name. */
+/** The token of the registration inside its own module, where every registration has the same token. */
 export const REGISTRATION = 'DIST_LOCK_REGISTRATION';
 
-/** What one `forRoot` builds, and the order in which it starts and ends. */
+/**
+ * The parts that one `forRoot` builds, and the order in which they start and end.
+ *
+ * 1. `connect`: the driver connects. Without `failFast` a store that cannot be reached is reported, and the start goes
+ *    on.
+ * 2. `startElections`.
+ * 3. `beginShutdown`: leader work is told to end, and the grace period begins. When it is over, step 5 begins in any
+ *    case.
+ * 4. `handOver` waits for the end of leader work and of the elections.
+ * 5. `close` ends fires, then locks, each within the rest of the grace period, and disconnects.
+ */
 export class Registration {
   readonly name: string;
   readonly locks: LockService;
@@ -28,12 +38,12 @@ export class Registration {
   readonly fires: Fires | undefined;
   readonly jobs: JobService;
   readonly elections: ElectionSet;
-  /** Names of the elections that the options configure. */
+  /** The names of the elections that the options configure. */
   readonly configured: readonly string[];
-  /** For elections that are created at run time. */
+  /** The service for elections that are created at run time. */
   readonly leaderElections: LeaderElections;
   readonly logger: Logger;
-  /** The one clock of everything that this registration builds. */
+  /** The clock of all parts of this registration. */
   readonly clock: Clock = new SystemClock();
   /** The TTLs that the driver accepts. */
   readonly ttlRange: TtlRange;
@@ -107,8 +117,9 @@ export class Registration {
   }
 
   /**
-   * Leader-only code is not started any more, and what runs is told to end; the lease is kept until it has. The grace
-   * period begins: Nest waits for requests before it calls `close`, and some end only when their lock's signal aborts.
+   * Leader-only code is no longer started. The signal of a term aborts, and the lease is kept until leader work has
+   * ended. The grace period begins here, not in `close`: Nest waits for all requests before it calls `close`, and a
+   * request may end only when the signal of its lock aborts.
    */
   beginShutdown(): void {
     if (this.#electionsStopped) return;
@@ -122,7 +133,7 @@ export class Registration {
     await this.#electionsStopped;
   }
 
-  /** Waits for what is left of the grace period until all locks are released, and disconnects. */
+  /** Waits until all locks are released, for the rest of the grace period at most, and disconnects. */
   async close(): Promise<void> {
     await this.#end();
     this.#events.complete();
@@ -133,7 +144,7 @@ export class Registration {
     return this.#ended;
   }
 
-  /** Fires first: they may need locks, and say in the store that they are done. */
+  /** Fires end first: they may need locks, and they write to the store that they are done. */
   async #endInOrder(): Promise<void> {
     await this.fires?.close(this.#graceLeft());
     await this.#manager.close(this.#graceLeft());

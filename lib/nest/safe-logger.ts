@@ -5,8 +5,10 @@ import { printable } from '../core/printable.js';
 const LEVELS = ['log', 'error', 'warn', 'debug', 'verbose', 'fatal'] as const;
 
 /**
- * The logger of the application. One that throws must not end what we were about to do, and what comes from outside, such
- * as the key of a lock, must not forge a line.
+ * The logger of the application, made safe:
+ *
+ * 1. An error of the logger does not reach the code that logs.
+ * 2. A text from outside, such as the key of a lock, cannot forge a line of the log.
  */
 export class SafeLogger extends Logger {
   constructor(context: string) {
@@ -18,7 +20,7 @@ export class SafeLogger extends Logger {
   }
 }
 
-/** A stack has lines of its own. */
+/** Escapes line breaks, but not those of a stack. */
 function inLines(part: unknown): unknown {
   return typeof part === 'string' ? part.split('\n    at ').map(printable).join('\n    at ') : part;
 }

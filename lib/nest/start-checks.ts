@@ -9,7 +9,8 @@ import {
   methodsOf,
 } from '../decorators/framework-metadata.js';
 import { DEFAULT_REGISTRATION, getFireServiceToken } from '../decorators/injection.js';
-import { forRequests, isLeaderOnly, type LeaderOnlyOptions } from '../decorators/leader-only.js';
+import { isLeaderOnly } from '../decorators/leader-only.js';
+import { forRequests, type LeaderOnlyOptions } from '../decorators/leader-only-options.js';
 import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
 import { checkWithLockOptions, type WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
@@ -44,7 +45,10 @@ export function checkDecoratedClasses(found: readonly Discovered[], registration
   }
 }
 
-/** Without shutdown hooks nothing is handed over: a stopped replica's leases end with their TTL. */
+/**
+ * Warns of an application without shutdown hooks: when it is stopped nothing is handed over, and leases end with their
+ * TTL.
+ */
 export function checkShutdownHooks(logger: Logger): void {
   if (process.listenerCount('SIGTERM') > 0) return;
   logger.warn(
@@ -67,7 +71,7 @@ function checkLeaderOnlyClass(type: object & { name: string }, methods: Readonly
     const { otherwise } = Reflect.getOwnMetadata(LEADER_ONLY, type) as LeaderOnlyMetadata;
     if (forRequests(otherwise) && !all.some(([, method]) => isRoute(method))) throw notARoute(type.name, otherwise);
   }
-  // The decorator of a class wraps such methods when the class is defined; guards are inherited without it.
+  // The decorator of a class wraps jobs when the class is defined: it misses those of a subclass. Guards are inherited.
   const missed = all.find((entry) => isJob(entry) && !isLeaderOnly(entry[1]));
   if (!missed) return;
   throw new LockConfigError(
@@ -90,7 +94,7 @@ function notARoute(label: string, otherwise: LeaderOnlyOptions['otherwise']): Lo
   );
 }
 
-/** @param jobs the methods of the jobs that were seen so far, by the name of the job */
+/** @param jobs the methods of the jobs so far, by the name of the job */
 function checkOncePerTick(
   label: string,
   type: string,

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.js';
 import type { DriverEvent } from '../core/lock-driver.js';
 
-/** What of a Nest logger is needed. */
+/** The part of a Nest logger that is used here. */
 export interface StoreLogger {
   log(message: string): void;
   warn(message: string): void;
@@ -10,7 +10,7 @@ export interface StoreLogger {
 
 export type StoreEvent = Extract<DriverEvent, { type: 'up' | 'down' | 'warning' }>;
 
-/** Makes log lines of what a driver says of its store: an outage is one line at its start, and one at its end. */
+/** Turns the events of a driver into log lines. An outage of the store is one line at its start and one at its end. */
 export class StoreReports {
   readonly #logger: StoreLogger;
   readonly #clock: Clock;
@@ -28,7 +28,7 @@ export class StoreReports {
     else this.#ended();
   }
 
-  /** The first connection failed; the driver goes on trying. */
+  /** The first connection failed. The driver tries again by itself. */
   startFailed(error: Error): void {
     this.#began(`The lock store is unreachable; trying again until it answers. ${error.message}`);
   }

@@ -1,6 +1,7 @@
-import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import type { Clock } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { pause } from '../core/pause.js';
 import { isProcessorClass, methodsOf } from '../decorators/framework-metadata.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
@@ -9,11 +10,12 @@ import type { LeaderService } from '../leader/leader.service.js';
 import { type Discovered, discoveredProviders } from './discovered.js';
 import { REGISTRATION, type Registration } from './registration.js';
 
+/** The key of @nestjs/bullmq for the options of a worker. */
 const WORKER_OPTIONS = 'bullmq:worker_metadata';
-/** How often something is looked at that nobody announces, in milliseconds. */
-const LOOK_EVERY = 250;
+/** Time between two looks at a state that no event announces. */
+const LOOK_EVERY: Milliseconds = 250;
 
-/** What is used of a worker of BullMQ. */
+/** The part of a BullMQ worker that is used here. */
 interface Worker {
   pause(doNotWaitActive: boolean): Promise<void>;
   resume(): void;
@@ -27,21 +29,31 @@ interface Processor {
 }
 
 /**
- * Lets the workers of BullMQ processors under `@LeaderOnly()` fetch jobs while this instance leads and pauses them
- * otherwise: on a follower a job would fail, and use up its attempts. A worker does not start before the first term. A
- * job that runs when a term ends is leader work, which the hand-over waits for.
+ * Lets the workers of BullMQ processors under `@LeaderOnly()` fetch jobs only while this instance leads. On a follower
+ * a job would fail and use up its attempts.
+ *
+ * 1. A worker starts with the first term (`autorun: false`).
+ * 2. When a term ends the worker is paused. A job that runs then is leader work: the hand-over waits for it.
+ * 3. With the next term the worker is resumed.
+ *
+ * Not covered: a job that a worker fetched just before it was paused. The wrapper of `@LeaderOnly()` gives it back.
  */
 @Injectable()
 export class WorkerGate implements OnApplicationBootstrap, OnModuleDestroy {
-  readonly #logger = new Logger('DistLock');
+  readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #gated: () => [Processor, LeaderService][];
   #ended = false;
 
-  constructor(@Inject(REGISTRATION) { clock }: Registration, discovery: DiscoveryService, moduleRef: ModuleRef) {
+  constructor(
+    @Inject(REGISTRATION) { clock, logger }: Registration,
+    discovery: DiscoveryService,
+    moduleRef: ModuleRef,
+  ) {
     this.#clock = clock;
+    this.#logger = logger;
     const processors = discoveredProviders(discovery).filter(({ type }) => gateOf(type));
-    // Before any `onModuleInit`: that is where @nestjs/bullmq creates the workers.
+    // In the constructor, before any `onModuleInit`: @nestjs/bullmq creates the workers in that hook.
     for (const { type } of processors) {
       const options = Reflect.getMetadata(WORKER_OPTIONS, type!) as object | undefined;
       Reflect.defineMetadata(WORKER_OPTIONS, { ...options, autorun: false }, type!);
@@ -72,7 +84,7 @@ export class WorkerGate implements OnApplicationBootstrap, OnModuleDestroy {
     });
   }
 
-  /** The application may register its workers by hand, and late. */
+  /** Waits for the worker: with `manualRegistration` of @nestjs/bullmq the application may create it late. */
   async #workerOf(processor: Processor): Promise<Worker | undefined> {
     while (!this.#ended) {
       try {
@@ -85,13 +97,14 @@ export class WorkerGate implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async #open(worker: Worker): Promise<void> {
-    // Resumed while its loop is about to end it would look as if it ran.
+    // The loop of a paused worker may still be about to end. `resume()` then does nothing (taskforcesh/bullmq#3971), or
+    // comes too late for the loop, depending on the version.
     while (worker.isRunning() && worker.isPaused()) await pause(this.#clock, LOOK_EVERY);
     worker.resume();
   }
 }
 
-/** The `@LeaderOnly()` of a class that processes jobs. */
+/** The settings of `@LeaderOnly()` on a class that processes jobs. */
 function gateOf(type: Discovered['type']): LeaderOnlyMetadata | undefined {
   if (!type || !isProcessorClass(type)) return undefined;
   const process = methodsOf(type.prototype).get('process');
@@ -99,7 +112,7 @@ function gateOf(type: Discovered['type']): LeaderOnlyMetadata | undefined {
   return wrapping?.options as LeaderOnlyMetadata | undefined;
 }
 
-/** The service of this registration, not of another one, which has a gate of its own. */
+/** The service, if it belongs to this registration. Another registration has a gate of its own. */
 function ownLeader(moduleRef: ModuleRef, { token }: LeaderOnlyMetadata): LeaderService | undefined {
   try {
     return moduleRef.get<LeaderService>(token, { strict: true });

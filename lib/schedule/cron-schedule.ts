@@ -1,7 +1,7 @@
 import { LockConfigError } from '../core/errors.js';
 import type { NextInstant } from './schedule.js';
 
-/** What is used of the SchedulerRegistry of @nestjs/schedule. */
+/** The part of the SchedulerRegistry of @nestjs/schedule that is used here. */
 export interface CronJobs {
   getCronJobs(): ReadonlyMap<string, CronJobLike>;
   addCronJob(name: string, job: never): void;
@@ -18,11 +18,12 @@ export interface CronJobLike {
 
 /** The part of a `CronTime` of `cron` that is used. */
 export interface CronTimeLike {
-  /** An expression, or for a job that runs once a moment. */
+  /** An expression. A job that runs once has a moment instead. */
   readonly source: string | Moment;
+  /** The job runs once, at the moment in `source`. */
   readonly realDate: boolean;
   readonly timeZone?: string | null;
-  /** Minutes. */
+  /** Minutes east of UTC. */
   readonly utcOffset?: number | null;
   getNextDateFrom(start: Date, timeZone?: string): Moment;
 }
@@ -31,7 +32,7 @@ interface Moment {
   toMillis(): number;
 }
 
-/** What `@Cron()` leaves on a method. */
+/** The metadata that `@Cron()` sets on a method. */
 export interface CronOptions {
   readonly cronTime: string | Date | Moment;
   readonly name?: string;
@@ -119,7 +120,7 @@ function nextInstant(cronTime: CronTimeLike, after: number): number {
   try {
     return cronTime.getNextDateFrom(new Date(after), zoneOf(cronTime)).toMillis();
   } catch {
-    // It says so when it finds none within eight years.
+    // cron throws when it finds no instant within eight years.
     return Infinity;
   }
 }

@@ -1,5 +1,6 @@
 import { backoff } from '../core/backoff.js';
 import type { Clock, Random } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
 import type { FactStore } from '../core/fact-store.js';
 import { pause } from '../core/pause.js';
@@ -17,30 +18,34 @@ export interface FireRecordsSettings {
   readonly facts: FactStore;
   /** The name of the fires in the store. */
   readonly scope: string;
-  /** Milliseconds without a sign of life after which the instance that ran a fire counts as dead. */
-  readonly aliveFor: number;
+  /** The time without a sign of life after which the instance that ran a fire counts as dead. */
+  readonly aliveFor: Milliseconds;
   readonly clock: Clock;
   readonly random: Random;
 }
 
+const DAY: Milliseconds = 24 * 3600 * 1000;
+/** The longest time for which the store remembers a fire. */
+const LONGEST_MEMORY: Milliseconds = 3 * 366 * DAY;
 /** A fact about a run that has ended is kept for this many times `aliveFor`. */
 const DONE_FOR = 3;
-/** Milliseconds before the first repetition. */
-const FIRST_PAUSE = 100;
-/** Milliseconds between two repetitions, at most. */
-const LONGEST_PAUSE = 5000;
+/** The pause before the second attempt. */
+const FIRST_PAUSE: Milliseconds = 100;
+/** The longest pause between two attempts. */
+const LONGEST_PAUSE: Milliseconds = 5000;
 
 /**
  * The fires of jobs in the fact store:
  *
  * 1. A number for each job decides which instance runs a fire: see `claim`.
- * 2. A fact for each fire says that it runs, or that it is done. The run refreshes the fact.
+ * 2. A fact for each fire says that the fire runs, or that it is done. The run refreshes the fact.
  * 3. A fact for each job holds its newest claimed fire.
+ * 4. A second number for each job decides which instance reports an abandoned fire: see `claimReport`.
  *
- * Only the number excludes anybody. The facts are for reports and for `catchUp`.
+ * Only the first number keeps an instance from running a fire. The rest is for reports and for `catchUp`.
  */
 export class FireRecords {
-  readonly aliveFor: number;
+  readonly aliveFor: Milliseconds;
   readonly #settings: FireRecordsSettings;
   #closed = false;
 
@@ -49,16 +54,22 @@ export class FireRecords {
     this.#settings = settings;
   }
 
-  /** Moves the job's number to the instant. True: this attempt has the fire. An attempt may repeat its claim. */
-  async claim(job: string, instant: number, attempt: string, ttl: number): Promise<boolean> {
+  /**
+   * Moves the job's number to the instant of a fire. True for one attempt, which then has the fire: an attempt may repeat
+   * its claim.
+   */
+  async claim(job: string, instant: number, attempt: string, ttl: Milliseconds): Promise<boolean> {
     const { facts, scope } = this.#settings;
     return (await facts.advance(scope, job, instant, attempt, ttl)) === 'mine';
   }
 
-  /** True on one of the instances that ask: this one reports the fire as abandoned. */
-  async claimReport(job: string, instant: number, by: string): Promise<boolean> {
+  /**
+   * True for one attempt, which then reports the fire as abandoned. The store remembers the report for at least as long as
+   * the newest fire, which each start of an application reads.
+   */
+  async claimReport(job: string, instant: number, attempt: string): Promise<boolean> {
     const { facts, scope } = this.#settings;
-    return (await facts.advance(scope, `abandoned ${job}`, instant, by, DONE_FOR * this.aliveFor)) === 'mine';
+    return (await facts.advance(scope, `abandoned ${job}`, instant, attempt, LONGEST_MEMORY)) === 'mine';
   }
 
   async runs(job: string, instant: number): Promise<void> {
@@ -71,12 +82,12 @@ export class FireRecords {
     await facts.put(scope, runOf(job, instant), 'done', DONE_FOR * this.aliveFor);
   }
 
-  async setLast(job: string, last: LastFire, ttl: number): Promise<void> {
+  async setLast(job: string, last: LastFire, ttl: Milliseconds): Promise<void> {
     const { facts, scope } = this.#settings;
     await facts.put(scope, lastOf(job), JSON.stringify(last), ttl);
   }
 
-  /** The fact about one fire, without `instant` the newest one, and the newest fire of the job. */
+  /** The newest fire of a job, and the fact about the fire at `instant`, or else about the newest one. */
   async look(job: string, instant?: number): Promise<{ run?: string | undefined; last?: LastFire | undefined }> {
     const { facts: store, scope } = this.#settings;
     const facts = await store.list(scope);
@@ -87,11 +98,11 @@ export class FireRecords {
   }
 
   /**
-   * Repeats an action until the store answers: for `limit` milliseconds, or with `Infinity` until this is closed.
+   * Repeats an action until the store answers: for the time `limit`, or with `Infinity` until `close`.
    *
-   * @throws the error of the last repetition; a LockConfigError at once
+   * @throws the error of the last attempt; a LockConfigError at once
    */
-  async persist<T>(limit: number, action: () => Promise<T>): Promise<T> {
+  async persist<T>(limit: Milliseconds, action: () => Promise<T>): Promise<T> {
     const { clock, random } = this.#settings;
     const giveUpAt = clock.now() + limit;
     for (let attempt = 0; ; attempt++) {
@@ -110,10 +121,20 @@ export class FireRecords {
   }
 }
 
+/**
+ * The time for which the store remembers a claim: three intervals, from a day to three years. A late tick must still
+ * find the claim, and a start must still see which fires were missed.
+ *
+ * @param gap the time between two fires of the job
+ */
+export function memoryOf(gap: Milliseconds): Milliseconds {
+  return Math.min(Math.max(DAY, 3 * gap), LONGEST_MEMORY);
+}
+
 const runOf = (job: string, instant: number): string => `run ${instant} ${job}`;
 const lastOf = (job: string): string => `last ${job}`;
 
-/** Undefined for a text that is no such record: everybody with access to the store can write any text. */
+/** Undefined for a text that is no record. Everybody with access to the store can write any text. */
 function parseLast(text: string): LastFire | undefined {
   try {
     const { instant, by, done } = JSON.parse(text) as Partial<Record<keyof LastFire, unknown>>;

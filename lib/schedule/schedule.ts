@@ -1,22 +1,26 @@
-/** The first instant of a schedule strictly after another one, in milliseconds since 1970; Infinity where there is none. */
+import type { Milliseconds } from '../core/duration.js';
+/** The first instant of a schedule after `after`, never equal to it. Milliseconds since 1970; Infinity: there is none. */
 export type NextInstant = (after: number) => number;
 
-/** What a tick belongs to. */
+/** One scheduled fire of a job. */
 export interface Fire {
   /** Milliseconds since 1970, the same number on every instance. */
   readonly instant: number;
-  /** Milliseconds between the instants before and after the tick; Infinity where one is missing. */
-  readonly gap: number;
+  /** The time from the last instant before the tick to the first one after it; Infinity where one is missing. */
+  readonly gap: Milliseconds;
 }
 
-const SHORTEST_LOOK_BACK = 2000;
-const LONGEST_LOOK_BACK = 10 * 366 * 24 * 3600 * 1000;
+const SHORTEST_LOOK_BACK: Milliseconds = 2000;
+const LONGEST_LOOK_BACK: Milliseconds = 10 * 366 * 24 * 3600 * 1000;
 
 /**
- * The fire that a tick at `now` is for: the scheduled instant nearest to it, where the one ahead counts only within
- * `tolerance`, or half the interval where that is shorter. A tick that is late by more is for the newest instant.
+ * The fire that a tick at `now` is for. Timers may be early or late, so:
+ *
+ * 1. The instant ahead, when it is the nearest one and at most `tolerance` away, or half the interval where that is
+ *    shorter.
+ * 2. Otherwise the newest instant that has passed, however late the tick is.
  */
-export function fireAt(next: NextInstant, now: number, tolerance: number): Fire {
+export function fireAt(next: NextInstant, now: number, tolerance: Milliseconds): Fire {
   const before = newestInstant(next, now);
   const after = next(now);
   const gap = after - before;
@@ -25,9 +29,9 @@ export function fireAt(next: NextInstant, now: number, tolerance: number): Fire 
   return { instant: isForNext ? after : before, gap };
 }
 
-/** The newest instant that is not after `now`; -Infinity where there is none within ten years. */
+/** The newest instant that is not after `now`; -Infinity where the eight years before `now` have none. */
 export function newestInstant(next: NextInstant, now: number): number {
-  // A schedule tells what follows, not what was before: look further and further back, then search in between.
+  // A schedule only knows the instant after another one. So look further and further back, then search in between.
   for (let back = SHORTEST_LOOK_BACK; back < LONGEST_LOOK_BACK; back *= 2) {
     const found = next(now - back);
     if (found <= now) return newestBetween(next, found, now);
@@ -45,7 +49,7 @@ function newestBetween(next: NextInstant, found: number, now: number): number {
     if (instant > now) none = middle;
     else {
       newest = Math.max(newest, instant);
-      // Ahead in any case: at a change of the clocks a schedule may tell an instant that is not after `middle`.
+      // At a change between summer and winter time, cron may give an instant that is not after `middle`. Still go ahead.
       some = Math.max(middle, instant);
     }
   }

@@ -8,17 +8,21 @@ import { CheckedDriver } from '../locks/checked-driver.js';
 import { driverProblems } from '../locks/driver-problems.js';
 import { until } from './until.js';
 
-/**
- * The promises of every driver, as cases for any test runner:
- *
- *     for (const { name, run } of driverContract({ create: () => new MyDriver() })) test(name, run);
- */
+/** Options of `driverContract()`. */
 export interface DriverContractOptions {
-  /** A new driver. All that it makes within one case must share one store. */
+  /** Makes a new driver. All drivers of one case must share one store. */
   create(): LockDriver | Promise<LockDriver>;
-  /** TTL of leases that must not end during a case. Default: 30 s. */
+  /**
+   * The TTL of leases that must not end during a case.
+   *
+   * @defaultValue 30 s, in milliseconds
+   */
   readonly longTtl?: Milliseconds;
-  /** TTL of leases whose end a case waits for. Default: the driver's minimum, at least 150 ms. */
+  /**
+   * The TTL of leases whose end a case waits for.
+   *
+   * @defaultValue the driver's minimum, at least 150 ms
+   */
   readonly shortTtl?: Milliseconds;
 }
 

@@ -6,8 +6,11 @@ import { Bench, type DriverContractOptions, type Instance } from './bench.js';
 import { factStoreCases } from './fact-store-contract.js';
 import { until } from './until.js';
 
+/** One promise of every driver, as a case for a test runner. */
 export interface ContractCase {
+  /** The promise, for people. */
   readonly name: string;
+  /** Checks the promise. Rejects when the driver breaks it. */
   run(): Promise<void>;
 }
 
@@ -606,6 +609,11 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
   },
 };
 
+/**
+ * The promises of every driver, as cases for any test runner:
+ *
+ *     for (const { name, run } of driverContract({ create: () => new MyDriver() })) test(name, run);
+ */
 export function driverContract(options: DriverContractOptions): ContractCase[] {
   return Object.entries({ ...cases, ...factStoreCases }).map(([name, check]) => ({
     name,

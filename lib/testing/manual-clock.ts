@@ -13,13 +13,17 @@ interface PendingTimer {
   readonly task: () => void;
 }
 
-/** A clock that a test moves. Timers run in the order of their times; promises settle between them. */
+/**
+ * A clock that a test moves. Timers run in the order of their times. Promises settle between two timers.
+ *
+ * Not covered: timers of other code. `setTimeout` still runs in real time.
+ */
 export class ManualClock implements Clock {
   readonly #timers = new Set<PendingTimer>();
   readonly #epoch: number;
   #now = 0;
 
-  /** @param epoch wall-clock time at the start, in milliseconds since 1970 */
+  /** @param epoch the time of day at the start, in milliseconds since 1970 */
   constructor(epoch = 1_700_000_000_000) {
     this.#epoch = epoch;
   }
@@ -38,7 +42,11 @@ export class ManualClock implements Clock {
     return { cancel: () => this.#timers.delete(timer) };
   }
 
-  /** Lets time pass, as in a process whose event loop runs. @throws LockConfigError when it is no duration, nor 0 */
+  /**
+   * Lets time pass, as in a process whose event loop runs.
+   *
+   * @throws LockConfigError when `time` is neither a duration nor 0
+   */
   async advance(time: Duration): Promise<void> {
     const end = this.#now + passed(time, 'advance()');
     await setImmediate();
@@ -53,7 +61,11 @@ export class ManualClock implements Clock {
     await setImmediate();
   }
 
-  /** Lets time pass without running anything, as in a process that is stopped or whose event loop is blocked. */
+  /**
+   * Lets time pass and runs nothing, as in a process that is stopped or whose event loop is blocked.
+   *
+   * @throws LockConfigError when `time` is neither a duration nor 0
+   */
   block(time: Duration): void {
     this.#now += passed(time, 'block()');
   }

@@ -1,7 +1,7 @@
 import { Controller, Get, HttpCode, Post } from '@nestjs/common';
 import { LeaderOnly, LeaderService } from 'nestjs-dist-lock';
 
-/** On the other replicas every route answers 503, and the header X-Leader says who leads. */
+/** On the other replicas every route answers 503, and the header X-Leader names the leader. */
 @Controller('admin')
 @LeaderOnly()
 export class AdminController {
@@ -12,7 +12,10 @@ export class AdminController {
     return { number: this.leader.assertLeader().number };
   }
 
-  /** Lets another replica lead, as soon as this request has ended: it is leader work itself, so it must not wait. */
+  /**
+   * Lets another replica lead. The request is leader work, so the hand-over waits for its end. The request itself must
+   * not wait for the hand-over.
+   */
   @Post('resign')
   @HttpCode(202)
   resign(): void {

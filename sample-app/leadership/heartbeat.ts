@@ -5,7 +5,7 @@ import { Replica } from '../replica.js';
 
 const EVERY = 5000;
 
-/** A stream that runs on the leader only: it starts with each of its terms, and ends with them. */
+/** A stream that runs on the leader only: it begins and ends with each term. */
 @Injectable()
 export class Heartbeat implements OnModuleInit {
   constructor(
@@ -16,6 +16,6 @@ export class Heartbeat implements OnModuleInit {
   onModuleInit(): void {
     this.leader
       .whileLeader((term) => timer(EVERY, EVERY).pipe(map((beat) => ({ term: term.number, beat: beat + 1 }))))
-      .subscribe(({ term, beat }) => this.replica.tell(`heartbeat ${beat} of term ${term}`));
+      .subscribe(({ term, beat }) => this.replica.log(`heartbeat ${beat} of term ${term}`));
   }
 }

@@ -1,7 +1,7 @@
 import { Controller, Get, Header } from '@nestjs/common';
 import { LeaderOnly, LeaderService, type Member } from 'nestjs-dist-lock';
 
-/** Who takes part, as the leader sees it. The other replicas send the browser there. */
+/** The members of the election, on the leader. The other replicas redirect the browser to it. */
 @Controller('leader')
 @LeaderOnly({ otherwise: 'redirect' })
 export class LeaderPageController {

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Member, OnNewLeader, OnStartedLeading, OnStoppedLeading, type StartedLeading } from 'nestjs-dist-lock';
 import { Replica } from '../replica.js';
 
-/** Tells who leads, as this replica sees it. */
+/** Reports the leader that this replica knows of. */
 @Injectable()
 export class LeadershipLog {
   constructor(private readonly replica: Replica) {}
@@ -12,7 +12,7 @@ export class LeadershipLog {
     this.replica.announce(`★ leads (term ${term.number})`);
   }
 
-  /** The next leader waits for it. */
+  /** The hand-over waits for this method. */
   @OnStoppedLeading()
   stopped(reason: string): void {
     this.replica.announce(`☆ hands over: ${reason}`);
@@ -20,6 +20,6 @@ export class LeadershipLog {
 
   @OnNewLeader()
   newLeader({ id }: Member): void {
-    if (id !== this.replica.name) this.replica.tell(`follows ${id}`);
+    if (id !== this.replica.name) this.replica.log(`follows ${id}`);
   }
 }

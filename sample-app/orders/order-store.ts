@@ -10,14 +10,14 @@ export interface Order {
   readonly mostInside: number;
 }
 
-/** What all replicas know of the orders. */
+/** The orders, shared by all replicas. */
 export abstract class OrderStore {
   abstract find(id: string): Promise<Order>;
 
-  /** @throws StaleTokenError when a charge with a higher fencing token has been saved: its lock was lost to another */
+  /** @throws StaleTokenError when a charge with a higher fencing token was saved: another holder has the lock now */
   abstract save(id: string, charge: Charge): Promise<void>;
 
-  /** Counts a caller as inside until it is disposed: the proof that the lock keeps the others out. */
+  /** Counts a caller as inside until the result is disposed. The count shows that the lock keeps others out. */
   abstract enter(id: string): Promise<AsyncDisposable>;
 
   abstract close(): Promise<void>;

@@ -15,7 +15,7 @@ export class OrdersService {
     private readonly replica: Replica,
   ) {}
 
-  /** It reads, waits, and writes: without the lock two requests would both find nothing, and both charge. */
+  /** Reads, waits, and writes. Without the lock two requests would both find no charge, and both charge. */
   @WithLock('order:{0}')
   async charge(id: string, @CurrentLock() lock?: Lock): Promise<ChargeResult> {
     await using _counted = await this.orders.enter(id);
@@ -25,12 +25,12 @@ export class OrdersService {
     await requestPayment(id, lock!.signal);
     const charge = { by: this.replica.name, fencingToken: lock!.fencingToken };
     await this.orders.save(id, charge);
-    this.replica.tell(`charged order ${id} (fencing token ${charge.fencingToken})`);
+    this.replica.log(`charged order ${id} (fencing token ${charge.fencingToken})`);
     return { status: 'charged', ...charge };
   }
 }
 
-/** Takes as long as a payment provider does, and ends early when the lock is lost. */
+/** Takes the time of a payment provider. Ends early when the lock is lost. */
 async function requestPayment(_id: string, signal: AbortSignal): Promise<void> {
   await sleep(150, undefined, { signal });
 }

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { type Charge, type Order, OrderStore, StaleTokenError } from './order-store.js';
 
-// The store itself compares the tokens: a holder that lost its lock without noticing cannot write over its successor.
+// The store itself compares the tokens. A holder that lost its lock without noticing cannot overwrite its successor.
 const SAVE = `
 local highest = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
 if tonumber(ARGV[1]) < highest then return 0 end
@@ -23,7 +23,7 @@ export class RedisOrderStore extends OrderStore {
   constructor(url: string) {
     super();
     this.#redis = new Redis(url);
-    // ioredis reconnects by itself, and the lock module tells that the server is away.
+    // ioredis reconnects by itself, and the lock module reports that the server is away.
     this.#redis.on('error', () => {});
   }
 

@@ -7,7 +7,7 @@ import { Replica } from '../replica.js';
 import { currentTick, NIGHTLY } from './schedule.js';
 
 export interface ReportRun {
-  /** The second for which it was scheduled. */
+  /** The second for which the run was scheduled. */
   readonly tick: Date;
   readonly startedAt: Date;
 }
@@ -21,7 +21,7 @@ export class NightlyReport {
 
   constructor(private readonly replica: Replica) {}
 
-  /** The cron fires on every replica, and runs on the one that leads; a new leader runs what was missed in between. */
+  /** Fires on every replica, and runs on the leader. A new leader runs the newest report that nobody ran. */
   @Cron(NIGHTLY)
   @LeaderOnly({ catchUp: true })
   async run(): Promise<void> {
@@ -29,6 +29,6 @@ export class NightlyReport {
     this.runs.push({ tick, startedAt: new Date() });
     if (this.runs.length > REMEMBERED) this.runs.shift();
     await sleep(100);
-    this.replica.tell(`wrote the nightly report of ${clockTime(tick)}`);
+    this.replica.log(`wrote the nightly report of ${clockTime(tick)}`);
   }
 }

@@ -1,6 +1,6 @@
 const EVERY = 2000;
 
-/** Every two seconds, so that there is something to see; a real one would say `'0 2 * * *'`. */
+/** Every two seconds, so that there is something to see. A real nightly report has `'0 2 * * *'`. */
 export const NIGHTLY = '*/2 * * * * *';
 
 /** The second for which the handler that runs now was scheduled. */

@@ -5,7 +5,7 @@ import { clockTime } from '../print.js';
 import { Replica } from '../replica.js';
 import { currentTick, NIGHTLY } from './schedule.js';
 
-/** `@LeaderOnly()` skips without a word. This tells of it, for the demonstration only. */
+/** Reports each skipped run, for the demonstration only: `@LeaderOnly()` itself skips in silence. */
 @Injectable()
 export class SkippedReports {
   count = 0;
@@ -16,7 +16,7 @@ export class SkippedReports {
   ) {}
 
   @Cron(NIGHTLY)
-  tell(): void {
+  report(): void {
     if (this.leader.isLeader()) return;
     this.count++;
     const { leader } = this.leader.state;

@@ -7,9 +7,9 @@ import { SkippedReports } from '../reports/skipped-reports.js';
 export interface Status {
   readonly instance: string;
   readonly role: Role;
-  /** Id of the leader, as far as this replica knows. */
+  /** The id of the leader that this replica knows of. */
   readonly leader: string | null;
-  /** Number of this replica's term, while it leads. */
+  /** The number of the term while this replica leads; else null. */
   readonly term: number | null;
   readonly reports: { readonly run: readonly ReportRun[]; readonly skipped: number };
 }

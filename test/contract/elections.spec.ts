@@ -1,12 +1,14 @@
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, beforeAll, describe } from 'vitest';
-import { electionSuite } from '../support/election-suite.js';
-import { EtcdCluster } from '../support/etcd-server.js';
-import { RedisServer } from '../support/redis-server.js';
-import { RedisCluster, SentinelSet } from '../support/redis-topologies.js';
-import { useRedis } from '../support/use-redis.js';
+import { describe } from 'vitest';
+import { EtcdCluster } from '../support/servers/etcd-server.js';
+import { RedisCluster, SentinelSet } from '../support/servers/redis-topologies.js';
+import { useRedis, useRedisServers } from '../support/servers/use-redis.js';
+import { useTopology } from '../support/servers/use-topology.js';
+import { electionSuite } from './election-suite.js';
+
+// Rule S9 of docs/internals/safety.md, on every driver.
 
 const memory = new MemoryDriver();
 electionSuite('MemoryDriver', () => memory);
@@ -15,39 +17,23 @@ const redis = useRedis();
 electionSuite('RedisDriver', () => new RedisDriver({ url: redis.server.url }));
 
 describe('with Sentinel', () => {
-  let set: SentinelSet;
-  beforeAll(async () => {
-    set = await SentinelSet.start();
-  });
-  afterAll(() => set.stop());
+  const set = useTopology(() => SentinelSet.start());
   electionSuite('RedisDriver, Sentinel', () => new RedisDriver({ sentinels: set.sentinels, name: set.name }));
 });
 
 describe('on a cluster', () => {
-  let cluster: RedisCluster;
-  beforeAll(async () => {
-    cluster = await RedisCluster.start();
-  });
-  afterAll(() => cluster.stop());
+  const cluster = useTopology(() => RedisCluster.start());
   electionSuite('RedisDriver, Cluster', () => new RedisDriver({ cluster: cluster.nodes.slice(0, 2) }));
 });
 
 describe('on a quorum', () => {
-  let servers: RedisServer[];
-  beforeAll(async () => {
-    servers = await Promise.all(Array.from({ length: 5 }, () => RedisServer.start()));
-  });
-  afterAll(() => Promise.all(servers.map((server) => server.stop())));
+  const servers = useRedisServers(5);
   const create = (): RedlockDriver => new RedlockDriver({ servers: servers.map(({ url }) => url) });
   electionSuite('RedlockDriver, five servers', create, { hasQueue: false });
 });
 
 describe('on etcd', () => {
-  let cluster: EtcdCluster;
-  beforeAll(async () => {
-    cluster = await EtcdCluster.start({ members: 3 });
-  });
-  afterAll(() => cluster.stop());
+  const cluster = useTopology(() => EtcdCluster.start({ members: 3 }));
   // etcd may end a lease up to a second late.
   const options = { leaseDuration: 3000, failOverMargin: 1500 };
   electionSuite('EtcdDriver, three members', () => new EtcdDriver({ hosts: cluster.hosts }), options);

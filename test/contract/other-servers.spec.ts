@@ -1,9 +1,10 @@
 import { LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { driverContract } from 'nestjs-dist-lock/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findOtherServer } from '../support/other-servers.mjs';
-import { RedisServer } from '../support/redis-server.js';
+import { describe, expect, it } from 'vitest';
+import { findOtherServer } from '../support/servers/other-servers.mjs';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { useRedisServers } from '../support/servers/use-redis.js';
 
 /**
  * For a few servers that are not this machine's own, where they were fetched. The other specs run on one server,
@@ -11,16 +12,9 @@ import { RedisServer } from '../support/redis-server.js';
  */
 function describeOn(name: string, specs: (servers: readonly RedisServer[]) => void, count = 1): void {
   const binary = findOtherServer(name);
-  const reason = binary ? '' : ' (not fetched: see test/support/other-servers.mjs)';
+  const reason = binary ? '' : ' (not fetched: see test/support/servers/other-servers.mjs)';
   describe.skipIf(!binary)(`on ${name}${reason}`, () => {
-    const servers: RedisServer[] = [];
-    beforeAll(async () => {
-      for (let index = 0; index < count; index++) servers.push(await RedisServer.start({ binary: binary! }));
-    });
-    afterAll(async () => {
-      for (const server of servers) await server.stop();
-    });
-    specs(servers);
+    specs(useRedisServers(count, { binary }));
   });
 }
 

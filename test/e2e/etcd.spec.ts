@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { EtcdCluster } from '../support/etcd-server.js';
+import { EtcdCluster } from '../support/servers/etcd-server.js';
 import { ReplicaProcess } from './replica.js';
 
 const LEASE_DURATION = 5000;

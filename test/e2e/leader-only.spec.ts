@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { freePort } from '../support/redis-server.js';
+import { freePort } from '../support/servers/redis-server.js';
 import { ReplicaProcess, startPair, startRedis } from './replica.js';
 
 it('leader-only routes: 200 on the leader, 503 with the way to the leader elsewhere', async () => {

@@ -86,5 +86,5 @@ class UnlockedOrdersService extends OrdersService {
 }
 
 class SilentReplica extends Replica {
-  override tell(): void {}
+  override log(): void {}
 }

@@ -5,9 +5,10 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { EtcdCluster } from '../support/etcd-server.js';
-import { RedisServer } from '../support/redis-server.js';
-import { RedisCluster } from '../support/redis-topologies.js';
+import { EtcdCluster } from '../support/servers/etcd-server.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { RedisCluster } from '../support/servers/redis-topologies.js';
+import { useTopology } from '../support/servers/use-topology.js';
 
 /** Milliseconds without anything to do, in which a process that nothing keeps alive has ended for long. */
 const IDLE = 1500;
@@ -49,23 +50,15 @@ function start(script: string, ...args: string[]): Client {
 
 const isAlive = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode === null && signalCode === null;
 
-let etcd: EtcdCluster;
-let redis: RedisServer;
-let cluster: RedisCluster;
+const etcd = useTopology(() => EtcdCluster.start());
+const redis = useTopology(() => RedisServer.start());
+const cluster = useTopology(() => RedisCluster.start());
 let silent: Server;
 beforeAll(async () => {
   silent = createServer((socket) => void socket.on('error', () => undefined)).listen(0, '127.0.0.1');
-  [etcd, redis, cluster] = await Promise.all([
-    EtcdCluster.start(),
-    RedisServer.start(),
-    RedisCluster.start(),
-    once(silent, 'listening'),
-  ]);
+  await once(silent, 'listening');
 });
-afterAll(async () => {
-  silent.close();
-  await Promise.all([etcd.stop(), redis.stop(), cluster.stop()]);
-});
+afterAll(() => void silent.close());
 
 /** How each driver is told of its stores. */
 const drivers: { title: string; driver: string; options: (ports: number[]) => object; there: () => number[] }[] = [

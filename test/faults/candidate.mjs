@@ -10,7 +10,7 @@ import { NestFactory } from '@nestjs/core';
 import { Redis } from 'ioredis';
 import { DistLockModule, LeaderService } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { FencedResource } from '../support/fenced-resource.mjs';
+import { FencedResource } from '../support/history/fenced-resource.mjs';
 
 const [id, url, election, trust, fencing] = process.argv.slice(2);
 /** One that waits and is silent for so long, in milliseconds, may have been handed the lease and not have noticed. */

@@ -1,10 +1,10 @@
-import { Redis } from 'ioredis';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { slotOf } from '../../lib/drivers/redis/connection/slots.js';
-import { Load } from '../support/load.js';
-import { RedisServer } from '../support/redis-server.js';
-import { RedisCluster } from '../support/redis-topologies.js';
+import { RedisCluster } from '../support/servers/redis-topologies.js';
+import { useRedis } from '../support/servers/use-redis.js';
+import { useTopology } from '../support/servers/use-topology.js';
+import { Load } from './load.js';
 
 /** 2,000 by hand, which takes a little longer. */
 const SLOTS = Number(process.env['FAULT_SLOTS'] ?? 200);
@@ -12,17 +12,8 @@ const SLOTS = Number(process.env['FAULT_SLOTS'] ?? 200);
 const none = { duplicateTokens: [], overlaps: [], tokenOrderViolations: [], staleWrites: [] };
 
 describe('a cluster under load', () => {
-  let cluster: RedisCluster;
-  let resources: RedisServer;
-  let resource: Redis;
-  beforeAll(async () => {
-    [cluster, resources] = await Promise.all([RedisCluster.start(), RedisServer.start()]);
-    resource = new Redis(resources.url);
-  });
-  afterAll(async () => {
-    resource.disconnect();
-    await Promise.all([cluster.stop(), resources.stop()]);
-  });
+  const cluster = useTopology(() => RedisCluster.start());
+  const { admin: resource } = useRedis();
 
   function load(): Load {
     const create = (): RedisDriver =>
@@ -31,7 +22,6 @@ describe('a cluster under load', () => {
   }
 
   it(`goes on while slots move from one node to another, and no caller notices`, async () => {
-    await resource.flushall();
     const running = load();
     await running.more(10);
     // Those of the locks among them, with a holder at work and with waiters.
@@ -55,7 +45,6 @@ describe('a cluster under load', () => {
   }, 120_000);
 
   it('loses a master for seconds, and serves the other keys meanwhile', async () => {
-    await resource.flushall();
     const running = load();
     await running.more(10);
     const slot = slotOf(`{load:l:${running.keys[0]}}`);

@@ -9,7 +9,7 @@ import { NestFactory } from '@nestjs/core';
 import { Redis } from 'ioredis';
 import { DistLockModule, LockService } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { FencedResource } from '../support/fenced-resource.mjs';
+import { FencedResource } from '../support/history/fenced-resource.mjs';
 
 const [id, lockUrl, resourceUrl, ttl, trust, fencing] = process.argv.slice(2);
 const now = () => Number(process.hrtime.bigint()) / 1e6;

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { FencedResource } from '../support/fenced-resource.mjs';
-import { checkHistory } from '../support/history.js';
-import { RedisServer } from '../support/redis-server.js';
-import { randomFrom } from '../support/simulation.js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { randomFrom } from '../support/engine/seeded-random.js';
+import { FencedResource } from '../support/history/fenced-resource.mjs';
+import { checkHistory } from '../support/history/history.js';
+import { useRedis } from '../support/servers/use-redis.js';
 import { type Disturbance, Electorate, type Kind } from './electorate.js';
 
 const LEASE = 1000;
@@ -25,22 +24,11 @@ interface Followed extends Disturbance {
   stalls: number;
 }
 
+// Rules S2 and S9 of docs/internals/safety.md.
 describe('an election among processes that are killed, stopped and shut down', () => {
-  let server: RedisServer;
-  let redis: Redis;
+  const { server, admin: redis } = useRedis();
   let electorate: Electorate;
-  beforeAll(async () => {
-    server = await RedisServer.start();
-    redis = new Redis(server.url);
-  });
-  afterEach(async () => {
-    electorate.kill();
-    await redis.flushall();
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await server.stop();
-  });
+  afterEach(() => electorate.kill());
 
   async function history() {
     const log = await new FencedResource(redis, 'resource').log();

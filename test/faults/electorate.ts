@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ElectionOptions } from 'nestjs-dist-lock';
-import type { Belief } from '../support/history.js';
+import type { Belief } from '../support/history/history.js';
 
 type Message =
   | { type: 'ready' }
@@ -30,7 +30,7 @@ export interface Pause {
   endedAt: number;
 }
 
-const PATIENCE = 10_000;
+const PATIENCE = 20_000;
 const script = fileURLToPath(new URL('candidate.mjs', import.meta.url));
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 

@@ -3,18 +3,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { Claim, DriverEvent } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Script } from '../../lib/drivers/redis/commands/script-call.js';
 import { SingleServer } from '../../lib/drivers/redis/connection/single-server.js';
 import { scripts } from '../../lib/drivers/redis/scripts/scripts.generated.js';
 import { Election } from '../../lib/leader/election.js';
 import { LeaderService } from '../../lib/leader/leader.service.js';
-import { ELECTION } from '../support/candidate.js';
-import { request } from '../support/engine.js';
-import { Load, type LoadReport } from '../support/load.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisEndpoint } from '../support/redis-endpoint.js';
-import { RedisServer } from '../support/redis-server.js';
+import { ELECTION } from '../support/engine/candidate.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { RedisEndpoint } from '../support/servers/redis-endpoint.js';
+import { useRedis } from '../support/servers/use-redis.js';
+import { useClosing, useTopology } from '../support/servers/use-topology.js';
+import { Load, type LoadReport } from './load.js';
 
 /** Milliseconds between two looks of a subscriber at its connection. */
 const CHECK = 1500;
@@ -48,21 +49,16 @@ function byOldRule(): void {
   }
 }
 
-let endpoint: RedisEndpoint;
-const closing: (() => unknown)[] = [];
 const figures = (...what: unknown[]): void => {
   if (process.env['FAULT_FIGURES']) console.log(expect.getState().currentTestName, ...what);
 };
 
-beforeAll(async () => {
-  endpoint = await RedisEndpoint.start();
-});
-afterAll(() => endpoint.stop());
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
+const endpoint = useTopology(() => RedisEndpoint.start());
+afterEach(() => endpoint.clear());
+afterEach(() => {
   vi.restoreAllMocks();
-  await endpoint.clear();
 });
+const closing = useClosing();
 
 const newDriver = (): RedisDriver => new RedisDriver({ url: endpoint.url, socketTimeout: CHECK });
 
@@ -72,6 +68,7 @@ function engine(id: string): RealEngine {
   return created;
 }
 
+// Rule S10 of docs/internals/safety.md.
 describe('a grant that is pushed after a planned fail-over behind one name', () => {
   const KEYS = 40;
 
@@ -143,16 +140,7 @@ describe('a grant that is pushed after a planned fail-over behind one name', () 
 });
 
 describe('a planned fail-over behind one name under load', () => {
-  let resources: RedisServer;
-  let resource: Redis;
-  beforeAll(async () => {
-    resources = await RedisServer.start();
-    resource = new Redis(resources.url);
-  });
-  afterAll(async () => {
-    resource.disconnect();
-    await resources.stop();
-  });
+  const { admin: resource } = useRedis();
 
   async function run(fault: () => Promise<void>, more: number): Promise<LoadReport> {
     await resource.flushall();

@@ -2,10 +2,10 @@ import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
 import { Election } from '../../lib/leader/election.js';
 import { LeaderService } from '../../lib/leader/leader.service.js';
-import { request } from '../support/engine.js';
-import type { RealEngine } from '../support/real-engine.js';
-import type { TcpProxy } from '../support/tcp-proxy.js';
-import { hostsOf, useEtcd } from '../support/use-etcd.js';
+import { request } from '../support/engine/engine.js';
+import type { RealEngine } from '../support/engine/real-engine.js';
+import type { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { hostsOf, useEtcd } from '../support/servers/use-etcd.js';
 
 const TTL = 2000;
 const NAME = 'test:l:k';
@@ -24,6 +24,7 @@ function place(instance: string) {
   });
 }
 
+// Rules S5 and S9 of docs/internals/safety.md.
 describe('a holder that is cut off from all members', () => {
   const cuts: { name: string; cut: (proxy: TcpProxy) => void }[] = [
     { name: 'silently', cut: (proxy) => proxy.blackhole() },

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
-import { request } from '../support/engine.js';
-import type { EtcdMember } from '../support/etcd-server.js';
-import { type Belief, checkHistory } from '../support/history.js';
-import type { RealEngine } from '../support/real-engine.js';
-import { useEtcd } from '../support/use-etcd.js';
+import { request } from '../support/engine/engine.js';
+import type { RealEngine } from '../support/engine/real-engine.js';
+import { type Belief, checkHistory } from '../support/history/history.js';
+import type { EtcdMember } from '../support/servers/etcd-server.js';
+import { useEtcd } from '../support/servers/use-etcd.js';
 
 const TTL = 2000;
 const NONE = { duplicateTokens: [], overlaps: [], tokenOrderViolations: [], staleWrites: [] };

@@ -5,12 +5,13 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LockConfigError } from 'nestjs-dist-lock';
 import { EtcdDriver, type EtcdTls } from 'nestjs-dist-lock/etcd';
-import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { PrivateCa } from '../support/certificates.js';
-import { request } from '../support/engine.js';
-import { EtcdCluster } from '../support/etcd-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { useEtcd } from '../support/use-etcd.js';
+import { afterAll, afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { request } from '../support/engine/engine.js';
+import { PrivateCa } from '../support/servers/certificates.js';
+import { EtcdCluster } from '../support/servers/etcd-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useEtcd } from '../support/servers/use-etcd.js';
+import { useStarted, useTopology } from '../support/servers/use-topology.js';
 
 /** Other systems have one address of the loopback only. */
 const onLinux = describe.skipIf(process.platform !== 'linux');
@@ -147,23 +148,21 @@ onLinux('one name for all members', () => {
 });
 
 describe('certificates', () => {
-  let ca: PrivateCa;
-  let cluster: EtcdCluster;
-  let proxy: TcpProxy;
+  const ca = useStarted(
+    () => new PrivateCa(),
+    (authority) => authority.remove(),
+  );
+  const cluster = useTopology(() =>
+    EtcdCluster.start({ tls: { ca: ca.path, ...ca.issue('server', 'DNS:etcd.example') } }),
+  );
+  const proxy = useStarted(
+    () => TcpProxy.start(cluster.members[0]!.clientPort),
+    (opened) => opened.close(),
+  );
   const tlsOf = (name: string, days?: number): EtcdTls => {
     const { cert, key } = ca.issue(name, 'DNS:client.example', days);
     return { ca: ca.ca, cert: readFileSync(cert), key: readFileSync(key) };
   };
-  beforeAll(async () => {
-    ca = new PrivateCa();
-    cluster = await EtcdCluster.start({ tls: { ca: ca.path, ...ca.issue('server', 'DNS:etcd.example') } });
-    proxy = await TcpProxy.start(cluster.members[0]!.clientPort);
-  });
-  afterAll(async () => {
-    await proxy.close();
-    await cluster.stop();
-    ca.remove();
-  });
 
   function open(host: string, tls: EtcdTls | (() => EtcdTls | Promise<EtcdTls>)) {
     const driver = new EtcdDriver({ hosts: [`${host}:${proxy.port}`], tls });

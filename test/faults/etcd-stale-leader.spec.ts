@@ -2,7 +2,7 @@ import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeepAlives } from '../../lib/drivers/etcd/client/keep-alives.js';
 import { StoreLease } from '../../lib/drivers/etcd/queue/store-lease.js';
-import { useEtcd } from '../support/use-etcd.js';
+import { useEtcd } from '../support/servers/use-etcd.js';
 
 const claim = { key: 'test:l:k', holder: 'h', instance: 'i', ttl: 10_000, metadata: {} };
 
@@ -24,6 +24,7 @@ async function held(hosts: readonly string[]): Promise<EtcdDriver> {
   return driver;
 }
 
+// Rule S1 of docs/internals/safety.md.
 it('an answer of a leader that has lost its quorum renews nothing', async () => {
   const leader = await etcd.cluster.leader();
   const driver = await held([leader.host]);

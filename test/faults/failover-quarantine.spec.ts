@@ -1,15 +1,16 @@
 import { Cluster, Redis } from 'ioredis';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { RedisConnection } from '../../lib/drivers/redis/connection/connection.js';
 import { slotOf } from '../../lib/drivers/redis/connection/slots.js';
 import { FailoverQuarantine } from '../../lib/drivers/redis/failover/failover-quarantine.js';
 import type { LockHandle } from '../../lib/locks/lock.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import type { RedisServer } from '../support/redis-server.js';
-import { RedisCluster, SentinelSet } from '../support/redis-topologies.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import type { RedisServer } from '../support/servers/redis-server.js';
+import { RedisCluster, SentinelSet } from '../support/servers/redis-topologies.js';
+import { useStarted, useTopology } from '../support/servers/use-topology.js';
 
 const QUARANTINE = 8000;
 const quarantined = { failoverQuarantine: QUARANTINE };
@@ -123,15 +124,16 @@ describe('a master that Sentinel replaces before a replica has its last grant', 
 });
 
 describe('on a cluster', () => {
-  let cluster: RedisCluster;
-  let store: Cluster;
+  const cluster = useTopology(() => RedisCluster.start({ nodeTimeout: 15_000 }));
+  const store = useStarted(
+    () => new Cluster(cluster.nodes),
+    (client) => client.disconnect(),
+  );
   /** A key on each of the first three servers, which are the masters. */
   let keys: string[];
   /** Another one on the first. */
   let neighbour: string;
   beforeAll(async () => {
-    cluster = await RedisCluster.start({ nodeTimeout: 15_000 });
-    store = new Cluster(cluster.nodes);
     const found: string[][] = [[], [], []];
     for (let number = 0; found.some((each) => each.length < 2); number++) {
       const owner = await cluster.ownerOf(slotOf(`{${name(String(number))}}`));
@@ -139,10 +141,6 @@ describe('on a cluster', () => {
     }
     keys = found.map(([key]) => key!);
     neighbour = found[0]![1]!;
-  });
-  afterAll(async () => {
-    store.disconnect();
-    await cluster.stop();
   });
 
   const instance = (options: Partial<RedisDriverOptions> = quarantined, id = 'a'): RealEngine =>

@@ -2,11 +2,12 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FencedResource } from '../support/fenced-resource.mjs';
-import { type Belief, checkHistory } from '../support/history.js';
-import { RedisServer } from '../support/redis-server.js';
+import { describe, expect, it } from 'vitest';
+import { FencedResource } from '../support/history/fenced-resource.mjs';
+import { type Belief, checkHistory } from '../support/history/history.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { useRedis } from '../support/servers/use-redis.js';
+import { useTopology } from '../support/servers/use-topology.js';
 
 interface Ended extends Belief {
   type: 'ended';
@@ -64,22 +65,13 @@ class Contest {
   }
 }
 
+// Rule S2 of docs/internals/safety.md.
 describe('a holder that is stopped past its TTL', () => {
   const PAUSES = 6;
-  let locks: RedisServer;
-  let resources: RedisServer;
-  let redis: Redis;
-  beforeAll(async () => {
-    [locks, resources] = await Promise.all([RedisServer.start(), RedisServer.start()]);
-    redis = new Redis(resources.url);
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await Promise.all([locks.stop(), resources.stop()]);
-  });
+  const locks = useTopology(() => RedisServer.start());
+  const { server: resources, admin: redis } = useRedis();
 
   async function contest(trust: 'clock' | 'grant', fencing: 'fenced' | 'unfenced') {
-    await redis.flushall();
     const contenders = new Contest(locks.url, resources.url, trust, fencing);
     for (let pause = 0; pause < PAUSES; pause++) await contenders.pauseHolder();
     await contenders.end();

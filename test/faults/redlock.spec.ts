@@ -1,20 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RedlockDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
 import { LockManager } from '../../lib/locks/lock-manager.js';
-import { request } from '../support/engine.js';
-import { type Belief, checkHistory } from '../support/history.js';
-import { RedisServer } from '../support/redis-server.js';
+import { request } from '../support/engine/engine.js';
+import { type Belief, checkHistory } from '../support/history/history.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { useRedisServers } from '../support/servers/use-redis.js';
 
 const TTL = 400;
 const NOTHING = { duplicateTokens: [], overlaps: [], tokenOrderViolations: [], staleWrites: [] };
 
-let servers: RedisServer[];
-beforeAll(async () => {
-  servers = await Promise.all(Array.from({ length: 5 }, () => RedisServer.start()));
-});
-afterAll(() => Promise.all(servers.map((server) => server.stop())));
+const servers = useRedisServers(5);
 afterEach(() => Promise.all(servers.map((server) => server.restart())));
 
 /** Takes the lock again and again, each time with another of these drivers, and says when it believed to have it. */

@@ -1,13 +1,13 @@
 import { Redis } from 'ioredis';
 import { DriverUnavailableError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { LockHandle } from '../../lib/locks/lock.js';
-import { request } from '../support/engine.js';
-import { FencedResource } from '../support/fenced-resource.mjs';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
-import { SentinelSet } from '../support/redis-topologies.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { FencedResource } from '../support/history/fenced-resource.mjs';
+import { SentinelSet } from '../support/servers/redis-topologies.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 /** 12 by hand, with 20 locks each. */
 const KILLS = Number(process.env['FAULT_KILLS'] ?? 1);
@@ -26,16 +26,7 @@ interface Trials {
   refused: number;
 }
 
-let resources: RedisServer;
-let resource: Redis;
-beforeAll(async () => {
-  resources = await RedisServer.start();
-  resource = new Redis(resources.url);
-});
-afterAll(async () => {
-  resource.disconnect();
-  await resources.stop();
-});
+const { admin: resource } = useRedis();
 
 const name = (key: string): string => `acks:l:${key}`;
 

@@ -1,29 +1,19 @@
-import { Redis } from 'ioredis';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { request } from '../support/engine.js';
-import { Load, type LoadReport } from '../support/load.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
-import { SentinelSet } from '../support/redis-topologies.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { SentinelSet } from '../support/servers/redis-topologies.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useRedis } from '../support/servers/use-redis.js';
+import { Load, type LoadReport } from './load.js';
 
 const none = { duplicateTokens: [], overlaps: [], tokenOrderViolations: [], staleWrites: [] };
 
 describe('a master under load that Sentinel replaces', () => {
-  let resources: RedisServer;
-  let resource: Redis;
+  const { admin: resource } = useRedis();
   let set: SentinelSet;
-  beforeAll(async () => {
-    resources = await RedisServer.start();
-    resource = new Redis(resources.url);
-  });
-  afterAll(async () => {
-    resource.disconnect();
-    await resources.stop();
-  });
   beforeEach(async () => {
-    await resource.flushall();
     set = await SentinelSet.start({ proxied: 'servers' });
   });
   afterEach(() => set.stop());

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { useRedis } from '../support/use-redis.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const REPLICA = fileURLToPath(new URL('short-jobs-replica.mjs', import.meta.url));
 const PERIOD = 2000;

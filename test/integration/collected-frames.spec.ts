@@ -3,11 +3,11 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Claim, LockDriver } from '../../lib/core/lock-driver.js';
 import { CheckedDriver } from '../../lib/locks/checked-driver.js';
-import { request } from '../support/engine.js';
-import { detachNothing, leavesNoFrame } from '../support/frames.js';
-import { RealEngine } from '../support/real-engine.js';
-import { useEtcd } from '../support/use-etcd.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { detachNothing, leavesNoFrame } from '../support/engine/frames.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useEtcd } from '../support/servers/use-etcd.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const LONG = 60_000;
 const NOTHING = (): void => undefined;

@@ -2,10 +2,10 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { filter, firstValueFrom } from 'rxjs';
 import { expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
-import { Candidate } from '../support/candidate.js';
-import { FaultyDriver } from '../support/faulty-driver.js';
-import { RealEngine } from '../support/real-engine.js';
-import { useRedis } from '../support/use-redis.js';
+import { Candidate } from '../support/engine/candidate.js';
+import { FaultyDriver } from '../support/engine/faulty-driver.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const redis = useRedis();
 

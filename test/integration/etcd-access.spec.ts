@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { type DriverEvent, DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { EtcdDriver, type EtcdDriverOptions } from 'nestjs-dist-lock/etcd';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { EtcdCluster, EtcdMember } from '../support/etcd-server.js';
+import { EtcdCluster, EtcdMember } from '../support/servers/etcd-server.js';
+import { useTopology } from '../support/servers/use-topology.js';
 
 const claim = { key: 'billing:l:k', holder: 'h', instance: 'i', ttl: 10_000, metadata: {} };
 
@@ -20,11 +21,10 @@ async function open(options: EtcdDriverOptions): Promise<{ driver: EtcdDriver; e
 
 describe('a cluster that wants a password', () => {
   const auth = { username: 'billing', password: 'secret' };
-  let cluster: EtcdCluster;
+  const cluster = useTopology(() => EtcdCluster.start());
   let member: EtcdMember;
 
   beforeAll(async () => {
-    cluster = await EtcdCluster.start();
     member = cluster.members[0]!;
     const base64 = (text: string): string => Buffer.from(text).toString('base64');
     for (const name of ['root', 'billing', 'stranger']) {
@@ -37,7 +37,6 @@ describe('a cluster that wants a password', () => {
     for (const name of ['root', 'billing']) await member.post('auth/user/grant', { user: name, role: name });
     await member.post('auth/enable', {});
   });
-  afterAll(() => cluster.stop());
 
   it('serves a user whose role has the prefix of the namespace, in everything that a driver does', async () => {
     const [{ driver }, other] = [

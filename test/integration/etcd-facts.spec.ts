@@ -1,7 +1,7 @@
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { describe, expect, it, vi } from 'vitest';
 import type { FactStore } from '../../lib/core/fact-store.js';
-import { useEtcd } from '../support/use-etcd.js';
+import { useEtcd } from '../support/servers/use-etcd.js';
 
 const SCOPE = 'test:m:default';
 const etcd = useEtcd();

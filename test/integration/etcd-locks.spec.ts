@@ -11,8 +11,9 @@ import { claimKey } from '../../lib/drivers/etcd/names.js';
 import { readOptions } from '../../lib/drivers/etcd/options.js';
 import { LeasePool } from '../../lib/drivers/etcd/queue/lease-pool.js';
 import { Queues } from '../../lib/drivers/etcd/queue/queues.js';
-import { request } from '../support/engine.js';
-import { useEtcd } from '../support/use-etcd.js';
+import { request } from '../support/engine/engine.js';
+import { intercept } from '../support/servers/etcd-requests.js';
+import { useEtcd } from '../support/servers/use-etcd.js';
 
 const NAME = 'test:l:k';
 const forever = { ttl: 30_000, limit: { wait: Infinity } };
@@ -67,6 +68,7 @@ async function requests(task: () => Promise<unknown>): Promise<string[]> {
   return names;
 }
 
+// Rule S7 of docs/internals/safety.md.
 describe('locks in etcd', () => {
   it('cost one request, and one for the release, once a lease lies ready', async () => {
     const { manager } = etcd.engine('a');
@@ -161,22 +163,22 @@ describe('locks in etcd', () => {
     await holder.driver.acquire(held, 'try');
     const claim = claimOf('waiter');
     await queued(waiter, claim);
-    const send = EtcdConnection.prototype.call;
     const hasRead = vi.fn();
     let mayAnswer = (): void => undefined;
     const gate = new Promise<void>((resolve) => (mayAnswer = resolve));
-    vi.spyOn(EtcdConnection.prototype, 'call').mockImplementationOnce(async function (this: EtcdConnection, ...call) {
-      const answer = await send.apply(this, call);
+    const calls = intercept(waiter.driver, async (_, send) => {
+      const answer = await send();
       hasRead();
       await gate;
       return answer;
     });
     const asked = waiter.driver.acquire(claim, 'queue');
-    await vi.waitFor(() => expect(hasRead).toHaveBeenCalled());
+    calls.mockRestore();
+    await vi.waitFor(() => expect(hasRead).toHaveBeenCalled(), 3000);
     expect(await holder.driver.release(held, 'waiter')).toBe(true);
     await queued(newcomer, claimOf('newcomer'));
     // It has heard by now of all that happened before.
-    await vi.waitFor(() => expect(waiter.events).toContainEqual({ type: 'contended', key: NAME }));
+    await vi.waitFor(() => expect(waiter.events).toContainEqual({ type: 'contended', key: NAME }), 3000);
     mayAnswer();
     expect(await asked).toMatchObject({ status: 'queued' });
     expect(await granted(waiter, claim)).toMatchObject({ waiters: 1 });
@@ -187,13 +189,9 @@ describe('locks in etcd', () => {
     const held = claimOf('holder');
     await holder.driver.acquire(held, 'try');
     const claim = claimOf('waiter');
-    const send = EtcdConnection.prototype.call;
-    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (
-      this: EtcdConnection,
-      ...call
-    ) {
-      const answer = await send.apply(this, call);
-      if (call[0] !== 'txn') return answer;
+    const calls = intercept(waiter.driver, async ({ name }, send) => {
+      const answer = await send();
+      if (name !== 'txn') return answer;
       throw new DriverUnavailableError('No answer in time.', { sent: true });
     });
     await expect(waiter.driver.acquire(claim, 'queue')).rejects.toMatchObject({ sent: true });
@@ -232,18 +230,15 @@ describe('locks in etcd', () => {
     const [held, next] = [claimOf('holder'), claimOf('successor')];
     await holder.driver.acquire(held, 'try');
     await queued(successor, next);
-    const send = EtcdConnection.prototype.call;
-    const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (
-      this: EtcdConnection,
-      ...[name, message, timeout]
-    ) {
-      const answer = await send.call(this, name, message, timeout);
+    const calls = intercept(holder.driver, async ({ name }, send) => {
+      const answer = await send();
       if (name !== 'txn') return answer;
-      calls.mockRestore();
+      // The successor hears of it first.
+      await granted(successor, next);
       throw new DriverUnavailableError('No answer in time.', { sent: true });
     });
     await expect(holder.driver.release(held, 'successor')).rejects.toMatchObject({ sent: true });
-    await granted(successor, next);
+    calls.mockRestore();
     expect(await holder.driver.release(held, 'successor')).toBe(false);
     expect(await successor.driver.renew([next])).toEqual([{ waiters: 0 }]);
   });
@@ -295,14 +290,10 @@ let lateLease = 0;
 async function lateAcquire(): Promise<{ driver: EtcdDriver; claim: Claim; arrive: () => Promise<unknown> }> {
   const { driver } = await open();
   const claim = claimOf('a');
-  const send = EtcdConnection.prototype.call;
   const late: TxnRequest[] = [];
-  const calls = vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(function (
-    this: EtcdConnection,
-    ...[name, message, timeout]
-  ) {
-    if (name !== 'txn') return send.call(this, name, message, timeout);
-    late.push(message as TxnRequest);
+  const calls = intercept(driver, ({ name, message }, send) => {
+    if (name !== 'txn') return send();
+    late.push(message);
     return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
   });
   await expect(driver.acquire(claim, 'try')).rejects.toMatchObject({ sent: true });
@@ -312,6 +303,7 @@ async function lateAcquire(): Promise<{ driver: EtcdDriver; claim: Claim; arrive
   return { driver, claim, arrive: () => otherConnection().call('txn', late[0]!, 1000) };
 }
 
+// Rule S6 of docs/internals/safety.md.
 describe('an acquire that reaches the store late', () => {
   it('takes nothing once its claim was cancelled, because its lease is gone', async () => {
     const { driver, claim, arrive } = await lateAcquire();
@@ -426,11 +418,8 @@ describe('a place that could not be given back', () => {
     const { driver } = await open();
     const claim = claimOf('a', { ttl });
     await driver.acquire(claim, 'try');
-    const send = EtcdConnection.prototype.call;
-    const calls = vi.spyOn(EtcdConnection.prototype, 'call');
-    calls.mockImplementation(function (this: EtcdConnection, ...call) {
-      const isLost = call[0] === 'leaseRevoke' || call[0] === 'txn';
-      if (!isLost) return send.apply(this, call);
+    const calls = intercept(driver, ({ name }, send) => {
+      if (name !== 'leaseRevoke' && name !== 'txn') return send();
       return Promise.reject(new DriverUnavailableError('No answer in time.', { sent: true }));
     });
     const giveBack = (): Promise<unknown> => (how === 'released' ? driver.release(claim) : driver.cancel(claim));

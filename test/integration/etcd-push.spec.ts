@@ -8,9 +8,10 @@ import type { DriverEvent } from 'nestjs-dist-lock';
 import { EtcdDriver, type EtcdDriverOptions } from 'nestjs-dist-lock/etcd';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { EtcdConnection } from '../../lib/drivers/etcd/client/connection.js';
-import { EtcdCluster, type EtcdMember } from '../support/etcd-server.js';
-import { findEtcdServer } from '../support/find-servers.mjs';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { EtcdCluster, type EtcdMember } from '../support/servers/etcd-server.js';
+import { findEtcdServer } from '../support/servers/find-servers.mjs';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useTopology } from '../support/servers/use-topology.js';
 
 const figures: string[] = [];
 afterAll(() => console.log(figures.join('\n')));
@@ -149,14 +150,12 @@ describe('a cluster whose tokens end', () => {
 });
 
 describe('a cluster whose users change', () => {
-  let cluster: EtcdCluster;
+  const cluster = useTopology(() => EtcdCluster.start());
   let member: EtcdMember;
   beforeAll(async () => {
-    cluster = await EtcdCluster.start();
     member = cluster.members[0]!;
     await addUsers(member);
   });
-  afterAll(() => cluster.stop());
   afterEach(async () => {
     const admin = await administrator(member).catch(() => undefined);
     await admin?.('auth/disable', {});
@@ -215,11 +214,7 @@ describe('a cluster whose users change', () => {
 });
 
 describe('the way to the cluster', () => {
-  let cluster: EtcdCluster;
-  beforeAll(async () => {
-    cluster = await EtcdCluster.start();
-  });
-  afterAll(() => cluster.stop());
+  const cluster = useTopology(() => EtcdCluster.start());
 
   it.each([
     { name: 'resets its connections', cut: async (proxy: TcpProxy) => proxy.resetAll() },

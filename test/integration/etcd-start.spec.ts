@@ -3,31 +3,22 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { LockConfigError } from 'nestjs-dist-lock';
 import { EtcdDriver, type EtcdDriverOptions, type EtcdTls } from 'nestjs-dist-lock/etcd';
-import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { PrivateCa } from '../support/certificates.js';
-import { EtcdCluster } from '../support/etcd-server.js';
-import { RedisServer } from '../support/redis-server.js';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { PrivateCa } from '../support/servers/certificates.js';
+import { EtcdCluster } from '../support/servers/etcd-server.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { useStarted, useTopology } from '../support/servers/use-topology.js';
 
 /** Milliseconds until the start is over, with what a busy machine adds. */
 const BOUND = 1500 + 1000;
 
-let ca: PrivateCa;
-let plain: EtcdCluster;
-let secure: EtcdCluster;
-let redis: RedisServer;
-beforeAll(async () => {
-  ca = new PrivateCa();
-  const files = { ca: ca.path, ...ca.issue('server', 'IP:127.0.0.1') };
-  [plain, secure, redis] = await Promise.all([
-    EtcdCluster.start({ members: 3 }),
-    EtcdCluster.start({ tls: files }),
-    RedisServer.start(),
-  ]);
-});
-afterAll(async () => {
-  await Promise.all([plain.stop(), secure.stop(), redis.stop()]);
-  ca.remove();
-});
+const ca = useStarted(
+  () => new PrivateCa(),
+  (authority) => authority.remove(),
+);
+const plain = useTopology(() => EtcdCluster.start({ members: 3 }));
+const secure = useTopology(() => EtcdCluster.start({ tls: { ca: ca.path, ...ca.issue('server', 'IP:127.0.0.1') } }));
+const redis = useTopology(() => RedisServer.start());
 afterEach(() => {
   vi.restoreAllMocks();
   vi.unstubAllEnvs();

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import type { Claim, DriverEvent } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { EtcdConnection } from '../../lib/drivers/etcd/client/connection.js';
-import { factKey, numberKey, claimKey } from '../../lib/drivers/etcd/names.js';
+import { claimKey, factKey, numberKey } from '../../lib/drivers/etcd/names.js';
 import { Strangers } from '../../lib/drivers/etcd/queue/strangers.js';
-import { request } from '../support/engine.js';
-import { useEtcd } from '../support/use-etcd.js';
+import { request } from '../support/engine/engine.js';
+import { intercept } from '../support/servers/etcd-requests.js';
+import { useEtcd } from '../support/servers/use-etcd.js';
 
 const NAME = 'test:l:k';
 const LEASE = 4711;
@@ -125,13 +125,12 @@ describe('keys without a lease', () => {
 
   it('that come again each time do not keep a request for ever', async () => {
     await write(`${NAME}/forged`, 'x');
-    const send = EtcdConnection.prototype.call;
-    vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (this: EtcdConnection, ...call) {
-      const answer = await send.apply(this, call);
-      if (call[0] === 'txn') await write(`${NAME}/forged`, 'x');
+    const { driver } = await open();
+    intercept(driver, async ({ name }, send) => {
+      const answer = await send();
+      if (name === 'txn') await write(`${NAME}/forged`, 'x');
       return answer;
     });
-    const { driver } = await open();
     expect(await driver.acquire(claimOf('a'), 'try')).toMatchObject({ status: 'refused' });
   });
 
@@ -145,14 +144,13 @@ describe('keys without a lease', () => {
   it('that were changed in the meantime are not removed', async () => {
     await grantLease();
     await write(`${NAME}/forged`, 'x');
-    const send = EtcdConnection.prototype.call;
-    vi.spyOn(EtcdConnection.prototype, 'call').mockImplementation(async function (this: EtcdConnection, ...call) {
-      const answer = await send.apply(this, call);
+    const { driver } = await open();
+    intercept(driver, async ({ name }, send) => {
+      const answer = await send();
       // Between the look and the removal it becomes somebody's claim.
-      if (call[0] === 'range') await write(`${NAME}/forged`, JSON.stringify(record), LEASE);
+      if (name === 'range') await write(`${NAME}/forged`, JSON.stringify(record), LEASE);
       return answer;
     });
-    const { driver } = await open();
     expect(await driver.acquire(claimOf('a'), 'try')).toMatchObject({ status: 'refused', record: { instance: 'x' } });
     expect(await etcd.stored(`${NAME}/`)).toHaveLength(1);
   });

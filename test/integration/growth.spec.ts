@@ -3,10 +3,10 @@ import { runInNewContext } from 'node:vm';
 import { Redis } from 'ioredis';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
+import { describe, expect, it } from 'vitest';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useAdmins, useRedisServers } from '../support/servers/use-redis.js';
 
 /** `GROWTH_KEYS=1000000 npx vitest run test/integration/growth.spec.ts` takes a minute or two, and prints what grew. */
 const KEYS = Number(process.env['GROWTH_KEYS'] ?? 20_000);
@@ -47,18 +47,8 @@ async function lockEach(engine: RealEngine, atOnce: number, from: number, count:
 }
 
 describe(`${KEYS} keys that are locked once each`, () => {
-  const servers: RedisServer[] = [];
-  const admins: Redis[] = [];
-  beforeAll(async () => {
-    for (let index = 0; index < 3; index++) {
-      servers.push(await RedisServer.start());
-      admins.push(new Redis(servers[index]!.url));
-    }
-  });
-  afterAll(async () => {
-    for (const admin of admins) admin.disconnect();
-    await Promise.all(servers.map((server) => server.stop()));
-  });
+  const servers = useRedisServers(3);
+  const admins = useAdmins(servers);
 
   it.each([
     { name: 'Redis', atOnce: 500, create: () => new RedisDriver({ url: servers[0]!.url }), marks: ['{test:t:}'] },

@@ -3,10 +3,11 @@ import { Redis } from 'ioredis';
 import type { Claim, DriverEvent, LockDriver } from 'nestjs-dist-lock';
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { EtcdCluster } from '../support/etcd-server.js';
-import { RedisServer } from '../support/redis-server.js';
-import { RedisCluster, SentinelSet } from '../support/redis-topologies.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { EtcdCluster } from '../support/servers/etcd-server.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { RedisCluster, SentinelSet } from '../support/servers/redis-topologies.js';
+import { useTopology } from '../support/servers/use-topology.js';
 
 const TTL = 5000;
 /** Milliseconds in which the last key of a lock ends whose holder and waiters died. */
@@ -94,11 +95,7 @@ const TOPOLOGIES: Record<string, () => Promise<Topology>> = {
 };
 
 describe.each(Object.entries(TOPOLOGIES))('%s', (name, start) => {
-  let topology: Topology;
-  beforeAll(async () => {
-    topology = await start();
-  });
-  afterAll(() => topology.stop());
+  const topology = useTopology(start);
 
   const claim = (key: string): Claim => ({
     key: `test:l:${key}`,

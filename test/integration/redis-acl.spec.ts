@@ -14,13 +14,13 @@ import {
 } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { filter, firstValueFrom } from 'rxjs';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { firesScope, membersScope } from '../../lib/core/store-key.js';
 import { scripts } from '../../lib/drivers/redis/scripts/scripts.generated.js';
 import { documentedUser } from '../package/pages.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 // The user that the documentation tells people to create, word for word.
 const { name, password, namespace, rules } = documentedUser();
@@ -77,21 +77,9 @@ const HINTS: { permission: string; removal: string[]; told: boolean; listens: bo
   { permission: '+pubsub|numsub', removal: ['-pubsub'], told: true, listens: true },
 ];
 
-let server: RedisServer;
-let admin: Redis;
-
-beforeAll(async () => {
-  server = await RedisServer.start();
-  admin = new Redis(server.url);
-});
-
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
+const { server, admin } = useRedis();
 
 beforeEach(async () => {
-  await admin.flushall();
   await admin.script('FLUSH');
 });
 

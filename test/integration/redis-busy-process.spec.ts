@@ -1,20 +1,18 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
 import { ScriptCall } from '../../lib/drivers/redis/commands/script-call.js';
 import { AnswerTimeout } from '../../lib/drivers/redis/commands/script-command.js';
 import { readBeforeTimeout } from '../../lib/drivers/redis/connection/ioredis-sockets.js';
 import { RedisNode } from '../../lib/drivers/redis/connection/node.js';
-import { RedisServer } from '../support/redis-server.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { useClosing } from '../support/servers/use-topology.js';
 
 describe('a process that is busy for longer than an answer may take', () => {
   const LIMIT = 300;
-  const closing: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const close of closing.splice(0).toReversed()) await close();
-  });
+  const closing = useClosing();
   const block = (milliseconds: number): void => {
     for (const end = performance.now() + milliseconds; performance.now() < end;);
   };

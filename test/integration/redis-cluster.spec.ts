@@ -1,25 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, Redis } from 'ioredis';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
 import { RedisConnection } from '../../lib/drivers/redis/connection/connection.js';
 import { slotOf } from '../../lib/drivers/redis/connection/slots.js';
 import { documentedUser } from '../package/pages.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import type { RedisServer } from '../support/redis-server.js';
-import { RedisCluster } from '../support/redis-topologies.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import type { RedisServer } from '../support/servers/redis-server.js';
+import { RedisCluster } from '../support/servers/redis-topologies.js';
+import { useClosing, useTopology } from '../support/servers/use-topology.js';
 
-let cluster: RedisCluster;
-const closing: (() => unknown)[] = [];
-beforeAll(async () => {
-  cluster = await RedisCluster.start({ nodeTimeout: 15_000 });
-});
-afterAll(() => cluster.stop());
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-});
+const cluster = useTopology(() => RedisCluster.start({ nodeTimeout: 15_000 }));
+const closing = useClosing();
 
 const masters = (): RedisServer[] => cluster.servers.slice(0, 3);
 

@@ -2,11 +2,11 @@ import { Redis } from 'ioredis';
 import { type DriverEvent, DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const redis = useRedis();
 
@@ -258,6 +258,7 @@ describe('an unknown outcome', () => {
   });
 });
 
+// Rule S4 of docs/internals/safety.md.
 describe('a connection', () => {
   it('that goes silent costs the lock in time, and is replaced', async () => {
     const { proxy, engine: one } = await proxied();

@@ -5,12 +5,14 @@ import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
-import { type Certificate, PrivateCa } from '../support/certificates.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { freePort, RedisServer } from '../support/redis-server.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { type Certificate, PrivateCa } from '../support/servers/certificates.js';
+import { freePort, RedisServer } from '../support/servers/redis-server.js';
+import { useRedisServers } from '../support/servers/use-redis.js';
+import { useClosing } from '../support/servers/use-topology.js';
 
 // Passwords and certificates that change while the application runs, on real servers.
 
@@ -21,18 +23,17 @@ interface Login {
 
 interface Place {
   readonly name: string;
-  readonly servers: () => RedisServer[];
+  readonly servers: () => readonly RedisServer[];
   readonly driver: (login: () => Login) => LockDriver;
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'credentials-'));
-let three: RedisServer[];
+const three = useRedisServers(3);
 let node: RedisServer;
 let sentinel: RedisServer;
-const closing: (() => unknown)[] = [];
+const closing = useClosing();
 
 beforeAll(async () => {
-  three = await Promise.all([RedisServer.start(), RedisServer.start(), RedisServer.start()]);
   node = await RedisServer.start({
     args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
     highest: 55_000,
@@ -48,11 +49,8 @@ beforeAll(async () => {
   );
   sentinel = await RedisServer.start({ config });
 });
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-});
 afterAll(async () => {
-  for (const server of [...three, node, sentinel]) await server.stop();
+  for (const server of [node, sentinel]) await server.stop();
   rmSync(folder, { recursive: true });
 });
 

@@ -6,11 +6,11 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { classify } from '../../lib/drivers/redis/commands/reply-errors.js';
 import { until } from '../../lib/testing/until.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 // Every failure is provoked on a real server, because their texts differ from what one expects.
 

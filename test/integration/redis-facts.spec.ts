@@ -1,8 +1,8 @@
 import { DriverUnavailableError, type FactStore, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { useRedis } from '../support/use-redis.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const scope = 'test:m:default';
 const channel = 'test:i:test:m:default';

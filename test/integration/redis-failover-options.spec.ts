@@ -3,11 +3,11 @@ import { LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
 import { describe, expect, it, vi } from 'vitest';
 import { documentedUser } from '../package/pages.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const redis = useRedis();
 

@@ -2,9 +2,9 @@ import { LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Claim, DriverEvent } from '../../lib/core/lock-driver.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const key = 'test:l:k';
 const lease = `{${key}}`;

@@ -1,9 +1,9 @@
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { expect, it } from 'vitest';
 import { heartbeat } from '../../lib/core/lock-driver.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const redis = useRedis();
 const name = 'test:l:k';
@@ -52,6 +52,7 @@ it.each([
   await lock.release();
 });
 
+// Rule S10 of docs/internals/safety.md.
 it('a published grant that can be true gives a lock until the first renewal, whatever it promises', async () => {
   const { held, waiting } = await forge({ ttl: String(20 * 86_400_000), tokens: '1000000' });
   const lock = await waiting;

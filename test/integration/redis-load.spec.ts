@@ -2,8 +2,8 @@ import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
 import { LockManager } from '../../lib/locks/lock-manager.js';
-import { request } from '../support/engine.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const CALLERS = 20_000;
 const HELD = 200;

@@ -4,33 +4,20 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
 import { LockManager } from '../../lib/locks/lock-manager.js';
 import { StoreReports } from '../../lib/nest/store-reports.js';
-import { request } from '../support/engine.js';
-import { RecordingLogger } from '../support/nest-log.js';
-import { RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { request } from '../support/engine/engine.js';
+import { RecordingLogger } from '../support/nest/log.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 // What an operator reads of connections that end: an outage is one line at its start and one at its end, and nothing else is.
 
-const closing: (() => unknown)[] = [];
-let server: RedisServer;
-let admin: Redis;
-
-beforeAll(async () => {
-  server = await RedisServer.start();
-  admin = new Redis(server.url);
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-});
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
+const { server, admin, closing } = useRedis();
 
 interface Application {
   readonly logger: RecordingLogger;

@@ -1,8 +1,8 @@
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const name = 'test:l:k';
 const forever = { ttl: 30_000, limit: { wait: Infinity } };

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import { RedisServer } from '../support/redis-server.js';
-import { useRedis } from '../support/use-redis.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const redis = useRedis();
 

@@ -7,11 +7,11 @@ import { describe, expect, it, vi } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
 import { StartChecks } from '../../lib/drivers/redis/checks/start-checks.js';
 import { documentedUser } from '../package/pages.js';
-import { request } from '../support/engine.js';
-import { RecordingLogger } from '../support/nest-log.js';
-import { RealEngine } from '../support/real-engine.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { RecordingLogger } from '../support/nest/log.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const redis = useRedis(['--save', '3600 1']);
 const { name, password, namespace, rules } = documentedUser();

@@ -9,14 +9,15 @@ import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver, type RedisDriverOptions, RedlockDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
-import { PrivateCa } from '../support/certificates.js';
-import { request } from '../support/engine.js';
-import { FakeServer } from '../support/fake-server.js';
-import { RealEngine } from '../support/real-engine.js';
-import { freePort, RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { PrivateCa } from '../support/servers/certificates.js';
+import { FakeServer } from '../support/servers/fake-server.js';
+import { freePort, RedisServer } from '../support/servers/redis-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useClosing } from '../support/servers/use-topology.js';
 
 // Why a first connection fails, on each topology: in time, with a reason, and never for good.
 
@@ -28,7 +29,7 @@ const limits = { connectTimeout: CONNECT, commandTimeout: COMMAND, socketTimeout
 const PASSWORD = 'top-secret';
 const WAITING = fileURLToPath(new URL('redis-waiting.mjs', import.meta.url));
 
-const closing: (() => unknown)[] = [];
+const closing = useClosing();
 let server: RedisServer;
 let locked: RedisServer;
 let sentinel: RedisServer;
@@ -54,9 +55,6 @@ beforeAll(async () => {
   tlsPort = await freePort();
   const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca.path];
   tls = await RedisServer.start({ args: ['--tls-port', String(tlsPort), ...files, '--tls-auth-clients', 'no'] });
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
 });
 afterAll(async () => {
   for (const each of [server, locked, sentinel, lockedSentinel, tls]) await each.stop();

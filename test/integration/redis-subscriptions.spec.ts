@@ -6,10 +6,11 @@ import { RedisDriver, type RedisDriverOptions } from 'nestjs-dist-lock/redis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { membersScope } from '../../lib/core/store-key.js';
 import { ClusterServers } from '../../lib/drivers/redis/connection/cluster-servers.js';
-import { RedisEndpoint } from '../support/redis-endpoint.js';
-import { RedisServer } from '../support/redis-server.js';
-import { RedisCluster, SentinelSet } from '../support/redis-topologies.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { RedisEndpoint } from '../support/servers/redis-endpoint.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { RedisCluster, SentinelSet } from '../support/servers/redis-topologies.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useClosing } from '../support/servers/use-topology.js';
 
 /** Milliseconds between two looks of a subscriber at its connection. */
 const CHECK = 1000;
@@ -23,10 +24,9 @@ interface Stage {
   change(): Promise<unknown>;
 }
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
+const closing = useClosing();
+afterEach(() => {
   vi.restoreAllMocks();
-  for (const close of closing.splice(0).toReversed()) await close();
 });
 
 const started = <T extends { stop(): unknown }>(what: T): T => {

@@ -4,12 +4,13 @@ import { inspect } from 'node:util';
 import { Redis, type RedisOptions } from 'ioredis';
 import { LockConfigError } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Certificate, PrivateCa } from '../support/certificates.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { type Certificate, PrivateCa } from '../support/servers/certificates.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useClosing } from '../support/servers/use-topology.js';
 
 // A real server with a certificate of a private authority, which asks for none of its clients.
 
@@ -19,7 +20,7 @@ let another: PrivateCa;
 let server: RedisServer;
 let port: number;
 let client: Certificate;
-const closing: (() => unknown)[] = [];
+const closing = useClosing();
 
 async function freePort(): Promise<number> {
   const proxy = await TcpProxy.start(1);
@@ -48,10 +49,6 @@ beforeAll(async () => {
   server = await startServer(ca.issue('server', 'IP:127.0.0.1,DNS:redis.test'));
   client = ca.issue('client', 'DNS:client.test');
   port = await tlsPortOf(server);
-});
-
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
 });
 
 afterAll(async () => {

@@ -1,21 +1,19 @@
 import { Redis } from 'ioredis';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { TokenBlock } from '../../lib/core/lock-driver.js';
 import { slotOf } from '../../lib/drivers/redis/connection/slots.js';
 import { SlotMarks } from '../../lib/drivers/redis/marks.js';
-import { ClockShim } from '../support/clock-shim.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { ClockShim } from '../support/servers/clock-shim.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { useClosing } from '../support/servers/use-topology.js';
 
 const MARK = '{test:t:}';
 const DAY = 86_400_000;
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-});
+const closing = useClosing();
 
 async function start(env?: NodeJS.ProcessEnv): Promise<{ server: RedisServer; admin: Redis }> {
   const server = await RedisServer.start(env ? { env } : {});
@@ -59,6 +57,7 @@ interface Scene {
   readonly admin: Redis;
 }
 
+// Rule S7 of docs/internals/safety.md.
 describe('the fencing token of a key is above all earlier ones', () => {
   it.each<[string, (scene: Scene) => Promise<RedisServer>]>([
     ['after nothing at all', async ({ server }) => server],

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { describe, expect, it } from 'vitest';
 import type { LockDriver } from '../../lib/core/lock-driver.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { useRedis } from '../support/use-redis.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useRedis } from '../support/servers/use-redis.js';
 
 const KEYS = 10_000;
 /** Milliseconds in which scripts are counted. */

@@ -3,29 +3,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { Claim, Granted } from 'nestjs-dist-lock';
 import { RedlockDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, expect, it, onTestFinished, vi } from 'vitest';
 import { newHolder } from '../../lib/core/ids.js';
 import { release } from '../../lib/drivers/redlock/give-back.js';
 import { givenBackKey, leaseKey, marksKey, waitersKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
-import { RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useAdmins, useRedisServers } from '../support/servers/use-redis.js';
+import { useStarted } from '../support/servers/use-topology.js';
 
 const FREE = Array(5).fill(undefined);
 
-let servers: RedisServer[];
-let admins: Redis[];
-let proxies: TcpProxy[];
-beforeAll(async () => {
-  servers = await Promise.all(Array.from({ length: 5 }, () => RedisServer.start()));
-  admins = servers.map(({ url }) => new Redis(url));
-  proxies = await Promise.all(servers.map(({ port }) => TcpProxy.start(port)));
-});
-afterAll(async () => {
-  for (const admin of admins) admin.disconnect();
-  await Promise.all(proxies.map((proxy) => proxy.close()));
-  await Promise.all(servers.map((server) => server.stop()));
-});
+const servers = useRedisServers(5);
+const admins = useAdmins(servers);
+const proxies = useStarted(
+  () => Promise.all(servers.map(({ port }) => TcpProxy.start(port))),
+  (opened) => Promise.all(opened.map((proxy) => proxy.close())),
+);
 afterEach(async () => {
   await Promise.all(admins.map((admin) => admin.flushall()));
 });
@@ -138,13 +132,14 @@ it('a cancelled holder is remembered for a minute, however short its TTL', async
   });
 });
 
+// Rule S6 of docs/internals/safety.md.
 it('rounds up to the one that was given back get nothing, later ones do, until all are', async () => {
   const [admin] = admins as [Redis];
   const mine = claim();
   const ask = (round: number): Promise<unknown> => {
     const keys = [leaseKey(mine), marksKey(mine), waitersKey(mine), givenBackKey(mine)];
-    const token = Date.now() * 1000;
-    return admin.eval(scripts.acquire.lua, 4, ...keys, mine.holder, mine.ttl, round, '{}', 1, token, token + 63, '');
+    const now = Date.now() * 1000;
+    return admin.eval(scripts.acquire.lua, 4, ...keys, mine.holder, mine.ttl, round, now, '{}', 1, now, now + 63, '');
   };
   const giveBack = (round?: number): Promise<unknown> => {
     const { script, keys, args } = release(mine, true, round);

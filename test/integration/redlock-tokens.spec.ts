@@ -1,30 +1,24 @@
-import { Redis } from 'ioredis';
 import { RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { bucketOf, marksKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
-import { request } from '../support/engine.js';
-import { RealEngine } from '../support/real-engine.js';
-import { RedisServer } from '../support/redis-server.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { useAdmins, useRedisServers } from '../support/servers/use-redis.js';
 
 const CLIENTS = 6;
 const TURNS = 150;
 
-let servers: RedisServer[];
-const admins: Redis[] = [];
+const servers = useRedisServers(3);
+const admins = useAdmins(servers);
 const engines: RealEngine[] = [];
-beforeAll(async () => {
-  servers = await Promise.all([1, 2, 3].map(() => RedisServer.start()));
-  for (const { url } of servers) admins.push(new Redis(url, { retryStrategy: () => 20 }));
-  for (const admin of admins) admin.on('error', () => undefined);
+beforeAll(() => {
   for (let index = 0; index < CLIENTS; index++) {
     engines.push(new RealEngine(new RedlockDriver({ servers: servers.map(({ url }) => url) }), `i${index}`));
   }
 });
 afterAll(async () => {
   for (const { manager } of engines) await manager.close(0);
-  for (const admin of admins) admin.disconnect();
-  await Promise.all(servers.map((server) => server.stop()));
 });
 
 async function use(client: number, key: string): Promise<number> {
@@ -67,6 +61,7 @@ it('a grant costs one round trip, whatever other clients get at the same time', 
   expect(raisedTogether).toBeGreaterThan(2 * raised);
 }, 60_000);
 
+// Rule S7 of docs/internals/safety.md.
 it.each<[string, () => Promise<unknown>]>([
   [
     'a server restarts without data',

@@ -4,29 +4,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { type Claim, type DriverEvent, DriverUnavailableError, LockConfigError } from 'nestjs-dist-lock';
 import { RedlockDriver, type RedlockServer } from 'nestjs-dist-lock/redis';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
 import { newHolder } from '../../lib/core/ids.js';
 import { bucketOf, marksKey } from '../../lib/drivers/redlock/lease-text.js';
 import { scripts } from '../../lib/drivers/redlock/scripts/scripts.generated.js';
 import { LockManager } from '../../lib/locks/lock-manager.js';
 import { documentedUser } from '../package/pages.js';
-import { request } from '../support/engine.js';
-import { RedisServer } from '../support/redis-server.js';
+import { request } from '../support/engine/engine.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { useAdmins, useRedisServers } from '../support/servers/use-redis.js';
 
 const KEY = 'test:l:k';
 
-let servers: RedisServer[];
-let admins: Redis[];
-beforeAll(async () => {
-  servers = await Promise.all(Array.from({ length: 5 }, () => RedisServer.start()));
-  admins = servers.map(({ url }) => new Redis(url, { retryStrategy: () => 20 }));
-  for (const admin of admins) admin.on('error', () => undefined);
-});
-afterAll(async () => {
-  for (const admin of admins) admin.disconnect();
-  await Promise.all(servers.map((server) => server.stop()));
-});
+const servers = useRedisServers(5);
+const admins = useAdmins(servers);
 /** What a test stopped or killed goes on after it. */
 const mend: (() => unknown)[] = [];
 beforeEach(() => void mend.splice(0));

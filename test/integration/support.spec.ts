@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { Redis, type RedisOptions } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { FencedResource } from '../support/fenced-resource.mjs';
-import { findEtcdServer, findRedisServer } from '../support/find-servers.mjs';
-import { RedisServer } from '../support/redis-server.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { FencedResource } from '../support/history/fenced-resource.mjs';
+import { findEtcdServer, findRedisServer } from '../support/servers/find-servers.mjs';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+import { useTopology } from '../support/servers/use-topology.js';
 
 /** For the tests that wait for a timeout; the others must not see one on a busy machine. */
 const IMPATIENT = { commandTimeout: 200 };
@@ -117,14 +118,8 @@ describe('RedisServer', () => {
 });
 
 describe('with one server', () => {
-  let server: RedisServer;
+  const server = useTopology(() => RedisServer.start());
   let direct: Redis;
-
-  beforeAll(async () => {
-    server = await RedisServer.start();
-  });
-
-  afterAll(() => server.stop());
 
   beforeEach(async () => {
     direct = await connect(server.port);

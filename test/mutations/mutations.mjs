@@ -23,6 +23,7 @@ const memory = { specs: [CONTRACT], grep: '^MemoryDriver' };
 const redis = { specs: [CONTRACT], grep: '^RedisDriver (?!with Sentinel|on a cluster)' };
 const redlock = { specs: [integration('redlock')] };
 const redlockContract = { specs: [CONTRACT], grep: '^RedlockDriver on 3 servers (?!facts)' };
+const redlockSince = { specs: [integration('redlock-since')] };
 const etcd = { specs: [CONTRACT], grep: '^EtcdDriver, members: 1' };
 
 const coreMutations = [
@@ -368,21 +369,21 @@ const coreMutations = [
   ...inFile('lib/locks/checked-driver.ts', { specs: [locks('driver-answers'), locks('lying-driver')] }, [
     [
       'what a driver answers to an acquire is checked',
-      'this.#told(() => checkedAnswer(this.#driver, claim, answer))',
+      'this.#reported(() => checkedAnswer(this.#driver, claim, answer))',
       'answer',
     ],
     [
       'what a driver answers to a renewal is checked',
-      'this.#told(() => checkedOutcomes(this.#driver, leases, outcomes))',
+      'this.#reported(() => checkedOutcomes(this.#driver, leases, outcomes))',
       'outcomes',
     ],
     [
       'what a driver answers to heartbeats is checked',
-      'this.#told(() => checkedPlaces(driver, places, outcomes))',
+      'this.#reported(() => checkedPlaces(driver, places, outcomes))',
       'outcomes',
     ],
-    ['tokens that a driver reserves are checked', 'this.#told(() => checkedBlock(driver, block))', 'block'],
-    ['a record that a driver gives is checked', 'this.#told(() => checkedRecord(this.#driver, record))', 'record'],
+    ['tokens that a driver reserves are checked', 'this.#reported(() => checkedBlock(driver, block))', 'block'],
+    ['a record that a driver gives is checked', 'this.#reported(() => checkedRecord(this.#driver, record))', 'record'],
     ['what a driver says by itself is checked', 'if (this.#isEvent(event)) listener(event);', 'listener(event);'],
     ['an operator is told once of a call that answers wrongly', ' && !this.#warned.has(error.call)', ''],
     [
@@ -1329,6 +1330,12 @@ const storeMutations = [
     ],
     ['redlock: a token that no quorum can know is not waited for', ' && times + pending >= quorum;', ';'],
     ['redlock: a quorum that knows a token is enough', ' && times < quorum &&', ' &&'],
+    [
+      'redlock: a vote of an earlier attempt does not say since when a key is held',
+      'Math.max(record.since, entry.record.since)',
+      'entry.record.since',
+      redlockSince,
+    ],
   ]),
   ...inFile('lib/drivers/redlock/redlock.driver.ts', redlock, [
     [
@@ -1378,6 +1385,18 @@ const storeMutations = [
       'isRepeated && mayBeGrantedBefore(tally, size) ? undefined : count',
       'count',
       { specs: [integration('redlock-late-requests')] },
+    ],
+    [
+      'redlock: a lease that is asked for again began when it was asked for first',
+      'state.since ||= this.#clock',
+      'state.since = this.#clock',
+      redlockSince,
+    ],
+    [
+      'redlock: a claim that gave its votes back begins later',
+      'const { claim, open, late } = state;\n    state.since = 0;',
+      'const { claim, open, late } = state;',
+      redlockSince,
     ],
   ]),
   ...inFile(
@@ -1430,6 +1449,12 @@ const storeMutations = [
       'if (!(this.#strays & bit)) this.open &= ~bit;',
       'this.open &= ~bit;',
     ],
+    [
+      'redlock: all rounds of an attempt send one time',
+      'this.since = state.since;',
+      'this.since = Date.now() * 1000;',
+      redlockSince,
+    ],
   ]),
   ...inFile('lib/drivers/redlock/redlock-fact-store.ts', { specs: [unit('drivers/redlock/small-parts')] }, [
     ['redlock: a fact is one that enough servers have', 'times >= least', 'times >= 1'],
@@ -1457,6 +1482,18 @@ const storeMutations = [
         'if tonumber(before) > tonumber(round) then',
         'if false then',
         { specs: [integration('redlock-late-requests')] },
+      ],
+      [
+        'redlock: no clock of a server says since when a key is held',
+        'table.concat({ holder, token, round, since, tail }',
+        "table.concat({ holder, token, round, redis.call('TIME')[1] .. '000000', tail }",
+        redlockSince,
+      ],
+      [
+        'redlock: the latest round says since when a key is held',
+        '{ holder, granted, round, since, tail }',
+        '{ holder, granted, round, began, tail }',
+        redlockSince,
       ],
     ],
   ),
@@ -1491,9 +1528,15 @@ const storeMutations = [
       ],
       [
         'redlock: a renewal gives no vote to who was given back',
-        'if not isGivenBack(givenBack, round) then',
+        "if not isGivenBack(givenBack, string.match(claim, '^%S+ %d+ (%d+)')) then",
         'if true then',
         { specs: [integration('redlock'), integration('redlock-late-requests')], grep: 'renewal' },
+      ],
+      [
+        'redlock: no clock of a server says since when a key is held, of a vote that a renewal takes',
+        "redis.call('SET', leaseKey, claim, 'PX', ttl)",
+        "redis.call('SET', leaseKey, (string.gsub(claim, '%d+ {', redis.call('TIME')[1] .. '000000 {', 1)), 'PX', ttl)",
+        redlockSince,
       ],
     ],
   ),
@@ -1557,6 +1600,12 @@ const storeMutations = [
       'Math.min(claim.ttl, Math.floor(lease.until - queued.askedAt))',
       'claim.ttl',
     ],
+    [
+      'etcd S10 a waiter whose grant was not confirmed is told to ask',
+      '.catch(() => mustAsk(queued))',
+      '.catch(() => undefined)',
+      { specs: [integration('etcd-lost-answers')] },
+    ],
   ]),
   ...inFile('lib/drivers/etcd/queue/own-claims.ts', { specs: [integration('etcd-locks')] }, [
     [
@@ -1600,6 +1649,24 @@ const storeMutations = [
       'etcd: a waiter that is not heard of is skipped',
       'if (this.#clock.now() - queued.askedAt > 3 * heartbeat(queued.claim.ttl)) return',
       'if (false) return',
+    ],
+    [
+      'etcd S10 a waiter whose look failed is told to ask',
+      "if (queued.status === 'waiting') this.#listener.mustAsk(queued);",
+      '',
+      { specs: [integration('etcd-lost-answers')] },
+    ],
+    [
+      'etcd: a waiter whose look failed keeps its place',
+      "if (queued.status === 'waiting') this.#listener.mustAsk(queued);",
+      'this.#listener.lost(queued);\n      this.#listener.mustAsk(queued);',
+      { specs: [integration('etcd-lost-answers')] },
+    ],
+    [
+      'etcd S10 a look that failed is not the answer to later ones',
+      '.finally(() => (queued.looking = undefined))',
+      '.then(() => (queued.looking = undefined))',
+      { specs: [integration('etcd-lost-answers')] },
     ],
   ]),
 ];
@@ -1715,6 +1782,11 @@ const applicationMutations = [
   ]),
   ...inFile('lib/schedule/abandoned-fires.ts', { specs: [schedule('fires')] }, [
     ['a fire that is done is not abandoned', "if (run === 'done' || newest?.done) return;", ''],
+    [
+      'an abandoned fire is reported once by instances of one id',
+      'const attempt = `${instance} ${newHolder()}`;',
+      'const attempt = instance;',
+    ],
   ]),
   ...inFile('lib/schedule/fire-records.ts', { specs: [schedule('fires')] }, [
     [
@@ -1723,6 +1795,11 @@ const applicationMutations = [
       'scope, job, instant, attempt, ttl)) !== undefined',
     ],
     ['a fire is given up when its time is over', 'clock.now() >= giveUpAt', 'false'],
+    [
+      'an abandoned fire is not reported again by a later start',
+      'instant, attempt, LONGEST_MEMORY)',
+      'instant, attempt, DONE_FOR * this.aliveFor)',
+    ],
   ]),
   ...inFile('lib/drivers/memory/memory-fact-store.ts', { specs: [CONTRACT], grep: '^MemoryDriver facts' }, [
     ['memory: a number moves forward only', 'position && position.at >= to', 'position && position.at === to'],

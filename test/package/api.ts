@@ -64,7 +64,19 @@ export class Api {
 
   /** As `members`, for options: those in an option that is an object have a dot, `instance.id`. */
   options(name: string): string[] {
-    return this.#declared(name).flatMap((member) => this.#nested(member, ''));
+    return this.#options(name).map(([option]) => option);
+  }
+
+  /** The text of `@defaultValue` in the doc comment of each option. An option without one is not in the map. */
+  defaultValues(name: string): Map<string, string> {
+    return new Map(
+      this.#options(name).flatMap(([option, symbol]) =>
+        symbol
+          .getJsDocTags()
+          .filter((tag) => tag.name === 'defaultValue')
+          .map((tag): [string, string] => [option, ts.displayPartsToString(tag.text).replaceAll(/\s+/g, ' ')]),
+      ),
+    );
   }
 
   /** Of a union of objects with a `type`: the other members of each, by its type. */
@@ -99,12 +111,16 @@ export class Api {
     return [...(symbol.members?.values() ?? [])].filter(isPublic);
   }
 
-  #nested(option: ts.Symbol, prefix: string): string[] {
+  #options(name: string): [name: string, option: ts.Symbol][] {
+    return this.#declared(name).flatMap((member) => this.#nested(member, ''));
+  }
+
+  #nested(option: ts.Symbol, prefix: string): [name: string, option: ts.Symbol][] {
     const name = prefix + option.name;
     const type = this.#checker.getNonNullableType(this.#checker.getTypeOfSymbol(option));
     const isObject = ((type.symbol?.flags ?? 0) & ts.SymbolFlags.TypeLiteral) !== 0;
     const inner = isObject ? type.getProperties().flatMap((each) => this.#nested(each, `${name}.`)) : [];
-    return inner.length > 0 ? inner : [name];
+    return inner.length > 0 ? inner : [[name, option]];
   }
 }
 

@@ -11,12 +11,12 @@ import { toMilliseconds } from '../../lib/core/duration.js';
 import { wrappingsOf } from '../../lib/decorators/wrap-method.js';
 import { planConnection } from '../../lib/drivers/redis/connection/connection-options.js';
 import { checkAcquireOptions } from '../../lib/locks/acquire-options.js';
-import { resolveOptions } from '../../lib/nest/options.js';
+import { resolveOptions } from '../../lib/nest/resolve-options.js';
 import { Api, compilerOptions, ENTRIES, type Entry } from './api.js';
 import { errorClasses, ERRORS } from './errors.js';
 import { messagesOfLib } from './messages.js';
 import { codeBlocks, deadLinks, documentedUser, linksOf, type Page, PAGES, type Table, tablesOf } from './pages.js';
-import { ROOT } from './repository.js';
+import { read, ROOT } from './repository.js';
 
 const README = PAGES[0]!;
 const TABLES = PAGES.flatMap(tablesOf);
@@ -225,6 +225,46 @@ describe('the tables of the pages', () => {
       expect(wrongDefaults(TABLES)).toEqual([]);
     });
 
+    /** The value with which a default begins: `10 s, or two thirds of …` is 10,000. Undefined for words. */
+    function valueIn(text: string): unknown {
+      const [first = ''] = text.split(/[,;] (?=[a-z])/);
+      const value = first.replaceAll('`', '');
+      if (LITERAL.test(value)) return valueOf(value);
+      if (/^\d+ ?(ms|s|m|h|d)$/.test(value)) return toMilliseconds(value, 'default');
+      return /^`\w+`$/.test(first) ? value : undefined;
+    }
+
+    /** Defaults that a table and a doc comment tell differently. A value is compared, words need only be there. */
+    function otherDefaults(tables: readonly Table[], commentsOf = (type: string) => api.defaultValues(type)): string[] {
+      return tables.flatMap(({ page, heading, head, rows }) => {
+        if (head[0] !== 'Option' || head[1] !== 'Default' || !api.has(heading)) return [];
+        const comments = commentsOf(heading);
+        return rows.flatMap(([option, cell = '']) => {
+          const comment = comments.get(nameIn(option));
+          const isTold = cell === '–' || comment !== undefined;
+          if (isTold && JSON.stringify(valueIn(comment ?? '')) === JSON.stringify(valueIn(cell))) return [];
+          return [`${page}: ${heading}.${nameIn(option)}: ${cell}, but @defaultValue ${comment ?? '–'}`];
+        });
+      });
+    }
+
+    it('that the doc comments tell', () => {
+      expect(otherDefaults(TABLES)).toEqual([]);
+    });
+
+    it.each([
+      ['another value', '1 s', "'200ms', but @defaultValue 1 s"],
+      ['words', 'a while', "'200ms', but @defaultValue a while"],
+      ['nothing', undefined, "'200ms', but @defaultValue –"],
+    ])('and a doc comment would be caught with %s', (_what, comment, expected) => {
+      const [table] = about('AcquireOptions', 'Option');
+      const rows = table!.rows.filter(([option]) => nameIn(option) === 'retryDelay');
+      const comments = new Map(comment === undefined ? [] : [['retryDelay', comment]]);
+      expect(otherDefaults([{ ...table!, rows }], () => comments)).toEqual([
+        `${table!.page}: AcquireOptions.retryDelay: ${expected}`,
+      ]);
+    });
+
     it.each([
       ['retryDelay', "'1s'"],
       ['signal', '5'],
@@ -420,8 +460,8 @@ describe('the README', () => {
 
 it('commands of npm on the pages exist', () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
-  const contributing = { path: 'CONTRIBUTING.md', text: readFileSync(join(ROOT, 'CONTRIBUTING.md'), 'utf8') };
-  const named = [...PAGES, contributing].flatMap(({ path, text }) =>
+  const more = ['CONTRIBUTING.md', 'test/README.md'].map((path) => ({ path, text: read(path) }));
+  const named = [...PAGES, ...more].flatMap(({ path, text }) =>
     [...text.matchAll(/\bnpm (?:run ([\w:]+)|(start|test)\b)/g)].map(
       ([, run, script]) => [path, run ?? script!] as const,
     ),

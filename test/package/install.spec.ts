@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RedisServer } from '../support/redis-server.js';
+import { RedisServer } from '../support/servers/redis-server.js';
 import { Consumer, npm } from './consumer.js';
 import { codeBlocks, documentedUser, PAGES } from './pages.js';
 import { ROOT } from './repository.js';

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { deadLinks, table } from './pages.js';
 import { filesBelow, read } from './repository.js';
 
 const PAGE = read('docs/internals/safety.md');
+const MAP = read('test/README.md');
 const RULES = Array.from({ length: 11 }, (_, index) => `S${index + 1}`);
 const TESTS = new Map(filesBelow('test', /\.\w+$/).map((path) => [path, read(path)]));
 /** Comments, names of tests and names of mutations. This file cites a rule that does not exist. */
@@ -62,6 +64,36 @@ function unknownRules(text: string): string[] {
   return (text.match(/\bS\d{1,2}\b/g) ?? []).filter((id) => !RULES.includes(id));
 }
 
+/** The targets of the map's links, by their labels: `[validity]: unit/locks/validity.spec.ts`. */
+function targetsOf(map: string): Map<string, string> {
+  return new Map([...map.matchAll(/^\[(.+)\]: (\S+)$/gm)].map(([, label = '', target = '']) => [label, target]));
+}
+
+/** The table of the map, a line for each rule and spec: `S3 test/unit/core/clock.spec.ts`. */
+function specsOnMap(map: string): string[] {
+  const targets = targetsOf(map);
+  return table('## The safety rules and their specs', map).flatMap(([rule = '', specs = '']) =>
+    [...specs.matchAll(/\[(.+?)\]/g)].map(([, label = '']) => `${/S\d+/.exec(rule)![0]} test/${targets.get(label)}`),
+  );
+}
+
+function specsThatCite(): string[] {
+  const specs = CITING.filter((path) => path.endsWith('.spec.ts'));
+  return specs.flatMap((path) =>
+    RULES.filter((id) => new RegExp(`\\b${id}\\b`).test(read(path))).map((id) => `${id} ${path}`),
+  );
+}
+
+function problemsOfMap(map: string, cited = specsThatCite()): string[] {
+  const listed = specsOnMap(map);
+  const held = rulesOf(PAGE).flatMap((rule) => citedTests(rule.held).map(({ path }) => `${rule.id} ${path}`));
+  return [
+    ...cited.filter((each) => !listed.includes(each)).map((each) => `not in the table: ${each}`),
+    ...listed.filter((each) => !cited.includes(each)).map((each) => `not cited: ${each}`),
+    ...held.filter((each) => !cited.includes(each)).map((each) => `held, not cited: ${each}`),
+  ];
+}
+
 describe('the page of the safety rules', () => {
   it('has each rule, with specs that exist, tests by their names, and a control', () => {
     expect(problemsOf(PAGE)).toEqual([]);
@@ -76,6 +108,17 @@ describe('the page of the safety rules', () => {
 
   it.each(filesBelow('docs', /\.md$/))('%s names tests that exist', (page) => {
     expect(missingTests(read(page))).toEqual([]);
+  });
+});
+
+describe('the map of the tests', () => {
+  it('has the specs that cite each rule, and these cite each rule that they hold', () => {
+    expect(problemsOfMap(MAP)).toEqual([]);
+  });
+
+  it('leads to files and headings that exist', () => {
+    const links = [...targetsOf(MAP).values()].map((target) => `[a](${target})`);
+    expect(deadLinks([{ path: 'test/README.md', text: `${MAP}\n${links.join(' ')}` }])).toEqual([]);
   });
 });
 
@@ -96,6 +139,25 @@ describe('would be caught:', () => {
     ['a rule that nothing controls', PAGE.replaceAll('**Control**:', ''), 'S1: names no control'],
   ])('%s', (_, page, problem) => {
     expect(problemsOf(page).join('\n')).toContain(problem);
+  });
+
+  it.each<[string, string, string[] | undefined, string]>([
+    ['a map without a spec', MAP.replace('| [clock], ', '| '), undefined, 'not in the table: S3 test/unit/core/clock'],
+    [
+      'a map with a spec too many',
+      MAP.replace('| [clock], ', '| [clock], [close], '),
+      undefined,
+      'not cited: S3 test/unit',
+    ],
+    [
+      'a map with a label that leads nowhere',
+      MAP.replace(/^\[clock\]: .*$/m, ''),
+      undefined,
+      'not cited: S3 test/undefined',
+    ],
+    ['a spec that holds a rule and does not cite it', MAP, [], 'held, not cited: S3 test/unit/core/clock.spec.ts'],
+  ])('%s', (_, map, cited, problem) => {
+    expect(problemsOfMap(map, cited).join('\n')).toContain(problem);
   });
 
   it('a citation of a rule that does not exist', () => {

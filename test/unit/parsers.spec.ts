@@ -12,7 +12,7 @@ import { classify } from '../../lib/drivers/redis/commands/reply-errors.js';
 import { checkUrl } from '../../lib/drivers/redis/connection/redis-url.js';
 import { redirectOf } from '../../lib/drivers/redis/connection/slots.js';
 import { recordOf, toEvent } from '../../lib/drivers/redis/lease-format.js';
-import { endToEnd } from '../../lib/http/end-to-end-headers.js';
+import { endToEnd } from '../../lib/http/leader-forward.js';
 import { forwardedBody } from '../../lib/http/forwarded-body.js';
 import { leaderTarget } from '../../lib/http/leader-url.js';
 import { acceptedUrls, originPattern } from '../../lib/leader/accepted-urls.js';

@@ -14,7 +14,7 @@ interface Fact {
   readonly value: string;
   readonly seconds: number;
   readonly lease: StoreLease;
-  /** When it runs out, unless it is written again. */
+  /** The end of the fact, unless it is written again. By the clock of this process. */
   readonly until: number;
 }
 
@@ -22,7 +22,7 @@ interface Fact {
  * Facts are keys with leases:
  *
  * - TTLs are rounded up to whole seconds. A fact that ran out may disappear a second late.
- * - Watchers hear of a fact that ran out, other than with Redis.
+ * - Watchers hear of a fact that ran out. With Redis they do not.
  * - A fact that is written again with the same value costs a keep-alive and a read.
  */
 export class EtcdFactStore implements FactStore {
@@ -64,6 +64,11 @@ export class EtcdFactStore implements FactStore {
     return this.#watches.watch(below(scope), { changed: () => changed(), missed: changed });
   }
 
+  /**
+   * 1. Read the number. This caller moved it to `to` before: `mine`. Another one did, or it is beyond: `taken`.
+   * 2. Write the number on a lease of its own, if it is unchanged. If it has changed, begin again at 1.
+   * 3. Revoke the lease of the former number.
+   */
   async advance(scope: string, id: string, to: number, by: string, ttl: number): Promise<'mine' | 'taken'> {
     const key = numberKey(scope, id);
     let lease: StoreLease | undefined;
@@ -71,7 +76,7 @@ export class EtcdFactStore implements FactStore {
       for (;;) {
         const { kvs } = await this.#connection.call('range', { key }, CALL_TIMEOUT);
         const [found] = kvs;
-        // A value that is no number of this package, or has no lease, is written over.
+        // A value that is no number of this package, or that has no lease, is overwritten.
         const mark = found && !isLasting(found) ? readMark(found) : undefined;
         if (mark && mark.to === to && mark.by === by) return 'mine';
         if (mark && mark.to >= to) return 'taken';
@@ -132,7 +137,7 @@ export class EtcdFactStore implements FactStore {
     try {
       await this.#connection.call('txn', { success: [{ requestPut: { key, value, lease: lease.id } }] }, CALL_TIMEOUT);
     } catch (error) {
-      // Its outcome may be unknown, so the next `put` starts from nothing.
+      // The outcome may be unknown. So the next `put` writes the fact with a new lease.
       this.#facts.delete(key);
       throw error;
     }

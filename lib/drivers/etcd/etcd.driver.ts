@@ -38,7 +38,9 @@ import { toRecord } from './queue/records.js';
  * - a quick end of dead holders. etcd counts TTLs in whole seconds, which are rounded up, has a minimum of about 1.5
  *   election timeouts, and may end a lease a second late. A holder that died blocks its lock that much longer than in
  *   the other drivers.
- * - the loss of the quorum. Leases outlive it: the next leader gives each lease its whole TTL again.
+ * - the loss of the quorum. Leases outlive it: the next leader gives each lease its whole TTL again (etcd-io/etcd#9395).
+ * - etcd before 3.4.31 and 3.5.13, with slow disks: a leader that was replaced may revoke leases that its successor has
+ *   renewed (etcd-io/etcd#15247). The holder notices it at its next renewal.
  */
 export class EtcdDriver implements LockDriver {
   readonly name = 'etcd';
@@ -159,7 +161,7 @@ export class EtcdDriver implements LockDriver {
     });
   }
 
-  /** Anybody with write access may write a note. A text that is none of this package is ignored. */
+  /** Anybody with write access may write a note. Only a note of this package has an effect. */
   #read(note: string): void {
     const [, key] = /^contended (.*)$/s.exec(note) ?? [];
     if (key !== undefined) this.#listeners.notify({ type: 'contended', key });

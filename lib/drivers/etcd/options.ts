@@ -2,6 +2,7 @@ import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { OptionsCheck } from '../../core/options-check.js';
 import type { Host } from './client/addresses.js';
 
+/** The TLS options of `EtcdDriver`. */
 export interface EtcdTls {
   /**
    * PEM of the authorities that must have signed the certificates of the servers.
@@ -9,35 +10,39 @@ export interface EtcdTls {
    * @defaultValue those that Node.js trusts
    */
   readonly ca?: string | Buffer;
-  /** PEM of the client certificate. */
+  /** PEM of the client certificate. Goes with `key`. */
   readonly cert?: string | Buffer;
-  /** PEM of the key of the client certificate. */
+  /** PEM of the private key of the client certificate. Goes with `cert`. */
   readonly key?: string | Buffer;
 }
 
 /** @inline */
 export interface EtcdAuth {
+  /** The name of a user of etcd. */
   readonly username: string;
+  /** The password of the user. */
   readonly password: string;
 }
 
 /** A value, or a function that is called each time that the value is needed. */
 export type Supplied<T> = T | (() => T | Promise<T>);
 
+/** Options of `EtcdDriver`. */
 export interface EtcdDriverOptions {
   /**
-   * The members of one cluster: `'127.0.0.1:2379'`, or with a scheme, `'https://etcd-1.example:2379'`. A name may stand
-   * for several members: each of its addresses is one.
+   * The members of one cluster: `'127.0.0.1:2379'`, or with a scheme, `'https://etcd-1.example:2379'`. The port is 2379
+   * unless it is given. A name may stand for several members: each of its addresses is one.
    */
   readonly hosts: readonly string[];
   /**
-   * The scheme `https` implies TLS with the authorities that Node.js trusts. A function is called for each connection,
-   * so that renewed certificates are used without a restart.
+   * Certificates and keys. The scheme `https` implies TLS with the authorities that Node.js trusts. A function is
+   * called for each connection, so that renewed certificates are used without a restart.
    */
   readonly tls?: Supplied<EtcdTls>;
   /**
-   * A function is called each time that etcd gives a token, so that a password can change without a restart. With a
-   * function, credentials that the server refuses are tried again; without, a refusal is final.
+   * User name and password. A function is called each time that etcd gives a token, so that a password can change
+   * without a restart. Credentials of a function are tried again after a refusal; without a function a refusal is
+   * final.
    */
   readonly auth?: Supplied<EtcdAuth>;
 }

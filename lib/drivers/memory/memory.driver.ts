@@ -47,7 +47,7 @@ export class MemoryDriver implements LockDriver {
   #lastToken = 0;
   #isSweeping = false;
 
-  /** @param options.clock a manual clock for tests; default: the clock of the system */
+  /** @param options `clock`: a `ManualClock` for tests; default: the clock of the system */
   constructor(options: { readonly clock?: Clock } = {}) {
     this.#clock = options.clock ?? new SystemClock();
     this.#ended = new EndedHolders(this.#clock);

@@ -49,6 +49,7 @@ const RENEWAL = {
   needsReplicas: (reply: unknown): boolean => (reply as number[]).some((waiters) => waiters >= 0),
 };
 
+/** Options of `RedisDriver`: the connection, and the protection of grants in a fail-over. */
 export type RedisDriverOptions = RedisConnectionOptions & FailoverOptions;
 
 /**

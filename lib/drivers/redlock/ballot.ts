@@ -62,7 +62,7 @@ export function count(
 }
 
 /**
- * Whether a claim that may have been granted before has to wait for more answers. A quorum may still turn out to know it
+ * True: a claim that may have been granted before has to wait for more answers. A quorum may still turn out to know it
  * by one token, and that token has to be the answer again (S6). Servers that were not needed for the grant know another
  * token.
  */
@@ -83,8 +83,8 @@ export function mostNamed(
     if (!entry) named.set(record.holder, { record, times: 1 });
     else {
       entry.times++;
-      // A server that gave its vote later does not know when the lease began.
-      const since = Math.min(record.since, entry.record.since);
+      // A minority may still have the votes of an earlier attempt, which were given back.
+      const since = Math.max(record.since, entry.record.since);
       const longest = record.remaining > entry.record.remaining ? record : entry.record;
       entry.record = { ...longest, since };
     }

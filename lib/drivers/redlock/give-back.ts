@@ -1,12 +1,12 @@
 import type { LeaseRef } from '../../core/lock-driver.js';
 import { ScriptCall } from '../redis/commands/script-call.js';
 import { channelOf, givenBackKey, leaseKey, waitersKey } from './lease-text.js';
-import { patienceFor } from './quorum.js';
+import { timeoutOf } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { ServerSet } from './server-set.js';
 import type { Server } from './server.js';
 
-/** Milliseconds for which a holder that was given back is remembered. RedisDriver has the same time and the reason. */
+/** Milliseconds for which a holder that was given back is remembered, as in RedisDriver. */
 const REMEMBERED = 60_000;
 
 /** The servers on which a lease may be. */
@@ -20,9 +20,9 @@ export interface Votes {
 }
 
 /**
- * Gives a lease back. Resolves when a quorum of servers is free for others; servers that were never asked count.
+ * Gives a lease back. Resolves when a quorum of servers is free for others. Servers that were never asked count.
  *
- * True when a quorum may have been this holder's: then at least one server of any quorum that answers knew it.
+ * Resolves with true when this holder may have had a quorum: any quorum of answers then has one of a server that knew it.
  *
  * @throws DriverUnavailableError when too few answered
  */
@@ -31,13 +31,13 @@ export async function giveBack(servers: ServerSet, lease: LeaseRef, votes: Votes
   const call = release(lease, false);
   const answers = open.map((server) => server.send(late & server.bit ? release(lease, true) : call));
   const free = unasked.filter(({ isAside }) => !isAside).length;
-  return (await servers.polls.firstQuorum(answers, patienceFor(lease.ttl), servers.quorum - free)).includes(1);
+  return (await servers.polls.firstQuorum(answers, timeoutOf(lease.ttl), servers.quorum - free)).includes(1);
 }
 
 /**
- * The end of a holder, or of its rounds up to a given one.
+ * The call that ends a holder, or its rounds up to a given one.
  *
- * @param isRemembered the server remembers the end, so that a late request gets nothing
+ * @param isRemembered true: the server remembers the end, so that a late request gets nothing
  */
 export function release(lease: LeaseRef, isRemembered: boolean, round: number | '' = ''): ScriptCall {
   const keys = [leaseKey(lease), waitersKey(lease)];

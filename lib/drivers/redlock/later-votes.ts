@@ -2,10 +2,10 @@ import type { Clock } from '../../core/clock.js';
 import { LinkedList } from '../../core/linked-list.js';
 import type { Round } from './rounds.js';
 
-/** Milliseconds. A lock that is held for a shorter time costs the servers that were not needed nothing. */
+/** Milliseconds. The servers that were not needed hear nothing of a lock that is held for a shorter time. */
 const LATER = 5;
 
-/** Asks the servers that were not needed for a grant for their vote a moment later: all such grants in one go. */
+/** Asks the servers that a grant did not need for their vote, a moment later, for all grants of that time at once. */
 export class LaterVotes {
   readonly #clock: Clock;
   readonly #rounds = new LinkedList<Round>();
@@ -22,14 +22,14 @@ export class LaterVotes {
     this.#clock.after(LATER, () => this.#askAll());
   }
 
-  /** The servers of this round will not be asked. False when they were asked before. */
+  /** The servers of this round are not asked. Returns false when they were asked before. */
   drop(round: Round): boolean {
     const isUnasked = this.#rounds.has(round);
     this.#rounds.remove(round);
     return isUnasked;
   }
 
-  /** The same for a lease of which only the holder is known. */
+  /** As `drop`, where only the holder is known. */
   dropHolder(holder: string): void {
     for (const round of this.#rounds.items()) if (round.state.claim.holder === holder) this.#rounds.remove(round);
   }

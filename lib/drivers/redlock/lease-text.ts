@@ -33,7 +33,7 @@ export function channelOf(key: string): string {
   return `${namespaceOf(key)}:i:freed`;
 }
 
-/** A lease for a server that gives its vote late. The server adds the time. */
-export function textOf(claim: Claim, token: number, round: number): string {
-  return `${claim.holder} ${token} ${round} ${tailOf(claim)}`;
+/** A lease for a server that gives its vote late. */
+export function textOf(claim: Claim, token: number, round: number, since: number): string {
+  return `${claim.holder} ${token} ${round} ${since} ${tailOf(claim)}`;
 }

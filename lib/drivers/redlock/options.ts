@@ -2,7 +2,7 @@ import { OptionsCheck } from '../../core/options-check.js';
 import type { RedisConnectionOptions } from '../redis/connection/clients.js';
 import type { RedlockServer } from './server-set.js';
 
-/** The most servers: sets of servers are the bits of a number. */
+/** The most servers. A set of servers is a number with one bit for each server. */
 const MOST = 31;
 
 const EXPECTED = 'an array of URLs, ioredis options or clients';
@@ -54,7 +54,8 @@ function toOptions(server: RedlockServer): RedisConnectionOptions {
   return isClient ? { client: server } : server;
 }
 
+/** Options of `RedlockDriver`. */
 export interface RedlockDriverOptions {
-  /** An odd number of independent servers, at least three and at most 31. None is a replica of another. */
+  /** An odd number of independent servers, from 3 to 31. No server is a replica of another one. */
   readonly servers: readonly RedlockServer[];
 }

@@ -10,7 +10,7 @@ export interface Question<T, V> {
   /** Asks the other servers: when the first come to no verdict, when one of them fails, or after HEDGE milliseconds. */
   readonly rest?: { readonly size: number; ask(): readonly Promise<T>[] };
   /** Milliseconds. A server that has not answered by then has failed. */
-  readonly patience: number;
+  readonly timeout: number;
   /** The verdict; undefined while it is open. It must not be open once nothing is pending. */
   decide(tally: Tally<T>): V | undefined;
 }
@@ -43,12 +43,12 @@ export class Polls {
   /** Resolves with the first answers as soon as there are `enough`; by default a quorum of the calls. */
   firstQuorum<T>(
     calls: readonly Promise<T>[],
-    patience: number,
+    timeout: number,
     enough = quorumOf(calls.length),
   ): Promise<readonly T[]> {
     return this.ask({
       first: calls,
-      patience,
+      timeout,
       decide(tally) {
         if (tally.answers.length >= enough) return tally.answers;
         if (tally.answers.length + tally.pending < enough) throw tooFew(tally, enough);
@@ -58,6 +58,14 @@ export class Polls {
   }
 }
 
+/**
+ * One question:
+ *
+ * 1. Ask the first servers.
+ * 2. Ask the rest: after HEDGE milliseconds, after a failure, or when all of the first have answered without a verdict.
+ * 3. A server that has not answered after the timeout has failed. With a rest, the timeout begins when HEDGE is over.
+ * 4. Each answer and each failure may bring the verdict. It ends the question.
+ */
 class Poll<T, V> implements Tally<T>, Expiring {
   place: number | undefined;
   deadline = 0;
@@ -98,21 +106,21 @@ class Poll<T, V> implements Tally<T>, Expiring {
   }
 
   begin(): void {
-    this.#expireIn(this.#question.rest ? HEDGE : this.#question.patience);
+    this.#expireIn(this.#question.rest ? HEDGE : this.#question.timeout);
     this.#listen(this.#question.first);
   }
 
   expire(): void {
     if (!this.#isOpen) return;
-    const { patience, rest } = this.#question;
+    const { timeout, rest } = this.#question;
     if (rest && !this.#isHedged) {
       this.#isHedged = true;
-      this.#expireIn(patience);
+      this.#expireIn(timeout);
       if (this.#unasked > 0) this.#attempt(() => this.#askRest());
       return;
     }
     while (this.#answered < this.#asked) {
-      this.failures.push(new DriverUnavailableError(`no answer within ${patience} ms`, { sent: true }));
+      this.failures.push(new DriverUnavailableError(`no answer within ${timeout} ms`, { sent: true }));
     }
     this.#conclude();
   }

@@ -8,7 +8,7 @@ import { release, type Votes } from './give-back.js';
 import { LaterVotes } from './later-votes.js';
 import { bucketOf, givenBackKey, leaseKey, marksKey, textOf, waitersKey } from './lease-text.js';
 import { HEDGE } from './polls.js';
-import { patienceFor } from './quorum.js';
+import { timeoutOf } from './quorum.js';
 import { ClaimState, NOBODY, Renewal, Round } from './rounds.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { ServerSet } from './server-set.js';
@@ -51,6 +51,7 @@ export class QuorumAcquire {
    */
   async run(claim: Claim, mode: AcquireMode): Promise<Granted | Refused> {
     const state = this.#stateOf(claim);
+    state.since ||= this.#clock.wall() * 1000;
     for (let attempt = 1; ; attempt++) {
       const sentAt = this.#clock.now();
       const round = new Round(state, mode, ++this.#round, this.#servers.proposals.next());
@@ -68,7 +69,7 @@ export class QuorumAcquire {
       }
       if (result.status === 'ahead' && attempt < ROUNDS) {
         // The limit is for a process that was suspended meanwhile.
-        const took = Math.min(this.#clock.now() - sentAt, HEDGE + patienceFor(claim.ttl));
+        const took = Math.min(this.#clock.now() - sentAt, HEDGE + timeoutOf(claim.ttl));
         await pause(this.#clock, took * (0.5 + this.#random()));
         continue;
       }
@@ -106,7 +107,7 @@ export class QuorumAcquire {
       if (!state?.won) return ['', bucketOf(lease), 0] as const;
       this.#later.drop(state.won);
       states.push(state);
-      const text = textOf(state.claim, state.token, state.won.number);
+      const text = textOf(state.claim, state.token, state.won.number, state.won.since);
       return [text, bucketOf(lease), state.lastToken] as const;
     });
     const keys = leases.flatMap((lease) => [leaseKey(lease), waitersKey(lease), marksKey(lease), givenBackKey(lease)]);
@@ -147,7 +148,7 @@ export class QuorumAcquire {
           return rest.map((server) => round.ask(server));
         },
       },
-      patience: patienceFor(claim.ttl),
+      timeout: timeoutOf(claim.ttl),
       decide: (tally) =>
         isRepeated && mayBeGrantedBefore(tally, size) ? undefined : count(tally, size, claim.holder, letPass),
     });
@@ -181,6 +182,7 @@ export class QuorumAcquire {
    */
   #withdraw(state: ClaimState, round: Round): void {
     const { claim, open, late } = state;
+    state.since = 0;
     this.#later.drop(round);
     for (const server of this.#servers.all) {
       if (!(open & server.bit)) continue;

@@ -1,12 +1,12 @@
 import { DriverUnavailableError, LockConfigError } from '../../core/errors.js';
 
-/** The smallest number for which any two sets of servers out of `size` have a server in common. */
+/** The smallest number of servers, out of `size`, for which any two sets of that number share a server. */
 export function quorumOf(size: number): number {
   return Math.floor(size / 2) + 1;
 }
 
 /** Milliseconds that one server may take for its answer. After that the others decide without it. */
-export function patienceFor(ttl: number): number {
+export function timeoutOf(ttl: number): number {
   return Math.min(400, Math.max(50, ttl / 20));
 }
 
@@ -18,8 +18,8 @@ export interface Tally<T> {
 }
 
 /**
- * The reason why a question has no verdict. A mistake in the configuration is named only where all failures are
- * mistakes.
+ * The error of a question without a verdict. It is a LockConfigError only where all failures are: otherwise another
+ * attempt may succeed.
  */
 export function tooFew({ answers, failures, pending }: Tally<unknown>, needed?: number): Error {
   const [first] = failures;

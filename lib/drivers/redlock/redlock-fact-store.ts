@@ -8,7 +8,7 @@ import { pause } from '../../core/pause.js';
 import { namespaceOf } from '../../core/store-key.js';
 import { RedisFactStore } from '../redis/redis-fact-store.js';
 import type { QuorumAcquire } from './quorum-acquire.js';
-import { patienceFor, quorumOf, tooFew } from './quorum.js';
+import { quorumOf, timeoutOf, tooFew } from './quorum.js';
 import type { ServerSet } from './server-set.js';
 import type { Server } from './server.js';
 
@@ -59,7 +59,7 @@ export class RedlockFactStore implements FactStore {
     const { version } = written;
     await this.#context.servers.polls.firstQuorum(
       this.#each((facts) => facts.put(scope, id, `${version} ${value}`, ttl)),
-      patienceFor(ttl),
+      timeoutOf(ttl),
     );
   }
 
@@ -67,7 +67,7 @@ export class RedlockFactStore implements FactStore {
     this.#written.delete(JSON.stringify([scope, id]));
     await this.#context.servers.polls.firstQuorum(
       this.#each((facts) => facts.remove(scope, id)),
-      patienceFor(Infinity),
+      timeoutOf(Infinity),
     );
   }
 
@@ -75,7 +75,7 @@ export class RedlockFactStore implements FactStore {
     const { quorum, polls } = this.#context.servers;
     return polls.ask({
       first: this.#each((facts) => facts.list(scope)),
-      patience: 100,
+      timeout: 100,
       decide(tally) {
         if (tally.failures.length >= quorum) throw tooFew(tally);
         return tally.pending === 0 ? merged(tally.answers, tally.failures.length) : undefined;
@@ -105,7 +105,7 @@ export class RedlockFactStore implements FactStore {
     try {
       return await polls.ask({
         first: this.#each((facts) => facts.advance(scope, id, to, by, ttl)),
-        patience: patienceFor(Infinity),
+        timeout: timeoutOf(Infinity),
         decide(tally) {
           const mine = tally.answers.filter((answer) => answer === 'mine').length;
           if (mine >= quorum) return 'mine';

@@ -23,7 +23,7 @@ import { channelOf, leaseKey, waitersKey } from './lease-text.js';
 import { checkOptions, type RedlockDriverOptions } from './options.js';
 import { Polls } from './polls.js';
 import { QuorumAcquire } from './quorum-acquire.js';
-import { patienceFor, tooFew } from './quorum.js';
+import { timeoutOf, tooFew } from './quorum.js';
 import { RedlockFactStore } from './redlock-fact-store.js';
 import { scripts } from './scripts/scripts.generated.js';
 import { ServerSet } from './server-set.js';
@@ -54,7 +54,7 @@ export class RedlockDriver implements LockDriver {
   readonly #acquiring: QuorumAcquire;
   readonly #fairness: Fairness;
   readonly #listeners = new Listeners();
-  /** Channels that are being subscribed to, or that a quorum of servers has subscribed us to. */
+  /** Channels whose subscription is under way, or has reached a quorum of servers. */
   readonly #channels = new Map<string, Promise<unknown> | 'subscribed'>();
   #connecting: Promise<void> | undefined;
 
@@ -102,24 +102,24 @@ export class RedlockDriver implements LockDriver {
     this.#acquiring.end(claim);
     const call = release(claim, true);
     const answers = this.#servers.all.map((server) => server.send(call));
-    await this.#polls.firstQuorum(answers, patienceFor(claim.ttl));
+    await this.#polls.firstQuorum(answers, timeoutOf(claim.ttl));
   }
 
   async renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]> {
     if (leases.length === 0) return [];
     for (const { connection } of this.#servers.all) connection.lookAtClocks();
-    const patience = patienceFor(Math.min(...leases.map(({ ttl }) => ttl)));
+    const timeout = timeoutOf(Math.min(...leases.map(({ ttl }) => ttl)));
     const replies = this.#acquiring.renew(leases);
     const outcomes = await this.#polls.ask({
       first: replies,
-      patience,
+      timeout,
       decide: (tally) => {
         if (tally.failures.length >= this.#servers.quorum) throw tooFew(tally);
         const verdicts = leases.map((_, index) => this.#verdict(tally.answers.map((answer) => answer[index]!)));
         return tally.pending === 0 || !verdicts.includes('unknown') ? verdicts : undefined;
       },
     });
-    // The votes that are left are of no use, and were just armed again.
+    // The votes that are left give no lease, and the renewal has armed them again.
     const gone = leases.filter((_, index) => outcomes[index] === 'gone');
     for (const lease of gone) this.release(lease).catch(() => undefined);
     return outcomes;
@@ -141,7 +141,7 @@ export class RedlockDriver implements LockDriver {
     const replies = this.#servers.run(scripts.inspect, [leaseKey({ key }), waitersKey({ key })], []);
     const { record } = await this.#polls.ask({
       first: replies as Promise<[number?, string?, number?]>[],
-      patience: patienceFor(Infinity),
+      timeout: timeoutOf(Infinity),
       decide(tally) {
         if (tally.failures.length >= quorum) throw tooFew(tally);
         const records = tally.answers.flatMap(([remaining = 0, lease, waiters = 0]) =>
@@ -180,7 +180,7 @@ export class RedlockDriver implements LockDriver {
         connection.checks.uses(namespaceOf(channel));
         return connection.subscribe(channel, true);
       });
-      subscribing = this.#polls.firstQuorum(subscriptions, patienceFor(Infinity)).catch(() => undefined);
+      subscribing = this.#polls.firstQuorum(subscriptions, timeoutOf(Infinity)).catch(() => undefined);
       this.#channels.set(channel, subscribing);
     }
     await subscribing;

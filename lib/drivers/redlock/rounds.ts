@@ -24,6 +24,11 @@ export class ClaimState {
   /** Rivals in a split vote that were let pass. */
   letPass = NOBODY;
   splits = 0;
+  /**
+   * When the lease begins if the claim gets it: microseconds since 1970, by the clock of this process. All servers and
+   * rounds get one number, until votes are given back. Zero: the next request sets it.
+   */
+  since = 0;
   /** The round that was won. Some servers may not have been needed for it. */
   won: Round | undefined;
   /** The token of the grant, and the largest token that was reserved since. */
@@ -68,6 +73,7 @@ export class Round implements Linked<Round> {
   asked: readonly Server[] = [];
   unasked: readonly Server[] = [];
   readonly number: number;
+  readonly since: number;
   /** Servers that have not answered. */
   unanswered = 0;
   readonly state: ClaimState;
@@ -78,12 +84,13 @@ export class Round implements Linked<Round> {
     const { claim } = state;
     const { key, holder, ttl } = claim;
     this.number = number;
+    this.since = state.since;
     this.state = state;
     state.begin(this);
     this.#proposed = proposed;
     const keys = [leaseKey(claim), marksKey(claim), waitersKey(claim), givenBackKey(claim)];
     const block = [bucketOf(claim), proposed.fencingToken, lastOf(proposed)];
-    const args = [holder, ttl, number, tailOf(claim), ...block, mode === 'queue' ? channelOf(key) : ''];
+    const args = [holder, ttl, number, this.since, tailOf(claim), ...block, mode === 'queue' ? channelOf(key) : ''];
     this.#call = new ScriptCall(scripts.acquire, keys, args);
   }
 

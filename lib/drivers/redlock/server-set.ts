@@ -8,10 +8,12 @@ import { Proposals } from './proposals.js';
 import { quorumOf } from './quorum.js';
 import { Server } from './server.js';
 
-/** A URL, ioredis options, or an ioredis client. A client is duplicated; it is never used or closed itself. */
+/**
+ * One server: a URL, ioredis options, or an ioredis client. A client is duplicated; it is never used and never closed.
+ */
 export type RedlockServer = string | RedisClient | RedisConnectionOptions;
 
-/** Milliseconds in which all servers should be connected, and in which a quorum of them must be. */
+/** Milliseconds until all servers should be connected, and until a quorum of them must be. */
 const STRAGGLERS = 1000;
 const CONNECT = 15_000;
 
@@ -26,7 +28,7 @@ export interface ServerSetListener {
   warning(message: string): void;
 }
 
-/** The servers that are asked at once, and those that are asked if the first do not suffice. */
+/** The servers that are asked first, and those that are asked if the first do not suffice. */
 interface Order {
   readonly quorum: readonly Server[];
   readonly rest: readonly Server[];
@@ -42,7 +44,7 @@ export class ServerSet {
   readonly #orders: readonly Order[];
   readonly #listener: ServerSetListener;
   #hasQuorum = false;
-  /** A quorum that is replaced by new connections without a failure in between is no outage. */
+  /** Stays true while a quorum is only replaced by new connections: without a failure that is no outage. */
   #isUp = false;
   #refusal: LockConfigError | undefined;
 
@@ -69,7 +71,7 @@ export class ServerSet {
     const attempts = this.all.map((server) => server.connect());
     const first = await this.polls.ask({
       first: attempts,
-      patience: STRAGGLERS,
+      timeout: STRAGGLERS,
       decide: (tally) => (tally.pending === 0 ? tally : undefined),
     });
     const mistake = first.failures.find((failure) => failure instanceof LockConfigError);

@@ -10,14 +10,14 @@ export interface ServerListener {
   warning(message: string): void;
 }
 
-/** One of the servers. It is used only while its identity is known, so that no server has two votes. */
+/** One server of a set. It is used only while its identity is known, so that no server has two votes. */
 export class Server {
   readonly connection: RedisConnection;
   /** The bit of this server in sets of servers. */
   readonly bit: number;
-  /** It did not answer in time when it was asked last. */
+  /** True: the server did not answer in time when it was asked last. */
   isLate = false;
-  /** The reason why it cannot be reached; undefined while it can be reached, or is being connected again. */
+  /** The reason why the server cannot be reached. Undefined while it can be reached, or is being connected again. */
   outage: Error | undefined = new Error('not connected yet');
   readonly #listener: ServerListener;
   #identifying: Promise<void> | undefined;
@@ -45,7 +45,7 @@ export class Server {
     });
   }
 
-  /** Whether it is asked last: it is down, or did not answer in time. */
+  /** True: the server is asked last, because it is down or did not answer in time. */
   get isAside(): boolean {
     return this.isLate || this.#identity === undefined;
   }

@@ -1,7 +1,7 @@
 import type { LeaseRef, TokenBlock } from '../../core/lock-driver.js';
 import { bucketOf, leaseKey, marksKey } from './lease-text.js';
 import { TOKENS } from './proposals.js';
-import { patienceFor, quorumOf, tooFew } from './quorum.js';
+import { quorumOf, timeoutOf, tooFew } from './quorum.js';
 import { scripts } from './scripts/scripts.generated.js';
 import type { ServerSet } from './server-set.js';
 
@@ -11,7 +11,7 @@ export const lastOf = ({ fencingToken, tokens }: TokenBlock): number => fencingT
  * The block of tokens that a quorum of `size` servers reserved. Where there is none: the block that has to be raised on a
  * quorum before it may be used.
  *
- * Why the tokens of a key strictly increase (S7):
+ * The tokens of a key strictly increase (S7), because:
  *
  * 1. A grant is delivered only after a quorum has reserved its block, each server while it had given the holder its vote.
  * 2. A later grant counts the votes of a quorum, too. The two quorums share a server. That server had reserved the
@@ -47,7 +47,7 @@ export async function reserve(servers: ServerSet, lease: LeaseRef): Promise<Toke
   const args = [lease.holder, bucketOf(lease), proposed.fencingToken, lastOf(proposed)];
   const tokens = await servers.polls.ask({
     first: servers.run(scripts.reserve, [leaseKey(lease), marksKey(lease)], args),
-    patience: patienceFor(lease.ttl),
+    timeout: timeoutOf(lease.ttl),
     decide(tally) {
       const reserved = tally.answers.filter((answer) => answer !== 0);
       if (reserved.length >= quorum) return reserved.map(Number);
@@ -67,7 +67,7 @@ export async function raise(servers: ServerSet, lease: LeaseRef, block: TokenBlo
   const args = [lease.holder, bucketOf(lease), block.fencingToken, lastOf(block)];
   return servers.polls.ask({
     first: servers.run(scripts.raise, [leaseKey(lease), marksKey(lease)], args),
-    patience: patienceFor(lease.ttl),
+    timeout: timeoutOf(lease.ttl),
     decide(tally) {
       const raised = tally.answers.filter((answer) => answer === 1).length;
       if (raised >= quorum) return true;

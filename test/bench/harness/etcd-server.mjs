@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findEtcdServer } from '../../support/find-servers.mjs';
+import { findEtcdServer } from '../../support/servers/find-servers.mjs';
 
 // The shell outlives us, however we end, until its stdin closes: then it ends the members and removes the folder.
 const GUARD =
@@ -21,7 +21,7 @@ export class EtcdServer {
   static async start(count) {
     const server = new EtcdServer();
     server.#binary = findEtcdServer();
-    if (!server.#binary) throw new Error('etcd not found: run node test/support/find-servers.mjs');
+    if (!server.#binary) throw new Error('etcd not found: run node test/support/servers/find-servers.mjs');
     const dir = mkdtempSync(join(tmpdir(), 'bench-etcd-'));
     server.#guard = spawn('sh', ['-c', GUARD, 'guard', dir], { stdio: ['pipe', 'ignore', 'inherit'], detached: true });
     const ports = await freePorts(2 * count);

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { findRedisServer } from '../../support/find-servers.mjs';
+import { findRedisServer } from '../../support/servers/find-servers.mjs';
 import { pinned } from './cpu.mjs';
 
 // The shell outlives us, however we end, until its stdin closes: then it ends the server and removes the folder.
@@ -20,7 +20,7 @@ export class RedisServer {
   /** @param cpu pins the server to this CPU; undefined: all */
   static async start(cpu) {
     const binary = findRedisServer();
-    if (!binary) throw new Error('redis-server not found: run node test/support/find-servers.mjs');
+    if (!binary) throw new Error('redis-server not found: run node test/support/servers/find-servers.mjs');
     const server = new RedisServer();
     server.port = await freePort();
     const dir = mkdtempSync(join(tmpdir(), 'bench-redis-'));

@@ -5,9 +5,9 @@ import { LeaderOnly, LeaderService } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom, ReplaySubject, take, toArray } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { knownLeader, leading, start, startLeader } from '../../support/nest-app.js';
-import { Step } from '../../support/nest-step.js';
-import { useRedis } from '../../support/use-redis.js';
+import { knownLeader, leading, start, startLeader } from '../../support/nest/app.js';
+import { Step } from '../../support/nest/step.js';
+import { useRedis } from '../../support/servers/use-redis.js';
 
 interface Work {
   readonly by: string;

@@ -6,7 +6,7 @@ import { DistLockCronLocker, LockConfigError, LockService } from 'nestjs-dist-lo
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom, ReplaySubject, take, toArray } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { start } from '../../support/nest-app.js';
+import { start } from '../../support/nest/app.js';
 
 /** The interface of @nestjs/schedule, as it stands on its main branch. */
 interface CronLocker {

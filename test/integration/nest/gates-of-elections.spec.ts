@@ -5,7 +5,7 @@ import { InjectLeader, LeaderOnly, LeaderService } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { leading, serve, start, startLeader } from '../../support/nest-app.js';
+import { leading, serve, start, startLeader } from '../../support/nest/app.js';
 
 let driver: MemoryDriver;
 let ran: string[];

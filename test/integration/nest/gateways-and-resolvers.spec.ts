@@ -9,8 +9,8 @@ import { LeaderOnly } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
-import { type AppOptions, type HttpApp, knownLeader, leading, serve, startLeader } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
+import { type AppOptions, type HttpApp, knownLeader, leading, serve, startLeader } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
 
 const REFUSAL = 'This instance does not lead election "default"; the-leader leads.';
 

@@ -7,12 +7,13 @@ import type { Job, Queue } from 'bullmq';
 import { CurrentLock, currentLock, type Lock, LockService, WithLock } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom, ReplaySubject, take, toArray } from 'rxjs';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { serve, start } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
-import { Step } from '../../support/nest-step.js';
-import { connectTcp, serveTcp } from '../../support/nest-tcp.js';
-import { RedisServer } from '../../support/redis-server.js';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { serve, start } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
+import { Step } from '../../support/nest/step.js';
+import { connectTcp, serveTcp } from '../../support/nest/tcp.js';
+import { RedisServer } from '../../support/servers/redis-server.js';
+import { useTopology } from '../../support/servers/use-topology.js';
 
 /** The handlers that ran, each with the lock that it ran under. */
 let handled: ReplaySubject<string>;
@@ -204,13 +205,7 @@ describe('@WithLock with @nestjs/microservices', () => {
 });
 
 describe('@WithLock with @nestjs/bullmq', () => {
-  let server: RedisServer;
-
-  beforeAll(async () => {
-    server = await RedisServer.start();
-  });
-
-  afterAll(() => server.stop());
+  const server = useTopology(() => RedisServer.start());
 
   @Processor('orders')
   class OrderProcessor extends WorkerHost {

@@ -35,8 +35,8 @@ import { ApiOperation, ApiResponse, DocumentBuilder, SwaggerModule } from '@nest
 import { CurrentLock, currentLock, type Lock, LockService, WithLock } from 'nestjs-dist-lock';
 import { filter, firstValueFrom, type Observable } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type HttpApp, serve } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
+import { type HttpApp, serve } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
 
 class OrderDto {
   note!: string;

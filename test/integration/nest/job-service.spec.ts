@@ -15,7 +15,7 @@ import {
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom, ReplaySubject, take, toArray } from 'rxjs';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { leading, start } from '../../support/nest-app.js';
+import { leading, start } from '../../support/nest/app.js';
 
 const SCOPE = 'dist-lock:f:';
 const YEARLY = '0 0 0 1 1 *';

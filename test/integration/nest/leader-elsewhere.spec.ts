@@ -17,7 +17,7 @@ import { LeaderOnly } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { Observable, Subject } from 'rxjs';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { type HttpApp, knownLeader, leading, serve, startLeader } from '../../support/nest-app.js';
+import { type HttpApp, knownLeader, leading, serve, startLeader } from '../../support/nest/app.js';
 
 const FORWARDED = 'x-dist-lock-forwarded';
 const UPLOAD = 'application/x-upload';

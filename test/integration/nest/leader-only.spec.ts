@@ -21,10 +21,10 @@ import { currentLock, LeaderOnly, LeaderService, WithLock } from 'nestjs-dist-lo
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { type Observable, of } from 'rxjs';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { type AppOptions, knownLeader, leading, serve, start, startLeader } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
-import { Step } from '../../support/nest-step.js';
-import { connectTcp, serveTcp } from '../../support/nest-tcp.js';
+import { type AppOptions, knownLeader, leading, serve, start, startLeader } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
+import { Step } from '../../support/nest/step.js';
+import { connectTcp, serveTcp } from '../../support/nest/tcp.js';
 
 let driver: MemoryDriver;
 

@@ -14,8 +14,8 @@ import { filter, firstValueFrom, ReplaySubject, Subject, take, toArray } from 'r
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MethodJobs, scheduleOf } from '../../../lib/schedule/cron-schedule.js';
 import { newestInstant } from '../../../lib/schedule/schedule.js';
-import { compile, knownLeader, leading, start, startError } from '../../support/nest-app.js';
-import { Step } from '../../support/nest-step.js';
+import { compile, knownLeader, leading, start, startError } from '../../support/nest/app.js';
+import { Step } from '../../support/nest/step.js';
 
 let driver: MemoryDriver;
 let runs: ReplaySubject<string>;

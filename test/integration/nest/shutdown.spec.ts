@@ -23,9 +23,9 @@ import {
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { compile, leading, serve, start } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
-import { Step } from '../../support/nest-step.js';
+import { compile, leading, serve, start } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
+import { Step } from '../../support/nest/step.js';
 
 const LEADER_LEASE = 'dist-lock:e:default';
 
@@ -259,6 +259,7 @@ describe('a lock that is held at shutdown', () => {
   });
 });
 
+// Rule S8 of docs/internals/safety.md.
 describe('code that does not end within the grace period', () => {
   const IMPATIENT: DistLockModuleOptions = { shutdown: { grace: '300ms' } };
 

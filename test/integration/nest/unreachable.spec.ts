@@ -10,11 +10,12 @@ import {
   WithLock,
 } from 'nestjs-dist-lock';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compile, leading, portOf, serve, start, startError } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
-import { RedisServer } from '../../support/redis-server.js';
-import { TcpProxy } from '../../support/tcp-proxy.js';
+import { describe, expect, it } from 'vitest';
+import { compile, leading, portOf, serve, start, startError } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
+import { RedisServer } from '../../support/servers/redis-server.js';
+import { TcpProxy } from '../../support/servers/tcp-proxy.js';
+import { useTopology } from '../../support/servers/use-topology.js';
 
 /** A port of this machine on which nobody listens. */
 async function refusedPort(): Promise<number> {
@@ -95,13 +96,7 @@ describe('a store that accepts connections and never answers', () => {
 });
 
 describe('a store that comes up after the application', () => {
-  let server: RedisServer;
-
-  beforeAll(async () => {
-    server = await RedisServer.start();
-  });
-
-  afterAll(() => server.stop());
+  const server = useTopology(() => RedisServer.start());
 
   it('is used as soon as it answers', async () => {
     const proxy = await TcpProxy.start(server.port);

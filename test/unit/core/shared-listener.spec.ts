@@ -4,9 +4,9 @@ import { type DriverEvent, type DriverListener, DriverUnavailableError, LockServ
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { describe, expect, it, vi } from 'vitest';
 import { onAbort } from '../../../lib/core/shared-listener.js';
-import { Candidate } from '../../support/candidate.js';
-import { Engine, outcome, request } from '../../support/engine.js';
-import { start } from '../../support/nest-app.js';
+import { Candidate } from '../../support/engine/candidate.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
+import { start } from '../../support/nest/app.js';
 
 function warningsOf(name: string): { readonly warnings: string[]; stop(): Promise<void> } {
   const warnings: string[] = [];

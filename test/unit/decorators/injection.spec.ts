@@ -13,7 +13,7 @@ import {
 } from 'nestjs-dist-lock';
 import { filter } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { closing, compile, start, startError } from '../../support/nest-app.js';
+import { closing, compile, start, startError } from '../../support/nest/app.js';
 
 @Injectable()
 class Orders {

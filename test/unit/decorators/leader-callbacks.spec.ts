@@ -11,7 +11,7 @@ import {
 } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { describe, expect, it } from 'vitest';
-import { compile, compileBare, knownLeader, leading, start, startError, startLeader } from '../../support/nest-app.js';
+import { compile, compileBare, knownLeader, leading, start, startError, startLeader } from '../../support/nest/app.js';
 
 class Calls {
   readonly calls: unknown[][] = [];

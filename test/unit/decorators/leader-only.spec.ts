@@ -18,8 +18,8 @@ import {
 } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { describe, expect, it, vi } from 'vitest';
-import { outcome } from '../../support/engine.js';
-import { compile, knownLeader, leading, start, startError, startLeader } from '../../support/nest-app.js';
+import { outcome } from '../../support/engine/engine.js';
+import { compile, knownLeader, leading, start, startError, startLeader } from '../../support/nest/app.js';
 
 type Type<T> = new () => T;
 
@@ -477,7 +477,7 @@ describe('a wrong option of @LeaderOnly is refused where it is written', () => {
     [{ otherwise: 'wait' }, "@LeaderOnly: otherwise: expected 'skip', 'reject', 'redirect', 'forward'."],
     [
       { leader: true },
-      '@LeaderOnly: leader: unknown option. Known: election, registration, otherwise, timeout, catchUp.',
+      '@LeaderOnly: leader: unknown option. Known: election, registration, otherwise, timeout, catchUp, job.',
     ],
     [['billing'], '@LeaderOnly: options: expected an object.'],
     ['', '@LeaderOnly: election: must not be empty.'],

@@ -16,8 +16,8 @@ import {
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom } from 'rxjs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { start } from '../../support/nest-app.js';
-import { Step } from '../../support/nest-step.js';
+import { start } from '../../support/nest/app.js';
+import { Step } from '../../support/nest/step.js';
 
 @Injectable()
 class Orders {
@@ -124,6 +124,7 @@ function decorateWith(options: object): void {
   void Jobs;
 }
 
+// Rule S11 of docs/internals/safety.md.
 describe('a method under @WithLock', () => {
   it('keeps its name, its length and its metadata, whichever decorator comes first', () => {
     const Above = SetMetadata('above', 1);

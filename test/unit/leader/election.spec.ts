@@ -2,10 +2,10 @@ import { LockServiceClosedError, NotLeaderError, type Term } from 'nestjs-dist-l
 import { interval, map, of } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
-import { Candidate } from '../../support/candidate.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Candidate } from '../../support/engine/candidate.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
-// Rule S9 of docs/internals/safety.md.
+// Rules S2 and S9 of docs/internals/safety.md.
 describe('an election', () => {
   let a: Candidate;
   let b: Candidate;

@@ -3,8 +3,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
 import { preferredOf } from '../../../lib/leader/leading.js';
 import type { Candidacy } from '../../../lib/leader/peer-records.js';
-import { Candidate } from '../../support/candidate.js';
-import { Engine, outcome } from '../../support/engine.js';
+import { Candidate } from '../../support/engine/candidate.js';
+import { Engine, outcome } from '../../support/engine/engine.js';
 
 describe('the candidate that a hand-over prefers', () => {
   const fact = (id: string, priority: number, role: Candidacy['member']['role'] = 'candidate'): Candidacy => ({

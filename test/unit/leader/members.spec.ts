@@ -4,8 +4,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { LockDriver } from '../../../lib/core/lock-driver.js';
 import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
 import { ManualClock } from '../../../lib/testing/manual-clock.js';
-import { Candidate, ELECTION } from '../../support/candidate.js';
-import { Engine } from '../../support/engine.js';
+import { Candidate, ELECTION } from '../../support/engine/candidate.js';
+import { Engine } from '../../support/engine/engine.js';
 
 const LEASE = ELECTION.leaseDuration;
 

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
 import type { CallbackKind } from '../../../lib/leader/term-callbacks.js';
-import { Candidate } from '../../support/candidate.js';
-import { Engine, outcome } from '../../support/engine.js';
+import { Candidate } from '../../support/engine/candidate.js';
+import { Engine, outcome } from '../../support/engine/engine.js';
 
 describe('the callbacks of an election', () => {
   let a: Candidate;

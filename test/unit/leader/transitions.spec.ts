@@ -1,8 +1,8 @@
 import { LockConfigError, NotLeaderError } from 'nestjs-dist-lock';
 import { describe, expect, it } from 'vitest';
 import type { ElectionSettings } from '../../../lib/leader/election-settings.js';
-import { Candidate } from '../../support/candidate.js';
-import { Engine, outcome } from '../../support/engine.js';
+import { Candidate } from '../../support/engine/candidate.js';
+import { Engine, outcome } from '../../support/engine/engine.js';
 
 /** Two instances; `a` is started, and leads where it can, before `b` is. */
 class Scene {

@@ -1,6 +1,6 @@
 import { DriverUnavailableError, LockConfigError, LockNotAcquiredError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 // Rules S6 and S10 of docs/internals/safety.md.
 describe('waiting', () => {

@@ -6,7 +6,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { SystemClock } from '../../../lib/core/clock.js';
 import type { LockManager } from '../../../lib/locks/lock-manager.js';
 import type { AcquireRequest } from '../../../lib/locks/lock-request.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 // Rule S11 of docs/internals/safety.md.
 describe('a nested lock', () => {

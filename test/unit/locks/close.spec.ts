@@ -1,6 +1,6 @@
 import { LockLostError, LockServiceClosedError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 // Rule S8 of docs/internals/safety.md.
 describe('closing', () => {

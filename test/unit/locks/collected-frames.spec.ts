@@ -6,8 +6,8 @@ import { DriverUnavailableError } from '../../../lib/core/errors.js';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { LockManager } from '../../../lib/locks/lock-manager.js';
 import { Outages } from '../../../lib/locks/outages.js';
-import { request } from '../../support/engine.js';
-import { detachNothing, leavesNoFrame } from '../../support/frames.js';
+import { request } from '../../support/engine/engine.js';
+import { detachNothing, leavesNoFrame } from '../../support/engine/frames.js';
 
 const MINUTE = 60_000;
 const NOTHING = (): void => undefined;

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { driverProblems } from '../../../lib/locks/driver-problems.js';
 import { LockManager } from '../../../lib/locks/lock-manager.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 const granted = { status: 'granted', fencingToken: 5, tokens: 1, ttl: 3000, waiters: 0 };
 const record = { holder: 'h', instance: 'b', fencingToken: 5, since: 1, remaining: 100, metadata: {}, waiters: 0 };

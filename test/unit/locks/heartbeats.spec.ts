@@ -3,7 +3,7 @@ import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { AcquireRequest } from '../../../lib/locks/lock-request.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 const ttl = 3000;
 const HEARTBEAT = 500;

@@ -3,7 +3,7 @@ import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AcquireRequest } from '../../../lib/locks/lock-request.js';
 import { ManualClock } from '../../../lib/testing/manual-clock.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 const KEY = 'test:l:k';
 const once = { attempts: 1, retryDelay: 1 };

@@ -5,7 +5,7 @@ import { heartbeat } from '../../../lib/core/lock-driver.js';
 import type { LockHandle } from '../../../lib/locks/lock.js';
 import { believable } from '../../../lib/locks/pushed-grant.js';
 import { ManualClock } from '../../../lib/testing/manual-clock.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 const ttl = 3000;
 const HEARTBEAT = heartbeat(ttl);

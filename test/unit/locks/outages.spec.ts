@@ -1,7 +1,7 @@
 import { LockConfigError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LockHandle } from '../../../lib/locks/lock.js';
-import { Engine, request } from '../../support/engine.js';
+import { Engine, request } from '../../support/engine/engine.js';
 
 const COUNT = 2000;
 const ttl = 30_000;

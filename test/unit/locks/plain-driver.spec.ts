@@ -2,7 +2,7 @@ import type { Claim, DriverCapabilities, DriverListener, LeaseRef } from 'nestjs
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { describe, expect, it } from 'vitest';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 /** A driver as others may write it: leases only, without a queue; with `push` it says when a key was freed. */
 class PlainDriver extends MemoryDriver {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin } from '../../../lib/core/validity.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 const ttl = 3000;
 /** Waiters with this TTL ask again every 500 ms; a lease that is passed on is armed for four times that. */
@@ -228,6 +228,7 @@ describe('a lease that the store passes on', () => {
   });
 });
 
+// Rule S7 of docs/internals/safety.md.
 describe('a lease that an instance passes on to itself', () => {
   let engine: Engine;
   let peer: Engine;

@@ -2,7 +2,7 @@ import type { DriverListener } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 const name = 'test:l:k';
 
@@ -20,6 +20,7 @@ class Returning extends MemoryDriver {
   }
 }
 
+// Rule S5 of docs/internals/safety.md.
 // Whatever the store granted, queued or told may be lost then: what is checked must not wait for a timer.
 describe('when the store is there again', () => {
   let clock: ManualClock;

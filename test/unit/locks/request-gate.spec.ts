@@ -8,7 +8,7 @@ import { LockManager } from '../../../lib/locks/lock-manager.js';
 import type { AcquireRequest } from '../../../lib/locks/lock-request.js';
 import { RequestGate } from '../../../lib/locks/request-gate.js';
 import { WaitingCallers } from '../../../lib/locks/wait-limit.js';
-import { outcome, request } from '../../support/engine.js';
+import { outcome, request } from '../../support/engine/engine.js';
 
 /** A store that answers when a test says so, and notes what it was asked for. */
 class SlowDriver extends MemoryDriver {

@@ -3,9 +3,9 @@ import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SystemClock } from '../../../lib/core/clock.js';
 import { LockManager } from '../../../lib/locks/lock-manager.js';
-import { Candidate } from '../../support/candidate.js';
-import { outcome, request } from '../../support/engine.js';
-import { FaultyDriver } from '../../support/faulty-driver.js';
+import { Candidate } from '../../support/engine/candidate.js';
+import { outcome, request } from '../../support/engine/engine.js';
+import { FaultyDriver } from '../../support/engine/faulty-driver.js';
 
 /** Milliseconds within which a suspend is noticed by a process that does nothing but wait. */
 const NOTICED = 1001;

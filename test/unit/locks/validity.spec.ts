@@ -3,7 +3,7 @@ import { DriverUnavailableError, LockLostError } from 'nestjs-dist-lock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin } from '../../../lib/core/validity.js';
 import { Lease } from '../../../lib/locks/lease.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 // Rules S1, S2 and S5 of docs/internals/safety.md.
 describe('validity', () => {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { driftMargin } from '../../../lib/core/validity.js';
-import { Engine, outcome as outcomeOf, request } from '../../support/engine.js';
+import { Engine, outcome as outcomeOf, request } from '../../support/engine/engine.js';
 
 // Rules S4 and S5 of docs/internals/safety.md.
 describe('the watchdog', () => {

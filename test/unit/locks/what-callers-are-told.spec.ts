@@ -11,8 +11,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
 import { CallSite } from '../../../lib/locks/call-site.js';
 import type { AcquireRequest } from '../../../lib/locks/lock-request.js';
-import { Candidate } from '../../support/candidate.js';
-import { Engine, outcome, request } from '../../support/engine.js';
+import { Candidate } from '../../support/engine/candidate.js';
+import { Engine, outcome, request } from '../../support/engine/engine.js';
 
 const once = { limit: { attempts: 1, retryDelay: 1 } };
 const EPOCH = 1_700_000_000_000;

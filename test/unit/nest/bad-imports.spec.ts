@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common';
 import { DistLockModule, LockConfigError, LockService } from 'nestjs-dist-lock';
 import { describe, expect, it } from 'vitest';
-import { compileBare, startError } from '../../support/nest-app.js';
+import { compileBare, startError } from '../../support/nest/app.js';
 
 type Factory = { useFactory: () => never };
 

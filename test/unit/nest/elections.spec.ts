@@ -13,7 +13,7 @@ import {
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { compile, compileBare, leading, start, startError } from '../../support/nest-app.js';
+import { compile, compileBare, leading, start, startError } from '../../support/nest/app.js';
 
 const leads = (leader: LeaderService): Promise<boolean> => firstValueFrom(leader.isLeader$.pipe(filter(Boolean)));
 
@@ -27,6 +27,7 @@ class Client {
   constructor(readonly leader: LeaderService) {}
 }
 
+// Rule S9 of docs/internals/safety.md.
 describe('the elections of an application', () => {
   it('are injected by their names, and led each by itself', async () => {
     @Injectable()

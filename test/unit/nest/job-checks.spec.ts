@@ -3,8 +3,8 @@ import { Cron, CronExpression, Interval, ScheduleModule } from '@nestjs/schedule
 import { DistLockModule, LeaderOnly, OncePerTick, WithLock } from 'nestjs-dist-lock';
 import { firstValueFrom, ReplaySubject, take, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { leading, start } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
+import { leading, start } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
 
 const YEARLY = '0 0 0 1 1 *';
 

@@ -11,7 +11,7 @@ import {
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { RedisDriver } from 'nestjs-dist-lock/redis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { compile, compileBare, leading, start, startError } from '../../support/nest-app.js';
+import { compile, compileBare, leading, start, startError } from '../../support/nest/app.js';
 
 /** With a shortest TTL of 100 ms. Never connected here. */
 function redis(): RedisDriver {

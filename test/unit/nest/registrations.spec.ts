@@ -14,7 +14,7 @@ import {
 } from 'nestjs-dist-lock';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { describe, expect, it, vi } from 'vitest';
-import { closing, compileBare, knownLeader, leading, start, startError, startLeader } from '../../support/nest-app.js';
+import { closing, compileBare, knownLeader, leading, start, startError, startLeader } from '../../support/nest/app.js';
 
 @Injectable()
 class Orders {

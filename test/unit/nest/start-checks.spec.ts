@@ -3,8 +3,8 @@ import { OnEvent } from '@nestjs/event-emitter';
 import { Cron, Interval, Timeout } from '@nestjs/schedule';
 import { DistLockModule, LeaderOnly, OncePerTick, WithLock } from 'nestjs-dist-lock';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { serve, start } from '../../support/nest-app.js';
-import { RecordingLogger } from '../../support/nest-log.js';
+import { serve, start } from '../../support/nest/app.js';
+import { RecordingLogger } from '../../support/nest/log.js';
 
 const ONCE = 'Add @OncePerTick(), which runs each tick on one of them, or @LeaderOnly().';
 const LEADER = 'Add @LeaderOnly(), which runs the job on one of them.';
@@ -110,6 +110,16 @@ describe('a scheduled method with a lock', () => {
     @WithLock('job')
     @Cron('0 2 * * *')
     async leadsToo(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @OncePerTick()
+    @WithLock('job')
+    async onOne(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @WithLock('job')
+    @OncePerTick()
+    async onOneToo(): Promise<void> {}
 
     @OnEvent('e')
     @WithLock('job')

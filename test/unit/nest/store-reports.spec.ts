@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { StoreReports } from '../../../lib/nest/store-reports.js';
 import { ManualClock } from '../../../lib/testing/manual-clock.js';
-import { RecordingLogger } from '../../support/nest-log.js';
+import { RecordingLogger } from '../../support/nest/log.js';
 
 type Step = 'up' | 'down' | 'start failed' | number;
 

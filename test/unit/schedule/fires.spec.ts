@@ -4,8 +4,8 @@ import { ManualClock } from 'nestjs-dist-lock/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../../lib/core/clock.js';
 import { Fires, type Job } from '../../../lib/schedule/fires.js';
-import { outcome } from '../../support/engine.js';
-import { Step } from '../../support/nest-step.js';
+import { outcome } from '../../support/engine/engine.js';
+import { Step } from '../../support/nest/step.js';
 
 const MINUTE = 60_000;
 const ALIVE_FOR = 3000;
@@ -209,6 +209,37 @@ describe('a claimant that dies', () => {
     await b.fires.checkLast(job);
     await clock.advance(2 * ALIVE_FOR);
     expect(b.eventsOf('fire-abandoned')).toEqual([{ type: 'fire-abandoned', job: 'job', instant: EPOCH, by: 'a' }]);
+  });
+
+  it('is reported once, however many starts come later, also of an instance that keeps its id', async () => {
+    const a = new Instance('a');
+    void a.tick(() => new Step().run());
+    await clock.advance(100);
+    a.dead = true;
+    const starts: Instance[] = [];
+    for (const [id, pause] of [
+      ['b', 0],
+      ['b', 2 * ALIVE_FOR],
+      ['c', 20 * ALIVE_FOR],
+    ] as const) {
+      await clock.advance(pause);
+      const started = new Instance(id);
+      starts.push(started);
+      await started.fires.checkLast(job);
+      await clock.advance(2 * ALIVE_FOR);
+    }
+    expect(starts.map((instance) => instance.eventsOf('fire-abandoned').length)).toEqual([1, 0, 0]);
+  });
+
+  it('is reported once by an instance that saw it at a tick and at its start', async () => {
+    const [a, b] = [new Instance('a'), new Instance('b')];
+    void a.tick(() => new Step().run());
+    await clock.advance(100);
+    a.dead = true;
+    await b.tick();
+    await b.fires.checkLast(job);
+    await clock.advance(4 * ALIVE_FOR);
+    expect(b.eventsOf('fire-abandoned')).toHaveLength(1);
   });
 
   it('is not one that takes long, or that ended', async () => {

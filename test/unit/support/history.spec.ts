@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Belief, checkHistory } from '../../support/history.js';
+import { type Belief, checkHistory } from '../../support/history/history.js';
 
 const clean = { duplicateTokens: [], overlaps: [], tokenOrderViolations: [], staleWrites: [] };
 

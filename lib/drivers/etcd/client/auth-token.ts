@@ -7,8 +7,8 @@ import type { Channel } from './channel.js';
 import { supplied } from './supplied.js';
 
 /**
- * The metadata of every request, with the token of the user. The token is got when it is first needed, and again after
- * its end.
+ * The metadata of each request, with the token of the user. A token is requested when it is first needed, and again after
+ * the server has refused it.
  */
 export class AuthTokens {
   readonly #options: Target;
@@ -43,7 +43,7 @@ export class AuthTokens {
     }
   }
 
-  /** Whether a request of now would have this metadata. */
+  /** True if the next request would have this metadata. */
   async isCurrent(metadata: Metadata): Promise<boolean> {
     return (await this.#metadata?.catch(() => undefined)) === metadata;
   }

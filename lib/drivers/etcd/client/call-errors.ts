@@ -12,11 +12,11 @@ export class TokenRefusedError extends Error {}
  * or a deadline that passed, it is unknown whether the request was executed, or still will be.
  */
 type Meaning =
-  /** Not executed; worth another attempt, on another member first. */
+  /** Not executed. Another attempt may succeed, on another member first. */
   | 'retryable'
-  /** Not executed; only a change of configuration helps. */
+  /** Not executed. Only a change of the configuration helps. */
   | 'configuration'
-  /** As `configuration`, but retryable where a function gives the credentials: others may follow. */
+  /** As `configuration`. Retryable where a function gives the credentials, because others may follow. */
   | 'credentials'
   | 'lease-gone'
   | 'token-refused'
@@ -30,7 +30,7 @@ interface Rule {
   readonly repair?: string;
 }
 
-/** The beginning of what grpc-js reports of a connection that failed. */
+/** The beginning of the text with which grpc-js reports a failed connection. */
 const UNCONNECTED = /^No connection established\.? ?(?:Last error: )?(?:Error(?: \[\w+\])?: )?/;
 
 const LONGEST_REASON = 1000;

@@ -82,7 +82,7 @@ export class Channel {
     return this.#state() === connectivityState.READY;
   }
 
-  /** Whether it was connected at one of the looks at its state. */
+  /** True if the channel was connected at an earlier look at its state. */
   get wasConnected(): boolean {
     return this.#wasConnected;
   }
@@ -91,7 +91,7 @@ export class Channel {
     return this.#state() === connectivityState.TRANSIENT_FAILURE;
   }
 
-  /** Whether an answer came since `time`. */
+  /** True if an answer came since `time`. */
   hasAnsweredSince(time: number): boolean {
     return this.#answeredAt >= time;
   }

@@ -61,7 +61,7 @@ export class EtcdConnection {
     return this.#closed;
   }
 
-  /** Rejects when no member answers; further attempts go on until `close`. */
+  /** Rejects when no member answers. Further attempts follow until `close`. */
   async connect(): Promise<void> {
     try {
       await this.call('status', {}, CALL_TIMEOUT);
@@ -126,13 +126,13 @@ export class EtcdConnection {
     return failure;
   }
 
-  /** Tries the current token with a request. Returns whether a new stream would begin with this metadata again. */
+  /** Tries the current token with a request. Resolves with true when a new stream would have this metadata again. */
   async stillTakes(metadata: Metadata, key: string): Promise<boolean> {
     await this.call('range', { key, limit: 1, keysOnly: true }, CALL_TIMEOUT).catch(() => undefined);
     return this.#tokens.isCurrent(metadata);
   }
 
-  /** Whether a member answers that knows a leader. */
+  /** Resolves with true when a member answers that knows a leader. */
   check(): Promise<boolean> {
     return this.call('status', {}, CALL_TIMEOUT).then(
       () => true,

@@ -73,7 +73,7 @@ export class Member {
     return channel;
   }
 
-  /** Whether a channel that failed to connect has had its pause. */
+  /** True once the pause after a failed connection is over. */
   #isDue(channel: Channel): boolean {
     if (!channel.hasFailed) return false;
     const now = this.#clock.now();

@@ -15,7 +15,7 @@ const LOOK_EVERY = 200;
 export class Members {
   readonly #options: Target;
   readonly #clock: Clock;
-  /** The first member, as a part of their number: not all instances should begin with the same one. */
+  /** Random, from 0 to 1: chooses the first member, so that not all instances begin with the same one. */
   readonly #first: number;
   readonly #byAddress = new Map<string, Member>();
   readonly #hasNames: boolean;
@@ -37,7 +37,7 @@ export class Members {
     return this.#byAddress.size;
   }
 
-  /** Whether a request may find a second member. */
+  /** True where a request may find a second member. */
   get mayBeOthers(): boolean {
     return this.#hasNames || this.size > 1;
   }
@@ -66,7 +66,7 @@ export class Members {
     );
   }
 
-  /** Returns whether another member is used from now on. */
+  /** Leaves a member. Returns true when another one is used from now on. */
   leave(member: Member): boolean {
     if (this.#hasNames) this.#look();
     if (member !== this.#current) return false;

@@ -7,7 +7,7 @@ export interface ReachabilityListener {
   down(cause: Error): void;
 }
 
-/** Whether the cluster answers. Reports each change, and asks again and again while the cluster does not answer. */
+/** Reports when the cluster begins and when it stops to answer. Asks it again and again while it does not answer. */
 export class Reachability {
   readonly #check: () => Promise<boolean>;
   readonly #listener: ReachabilityListener;
@@ -19,7 +19,7 @@ export class Reachability {
   #isProbing = false;
   #closed = false;
 
-  /** @param check whether a member answers that knows a leader; if so, it calls `succeeded` */
+  /** @param check resolves with true, after a call of `succeeded`, when a member answers that knows a leader */
   constructor(check: () => Promise<boolean>, listener: ReachabilityListener, clock: Clock, random: Random) {
     this.#check = check;
     this.#listener = listener;

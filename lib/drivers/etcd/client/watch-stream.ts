@@ -6,10 +6,10 @@ import type { KeyValue, WatchCreateRequest, WatchResponse } from './messages.js'
 export interface Watch {
   readonly request: WatchCreateRequest;
   readonly listener: WatchListener;
-  /** It was interrupted: changes since then are not known. */
+  /** The watch was interrupted. Changes since then are unknown. */
   isInterrupted: boolean;
   hasEnded: boolean;
-  /** Failed attempts to begin since it last began. */
+  /** Failed attempts to begin since the watch began last. */
   refusals: number;
 }
 
@@ -31,9 +31,9 @@ const FIRST_ID = 2 ** 40;
  * The watches of one stream:
  *
  * 1. etcd takes the ids that this driver proposes, and refuses some requests without an id.
- * 2. The proxy of etcd gives ids of its own.
+ * 2. The proxy of etcd ignores proposed ids and chooses its own (etcd-io/etcd#12819).
  * 3. Both answer the requests in order. So the first request waits for its answer, which shows whether ids are taken.
- *    Behind a proxy every request waits for the answer to the one before.
+ *    Behind a proxy each request waits for the answer to the one before.
  */
 export class WatchStream {
   readonly channel: Channel;

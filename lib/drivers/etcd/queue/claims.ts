@@ -55,12 +55,11 @@ export class Claims {
       // After a release the lease may serve another claim.
       if (queued.status === 'held') this.#own.drop(queued);
     });
+    const mustAsk = ({ claim: { key } }: QueuedClaim): void => notify({ type: 'freed', key });
     this.#waiters = new Waiters(queues, keepAlives, watches, clock, {
-      granted: (queued) => void this.#notifyGranted(queued).catch(() => undefined),
-      lost: (queued) => {
-        this.#own.drop(queued);
-        notify({ type: 'freed', key: queued.claim.key });
-      },
+      granted: (queued) => void this.#notifyGranted(queued).catch(() => mustAsk(queued)),
+      lost: (queued) => this.#own.drop(queued),
+      mustAsk,
       abandoned: (queued) => void this.#giveUp(queued),
     });
   }
@@ -131,7 +130,7 @@ export class Claims {
 
   /** Undefined when the claim or its lease turned out to be gone: the claim may begin again. */
   async #ask(queued: QueuedClaim, claim: Claim, mode: AcquireMode): Promise<Granted | Refused | Queued | undefined> {
-    // It was given back, though perhaps etcd does not know it yet.
+    // The claim was given back. Perhaps etcd still has to hear of it.
     if (queued.status === 'over') return { status: 'refused', record: null };
     if (this.#ended.has(claim.holder)) {
       this.#own.drop(queued);

@@ -18,7 +18,7 @@ export class LeasePool {
   readonly #connection: EtcdConnection;
   readonly #keepAlives: KeepAlives;
   readonly #clock: Clock;
-  /** By seconds. The lease that was used last is the last. */
+  /** Idle leases by their TTL in seconds. The lease that was used last stands last. */
   readonly #idle = new Map<number, StoreLease[]>();
   readonly #granting = new Map<number, Promise<void>>();
   readonly #timers = new Map<number, Timer>();

@@ -48,12 +48,12 @@ export class Queues {
     this.#strangers = new Strangers(connection, warn);
   }
 
-  /** Takes the lock if the queue is empty. Otherwise a patient claim joins the queue. May be repeated. */
-  async enter(queued: QueuedClaim, isPatient: boolean, timeout: number, attempt = 1): Promise<Outcome> {
+  /** Takes the lock if the queue is empty. Otherwise, with `joins`, the claim becomes a waiter. May be repeated. */
+  async enter(queued: QueuedClaim, joins: boolean, timeout: number, attempt = 1): Promise<Outcome> {
     const { claim, key, lease } = queued;
     const put = this.#put(queued);
     const isEmpty: Compare = { ...below(claim.key), result: 'EQUAL', target: 'CREATE', createRevision: 0 };
-    const failure = isPatient ? [put, oldest(claim.key), newest(claim.key, 2)] : [oldest(claim.key)];
+    const failure = joins ? [put, oldest(claim.key), newest(claim.key, 2)] : [oldest(claim.key)];
     const answer = await this.#run([lease], { compare: [isEmpty], success: [put], failure }, timeout);
     const { revision } = answer.header;
     if (answer.succeeded) {
@@ -70,9 +70,9 @@ export class Queues {
       return this.confirm(queued, timeout);
     }
     if (await this.#strangers.removed(claim.key, [owner, ...(last?.kvs ?? [])], attempt, timeout)) {
-      return this.enter(queued, isPatient, timeout, attempt + 1);
+      return this.enter(queued, joins, timeout, attempt + 1);
     }
-    if (!isPatient) return { status: 'refused', owner, count };
+    if (!joins) return { status: 'refused', owner, count };
     const [self, inFront] = last!.kvs;
     if (self?.key !== key) return { status: 'waiting', owner, count, inFront: undefined, revision };
     queued.createRevision = self.createRevision;

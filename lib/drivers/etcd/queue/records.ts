@@ -1,8 +1,8 @@
 import type { Claim, LockRecord } from '../../../core/lock-driver.js';
 import type { KeyValue } from '../client/messages.js';
 
-// Checks everything that is read from the store: whoever may write there may write anything. Unknown fields are left out,
-// because a later version may add some.
+// Checks all texts that are read from the store: anybody with write access can write any text. Unknown fields are left
+// out, because a later version may add some.
 
 /** The value of a key in a queue. */
 export interface StoredClaim extends Pick<Claim, 'holder' | 'instance' | 'metadata' | 'ttl'> {
@@ -27,7 +27,7 @@ const LONGEST_NAME = 1024;
 /** Milliseconds until a key with an unknown TTL is looked at again. */
 const UNKNOWN_TIME = 1000;
 
-/** Whether a key has no lease. It would stay for ever. No driver writes such a key, and it holds nothing. */
+/** True for a key without a lease. It would stay for ever. No driver writes such a key, and it holds nothing. */
 export function isLasting({ lease }: KeyValue): boolean {
   return lease === 0;
 }

@@ -38,9 +38,9 @@ export class Renewals {
 
   async renew(
     leases: readonly LeaseRef[],
-    placeOf: (holder: string) => QueuedClaim | undefined,
+    claimOf: (holder: string) => QueuedClaim | undefined,
   ): Promise<readonly RenewOutcome[]> {
-    const claims = await Promise.all(leases.map((lease) => this.#fitting(lease, placeOf(lease.holder))));
+    const claims = await Promise.all(leases.map((lease) => this.#fitting(lease, claimOf(lease.holder))));
     const timeout = timeoutOf(Math.min(...leases.map(({ ttl }) => ttl)));
     const sentAt = this.#clock.now();
     const alive = await Promise.all(claims.map(async (queued) => queued && this.#keepAlive(queued, sentAt, timeout)));

@@ -4,8 +4,8 @@ import type { KeptAlive } from '../client/keep-alives.js';
  * A lease of etcd. Until `until` it exists for sure, unless somebody revokes it (S1):
  *
  * 1. Its TTL runs from the sending of its grant, or of the last keep-alive that counts.
- * 2. A leader that was replaced and does not know it still answers keep-alives for up to an election timeout, while the
- *    lease runs out elsewhere. So an answer alone proves nothing.
+ * 2. A leader that was replaced and does not know it still answers keep-alives for up to an election timeout, and longer
+ *    while it is stuck (etcd-io/etcd#15247). The lease runs out at its successor. So an answer alone proves nothing.
  * 3. A keep-alive counts once a linearizable request that was sent after its answer is answered in the same Raft term. The
  *    leader that answered the keep-alive then still had a quorum.
  */
@@ -13,7 +13,7 @@ export class StoreLease {
   readonly id: number;
   /** Milliseconds as granted: never less than requested. */
   readonly ttl: number;
-  /** When it was put into the pool last. */
+  /** The time at which the lease was put into the pool last. */
   usedAt: number;
   #anchor: number;
   #unproven: { readonly anchor: number; readonly term: number } | undefined;
@@ -39,7 +39,7 @@ export class StoreLease {
 
   /**
    * To be called before a linearizable request is sent. The returned function is to be called with the term of the
-   * answer; it returns whether the last keep-alive counts.
+   * answer. It returns true when the last keep-alive counts.
    */
   prover(): (term: number) => boolean {
     const claim = this.#unproven;
@@ -51,7 +51,7 @@ export class StoreLease {
     };
   }
 
-  /** The sending of the last keep-alive that was answered. Perhaps it does not count yet. */
+  /** The time at which the last answered keep-alive was sent. It may still have to be proven. */
   get refreshedAt(): number {
     return this.#unproven?.anchor ?? this.#anchor;
   }

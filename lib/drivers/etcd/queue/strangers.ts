@@ -28,7 +28,7 @@ export class Strangers {
   }
 
   /**
-   * Returns whether the queue has to be read again.
+   * Removes keys without a lease. Resolves with true when the queue has to be read again.
    *
    * @param seen keys of the queue, the holder's first
    */

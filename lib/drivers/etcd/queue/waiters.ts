@@ -11,6 +11,8 @@ export interface WaitersListener {
   granted(queued: QueuedClaim): void;
   /** The claim, or its lease, is gone. */
   lost(queued: QueuedClaim): void;
+  /** The claim is gone, or a look failed, and nothing is watched any more: the core has to ask. */
+  mustAsk(queued: QueuedClaim): void;
   /** The core has not asked for the claim for three heartbeats. */
   abandoned(queued: QueuedClaim): void;
 }
@@ -22,7 +24,8 @@ export interface WaitersListener {
  * 2. Each watches its own key, too. It is deleted when a holder gives the lock to this claim.
  * 3. Both are watched from the revision on in which they were seen, so that no deletion is missed.
  * 4. A deletion is a hint (S10): the store is asked.
- * 5. A claim whose core has stopped asking is given up. It does not take the lock.
+ * 5. A look that fails is left to the core, which asks at once, and with a backoff where that fails, too.
+ * 6. A claim whose core has stopped asking is given up. It does not take the lock.
  */
 export class Waiters {
   readonly #queues: Queues;
@@ -74,11 +77,13 @@ export class Waiters {
     try {
       await this.#look(queued);
     } catch {
-      // The core asks again with its next heartbeat.
+      if (queued.status === 'waiting') this.#listener.mustAsk(queued);
       return;
     }
     if (queued.status === 'held') this.#listener.granted(queued);
-    if (queued.status === 'lost') this.#listener.lost(queued);
+    if (queued.status !== 'lost') return;
+    this.#listener.lost(queued);
+    this.#listener.mustAsk(queued);
   }
 
   #look(queued: QueuedClaim): Promise<void> {

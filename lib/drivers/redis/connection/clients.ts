@@ -4,10 +4,13 @@ import { directConnector } from './connectors.js';
 import { sentinelConnector } from './sentinel-connector.js';
 import type { Sockets } from './sockets.js';
 
-/** The part of a user's ioredis client that we use, version 5 or 6: a `Redis` or a `Cluster`. */
+/** The part of a user's ioredis client that the drivers use: a `Redis` or a `Cluster`, of version 5 or 6. */
 export interface RedisClient {
+  /** Makes a client with the same options. */
   duplicate(...overrides: never[]): unknown;
+  /** The options that the client was created with. */
   readonly options: object;
+  /** True for a `Cluster`. */
   readonly isCluster: boolean;
 }
 
@@ -19,14 +22,24 @@ export type RedisClusterOptions = Omit<ClusterOptions, 'redisOptions'> & {
 };
 
 /**
- * A URL, the user's ioredis client (which is duplicated, never used or closed), ioredis options (of one server, or with
- * `sentinels` and `name`), or the nodes of a cluster.
+ * The connection to Redis, in one of four ways: a URL, an ioredis client, ioredis options, or the nodes of a cluster.
+ * `docs/drivers/redis.md` lists the options, and the defaults that differ from those of ioredis.
  */
 export type RedisConnectionOptions =
-  | ({ readonly url: string } & RedisServerOptions)
-  | { readonly client: RedisClient }
+  | ({
+      /** The URL of one server: `redis://user:password@host:6379/0`, or `rediss://` for TLS. */
+      readonly url: string;
+    } & RedisServerOptions)
+  | {
+      /** A client of ioredis. It is duplicated. The client itself is never used and never closed. */
+      readonly client: RedisClient;
+    }
+  /** Options of ioredis for one server, or with `sentinels` and `name` for the master that Sentinel names. */
   | RedisServerOptions
-  | ({ readonly cluster: readonly ClusterNode[] } & RedisClusterOptions);
+  | ({
+      /** Some nodes of a cluster; the others are found by these. */
+      readonly cluster: readonly ClusterNode[];
+    } & RedisClusterOptions);
 
 /**
  * A command is sent at most once and never queued while the connection is down: a lock command that arrives late, or
@@ -82,7 +95,9 @@ export function isReadOnly(error: Error): boolean {
   return /\bREADONLY\b/.test(error.message);
 }
 
-/** Creates a client, not yet connected. `masterOnly`: it does not become ready at a server that reports to be a replica. */
+/**
+ * Creates a client, not yet connected. `masterOnly`: it does not become ready at a server that reports to be a replica.
+ */
 export type Opener = (masterOnly: boolean) => Redis | Cluster;
 
 /** @param options checked  @param sockets those of all connections of the driver */

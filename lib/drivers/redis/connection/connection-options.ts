@@ -7,28 +7,28 @@ import { AccessSource } from './access.js';
 import { type Opener, opener, type RedisConnectionOptions, serverOptions, type Timeouts, timeouts } from './clients.js';
 import { Sockets } from './sockets.js';
 
-/** Protects grants when a master fails and a replica takes over. */
+/** Options that protect grants when a master fails and a replica takes over. */
 export interface FailoverOptions {
+  /** Acknowledgements by replicas. */
   readonly replicas?: {
     /**
-     * The number of replicas that must have a grant or a renewal before it counts. 'majority' (of the master and its
-     * replicas) and 'all' count the attached replicas, and at least one.
+     * The number of replicas that must have a grant or a renewal before it counts. `'majority'` (of the master and its
+     * replicas) and `'all'` count the attached replicas, and at least one.
      *
-     * @defaultValue 0
+     * @defaultValue `0`
      */
     readonly ack?: number | 'majority' | 'all';
     /**
      * The time that the replicas have to acknowledge; less than `commandTimeout`.
      *
-     * @defaultValue 500 ms, or half of `commandTimeout` where that is less
+     * @defaultValue `'500ms'`, or half of `commandTimeout` where that is less
      */
     readonly timeout?: Duration;
   };
   /**
-   * The time for which a new master grants nothing. Leases with a longer TTL or lease duration are refused. A first start
-   * and a restart of Redis count as a new master; on a cluster each master has its own quarantine.
-   *
-   * @defaultValue none: a new master grants at once
+   * The time for which a new master grants nothing. Leases with a longer TTL or lease duration are refused. A first
+   * start and a restart of Redis count as a new master. On a cluster each master has its own quarantine. Without this
+   * option a new master grants at once.
    */
   readonly failoverQuarantine?: Duration;
 }

@@ -6,10 +6,10 @@
 -- KEYS[4i-2] exists while somebody waits for the lease
 -- KEYS[4i-1] marks of the namespace, see include/first
 -- KEYS[4i] the last round of this holder that counts as given back, or '' when all rounds do
--- ARGV[5i-4] holder  ARGV[5i-3] TTL in ms  ARGV[5i-2] claim: 'holder token round tail', or '' to give no vote
+-- ARGV[5i-4] holder  ARGV[5i-3] TTL in ms
+-- ARGV[5i-2] claim: 'holder token round since tail', or '' to give no vote
 -- ARGV[5i-1] bucket of the key  ARGV[5i] last token of its block
 -- reply: for each lease whether somebody waits (0 or 1), or -1 when the vote of this server was not the holder's
---- @include first
 --- @include given-back
 local outcomes = {}
 for i = 0, #KEYS / 4 - 1 do
@@ -22,13 +22,11 @@ for i = 0, #KEYS / 4 - 1 do
     redis.call('PEXPIRE', leaseKey, ttl)
     outcomes[i + 1] = redis.call('EXISTS', waiters)
   elseif not lease and claim ~= '' then
-    local head, round, tail = string.match(claim, '^(%S+ %d+ (%d+)) (.*)$')
-    if not isGivenBack(givenBack, round) then
+    if not isGivenBack(givenBack, string.match(claim, '^%S+ %d+ (%d+)')) then
       if tonumber(redis.call('HGET', marks, bucket) or 0) < tonumber(last) then
         redis.call('HSET', marks, bucket, last)
       end
-      readClock()
-      redis.call('SET', leaseKey, head .. ' ' .. now .. ' ' .. tail, 'PX', ttl)
+      redis.call('SET', leaseKey, claim, 'PX', ttl)
     end
   end
 end

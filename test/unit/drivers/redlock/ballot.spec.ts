@@ -114,6 +114,7 @@ describe('a claim that may have been granted before', () => {
   });
 });
 
+// Rule S7 of docs/internals/safety.md.
 describe('the fencing token', () => {
   type Rule = (votes: readonly TokenBlock[]) => { block: TokenBlock; isReserved: boolean };
 

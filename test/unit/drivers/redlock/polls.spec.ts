@@ -57,7 +57,7 @@ describe('a question to servers', () => {
       const verdict = polls.ask<number, readonly number[]>({
         first,
         rest: { size: 2, ask },
-        patience: 1000,
+        timeout: 1000,
         decide: ({ answers }) => (answers.length >= 3 ? [...answers] : undefined),
       });
       return { ask, verdict };
@@ -75,7 +75,7 @@ describe('a question to servers', () => {
       const verdict = polls.ask<number, readonly number[]>({
         first: [Promise.resolve(1), Promise.reject(down(true)), Promise.resolve(3)],
         rest: { size: 2, ask: () => [never, slow] },
-        patience: 10_000,
+        timeout: 10_000,
         decide: ({ answers, failures }) => {
           if (failures.length > 1) throw new Error('too early');
           return answers.length >= 3 ? [...answers] : undefined;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { StoreLease } from '../../../../../lib/drivers/etcd/queue/store-lease.js';
 
+// Rule S1 of docs/internals/safety.md.
 describe('a keep-alive', () => {
   const lease = (): StoreLease => new StoreLease(1, 10_000, 0);
 

@@ -3,7 +3,7 @@ import type { INestApplication, INestMicroservice } from '@nestjs/common';
 import { type ClientProxy, ClientProxyFactory, type TcpOptions, Transport } from '@nestjs/microservices';
 import { firstValueFrom } from 'rxjs';
 import { onTestFinished } from 'vitest';
-import { type AppOptions, closing, compile, portOf } from './nest-app.js';
+import { type AppOptions, closing, compile, portOf } from './app.js';
 
 const OPTIONS = { host: '127.0.0.1', port: 0 };
 

@@ -1,8 +1,9 @@
 import { EtcdDriver } from 'nestjs-dist-lock/etcd';
-import { afterAll, afterEach, beforeAll } from 'vitest';
-import { EtcdCluster, type EtcdClusterOptions } from './etcd-server.js';
-import { RealEngine } from './real-engine.js';
+import { afterEach } from 'vitest';
+import { RealEngine } from '../engine/real-engine.js';
+import { EtcdCluster, type EtcdClusterOptions, type StoredKey } from './etcd-server.js';
 import { TcpProxy } from './tcp-proxy.js';
+import { useClosing, useTopology } from './use-topology.js';
 
 export interface SuiteEtcd {
   readonly cluster: EtcdCluster;
@@ -12,27 +13,19 @@ export interface SuiteEtcd {
   engine(instance: string, hosts?: readonly string[]): RealEngine;
   /** A proxy in front of each member. */
   proxies(): Promise<TcpProxy[]>;
-  /** All that is stored, below a prefix or at all: keys, with the ids of their leases. */
-  stored(prefix?: string): Promise<{ key: string; lease: string; value: string }[]>;
+  /** All that is stored, below a prefix or at all. */
+  stored(prefix?: string): Promise<StoredKey[]>;
 }
 
 /** One real cluster for the tests of a file. After each of them all its members run again and their data is gone. */
 export function useEtcd(options: EtcdClusterOptions = {}): SuiteEtcd {
-  let cluster: EtcdCluster;
-  const closing: (() => unknown)[] = [];
-  beforeAll(async () => {
-    cluster = await EtcdCluster.start(options);
-  });
-  afterAll(() => cluster.stop());
-  afterEach(async () => {
-    await cluster.restore();
-    for (const close of closing.splice(0).toReversed()) await close();
-    await cluster.empty();
-  });
+  const cluster = useTopology(() => EtcdCluster.start(options));
+  // Vitest calls the hook that was set last first: the members run, `closing` is closed, the data is deleted.
+  afterEach(() => cluster.empty());
+  const closing = useClosing();
+  afterEach(() => cluster.restore());
   return {
-    get cluster() {
-      return cluster;
-    },
+    cluster,
     closing,
     engine(instance, hosts = cluster.hosts) {
       const engine = new RealEngine(new EtcdDriver({ hosts }), instance);

@@ -1,6 +1,6 @@
-import type { Clock } from '../../lib/core/clock.js';
-import { DriverUnavailableError } from '../../lib/core/errors.js';
-import type { FactStore } from '../../lib/core/fact-store.js';
+import type { Clock } from '../../../lib/core/clock.js';
+import { DriverUnavailableError } from '../../../lib/core/errors.js';
+import type { FactStore } from '../../../lib/core/fact-store.js';
 import type {
   AcquireMode,
   Claim,
@@ -9,7 +9,7 @@ import type {
   DriverListener,
   LeaseRef,
   LockDriver,
-} from '../../lib/core/lock-driver.js';
+} from '../../../lib/core/lock-driver.js';
 
 type Call = 'acquire' | 'keepPlaces' | 'cancel' | 'renew' | 'release' | 'reserve';
 

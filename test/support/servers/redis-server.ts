@@ -113,7 +113,7 @@ export class RedisServer {
   /** Resolves when the server accepts connections. */
   #launch(): Promise<void> {
     const binary = this.#binary ?? findRedisServer();
-    if (!binary) throw new Error('redis-server not found: run node test/support/find-servers.mjs');
+    if (!binary) throw new Error('redis-server not found: run node test/support/servers/find-servers.mjs');
     const child = spawn(binary, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], env: this.#env });
     this.#process = child;
     this.#guard.stdin.write(`${child.pid ?? ''}\n`);

@@ -2,10 +2,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { vi } from 'vitest';
-import { SystemClock } from '../../lib/core/clock.js';
-import { callChains } from '../../lib/core/detached.js';
-import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
-import { LockManager } from '../../lib/locks/lock-manager.js';
+import { SystemClock } from '../../../lib/core/clock.js';
+import { callChains } from '../../../lib/core/detached.js';
+import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
+import { LockManager } from '../../../lib/locks/lock-manager.js';
 import { request } from './engine.js';
 
 setFlagsFromString('--expose-gc');

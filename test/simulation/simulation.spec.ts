@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
-import { Place } from '../../../lib/locks/heartbeats.js';
-import { Lease } from '../../../lib/locks/lease.js';
-import { LockHandle } from '../../../lib/locks/lock.js';
-import { simulate, type SimulationResult } from '../../support/simulation.js';
+import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
+import { Place } from '../../lib/locks/heartbeats.js';
+import { Lease } from '../../lib/locks/lease.js';
+import { LockHandle } from '../../lib/locks/lock.js';
+import { simulate, type SimulationResult } from './simulation.js';
 
 const SEEDS = Array.from({ length: 150 }, (_, index) => index + 1);
 
@@ -19,6 +19,7 @@ async function total(seeds = SEEDS): Promise<Omit<SimulationResult, 'trace'>> {
   return sum;
 }
 
+// Rules S1, S2 and S7 of docs/internals/safety.md.
 describe('in a simulation of lost, late and reordered messages, pauses and drifting clocks', () => {
   afterEach(() => vi.restoreAllMocks());
 

@@ -1,6 +1,6 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-const KINDS = ['unit', 'contract', 'integration', 'faults', 'e2e', 'package'];
+const KINDS = ['unit', 'simulation', 'contract', 'integration', 'faults', 'e2e', 'package'];
 
 /** The folder directly below `test`, for a path from the root of the repository. */
 export function kindOf(path: string): string {

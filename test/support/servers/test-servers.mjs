@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { fetchServer, OTHER_SERVERS, versionOf } from './other-servers.mjs';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const VITEST = 'node_modules/vitest/vitest.mjs';
 
 const CONTRACT = ['contract/drivers', 'contract/elections'];

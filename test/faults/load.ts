@@ -4,10 +4,10 @@ import { DriverUnavailableError, LockConfigError } from '../../lib/core/errors.j
 import type { LockDriver } from '../../lib/core/lock-driver.js';
 import { LockNotAcquiredError } from '../../lib/core/lock-errors.js';
 import type { LockHandle } from '../../lib/locks/lock.js';
-import { request } from './engine.js';
-import { FencedResource } from './fenced-resource.mjs';
-import { type Belief, checkHistory, type Violations } from './history.js';
-import { RealEngine } from './real-engine.js';
+import { request } from '../support/engine/engine.js';
+import { RealEngine } from '../support/engine/real-engine.js';
+import { FencedResource } from '../support/history/fenced-resource.mjs';
+import { type Belief, checkHistory, type Violations } from '../support/history/history.js';
 
 type Call = 'acquire' | 'renew' | 'release' | 'cancel';
 

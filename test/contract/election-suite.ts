@@ -4,9 +4,9 @@ import { filter, firstValueFrom } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SystemClock } from '../../lib/core/clock.js';
 import type { ElectionSettings } from '../../lib/leader/election-settings.js';
-import { Candidate } from './candidate.js';
-import { FaultyDriver } from './faulty-driver.js';
-import { RealEngine } from './real-engine.js';
+import { Candidate } from '../support/engine/candidate.js';
+import { FaultyDriver } from '../support/engine/faulty-driver.js';
+import { RealEngine } from '../support/engine/real-engine.js';
 
 export interface ElectionSuiteOptions {
   /** Milliseconds. Default: 1500. */

@@ -1,7 +1,7 @@
-import { SystemClock } from '../../lib/core/clock.js';
-import type { LockEvent } from '../../lib/core/events.js';
-import type { DriverEvent, LockDriver } from '../../lib/core/lock-driver.js';
-import { LockManager } from '../../lib/locks/lock-manager.js';
+import { SystemClock } from '../../../lib/core/clock.js';
+import type { LockEvent } from '../../../lib/core/events.js';
+import type { DriverEvent, LockDriver } from '../../../lib/core/lock-driver.js';
+import { LockManager } from '../../../lib/locks/lock-manager.js';
 
 /** One instance's engine on the real clock, over a real store. */
 export class RealEngine {

@@ -72,7 +72,7 @@ export class EtcdMember {
   /** With the data that it has. Rejects when it ends before it serves clients. */
   async launch(): Promise<void> {
     const binary = findEtcdServer();
-    if (!binary) throw new Error('etcd not found: run node test/support/find-servers.mjs');
+    if (!binary) throw new Error('etcd not found: run node test/support/servers/find-servers.mjs');
     const child = spawn(binary, this.args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process = child;
     if (child.pid) this.started(child.pid);

@@ -15,7 +15,7 @@ import { gunzipSync } from 'node:zlib';
 const run = promisify(execFile);
 
 const MIRROR = process.env.DEBIAN_MIRROR ?? 'https://deb.debian.org/debian';
-const CACHE = fileURLToPath(new URL('../../node_modules/.cache/servers/', import.meta.url));
+const CACHE = fileURLToPath(new URL('../../../node_modules/.cache/servers/', import.meta.url));
 
 /** Milliseconds for all the downloads of a run, for the first answer of the mirror and for a server that tells its version. */
 const PATIENCE = 90_000;

@@ -4,6 +4,7 @@ import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
 import { LockManager } from '../../lib/locks/lock-manager.js';
 import type { Lock } from '../../lib/locks/lock.js';
 import { ManualClock } from '../../lib/testing/manual-clock.js';
+import { randomFrom } from '../support/engine/seeded-random.js';
 
 /**
  * Several instances of the real engine over one store, in virtual time. Messages are delayed, reordered and lost,
@@ -29,16 +30,6 @@ export interface SimulationResult {
 }
 
 const KEY = 'sim:l:k';
-
-export function randomFrom(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** One process: a clock of its own rate, which stops delivering while the process is paused. */
 class Process implements Clock {

@@ -1,8 +1,8 @@
 import type { LeaderEvent, LeadershipState } from 'nestjs-dist-lock';
-import type { ElectionListener, ElectionSettings } from '../../lib/leader/election-settings.js';
-import { Election } from '../../lib/leader/election.js';
-import { LeaderService } from '../../lib/leader/leader.service.js';
-import type { LockManager } from '../../lib/locks/lock-manager.js';
+import type { ElectionListener, ElectionSettings } from '../../../lib/leader/election-settings.js';
+import { Election } from '../../../lib/leader/election.js';
+import { LeaderService } from '../../../lib/leader/leader.service.js';
+import type { LockManager } from '../../../lib/locks/lock-manager.js';
 import type { Engine } from './engine.js';
 import type { FaultyDriver } from './faulty-driver.js';
 

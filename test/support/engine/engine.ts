@@ -1,9 +1,9 @@
-import type { LockEvent } from '../../lib/core/events.js';
-import type { LockDriver } from '../../lib/core/lock-driver.js';
-import { MemoryDriver } from '../../lib/drivers/memory/memory.driver.js';
-import { LockManager, type LockManagerOptions } from '../../lib/locks/lock-manager.js';
-import type { AcquireRequest, LeaseRequest } from '../../lib/locks/lock-request.js';
-import { ManualClock } from '../../lib/testing/manual-clock.js';
+import type { LockEvent } from '../../../lib/core/events.js';
+import type { LockDriver } from '../../../lib/core/lock-driver.js';
+import { MemoryDriver } from '../../../lib/drivers/memory/memory.driver.js';
+import { LockManager, type LockManagerOptions } from '../../../lib/locks/lock-manager.js';
+import type { AcquireRequest, LeaseRequest } from '../../../lib/locks/lock-request.js';
+import { ManualClock } from '../../../lib/testing/manual-clock.js';
 import { FaultyDriver } from './faulty-driver.js';
 
 /** One instance's engine on a manual clock, over a memory store whose answers a test can delay or lose. */
