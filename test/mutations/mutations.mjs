@@ -1771,6 +1771,83 @@ const applicationMutations = [
       'if (false) {',
     ],
   ]),
+  ...inFile('lib/schedule/cron-schedule.ts', { specs: [integration('nest/job-service')] }, [
+    ['catch-up leaves out a job that does not tick', 'return isActive ?? running ?? false;', 'return true;'],
+    ['a job without a name stays that of its method', 'if (known) return known;', ''],
+    [
+      'two methods with one expression have a job each',
+      'fitting.find((one) => !this.#taken.has(one)) ?? fitting[0]',
+      'fitting[0]',
+    ],
+    [
+      'a job with a name is no other of the same expression',
+      'options.name ? jobs.getCronJobs().get(options.name) :',
+      "jobs.getCronJobs().get(options.name ?? '') ??",
+    ],
+  ]),
+  ...inFile('lib/schedule/job.service.ts', { specs: [integration('nest/job-service')] }, [
+    [
+      'an instance that ends claims no fire',
+      'return this.#isClosing ? undefined : fires.tickAt(job, { instant }, work);',
+      'return fires.tickAt(job, { instant }, work);',
+    ],
+    [
+      'catch-up asks whether the fire was missed',
+      'if (!(await this.isMissed(job, cronJob, options))) return undefined;',
+      '',
+    ],
+  ]),
+  ...inFile('lib/schedule/fires.ts', { specs: [integration('nest/job-service')] }, [
+    ['the scheduled instant is passed on', 'runInside(this, undefined, work, instant)', 'work()'],
+  ]),
+  ...inFile('lib/locks/call-chain.ts', { specs: [integration('nest/job-service')] }, [
+    [
+      'the scheduled instant is that of a run that goes on',
+      'if (frame.open && frame.instant !== undefined)',
+      'if (frame.instant !== undefined)',
+    ],
+  ]),
+  ...inFile('lib/nest/cron-locker.ts', { specs: [integration('nest/cron-locker')] }, [
+    ['a run of the locker lasts until it is released', 'return this.#ended(key, ttlMs);', 'return Promise.resolve();'],
+    [
+      'a run of the locker that nobody releases ends with its TTL',
+      'this.#clock.after(ttl, end)',
+      'this.#clock.after(1e9, end)',
+    ],
+  ]),
+  ...inFile('lib/nest/cron-methods.ts', { specs: [integration('nest/cron-locker')] }, [
+    [
+      'the locker knows a job by its lock key first',
+      'options.lockKey ?? options.name',
+      'options.name ?? options.lockKey',
+    ],
+  ]),
+  ...inFile('lib/nest/job-checks.ts', { specs: [unit('nest/job-checks')] }, [
+    ['a second scheduler is warned of', 'if (schedulers > 1)', 'if (schedulers > 2)'],
+    [
+      'a second instance of a job is warned of',
+      'if (modules.size === 1) continue;',
+      'if (modules.size <= 2) continue;',
+    ],
+    ['a class name of two letters is warned of', 'type.length > LONGEST_SHORT_NAME', 'type.length > 1'],
+    [
+      'jobs whose fires are claimed may be doubled',
+      " && !wrappings.some(({ decorator }) => decorator === 'OncePerTick')",
+      '',
+    ],
+    [
+      'a lock that skips a tick is warned of',
+      'else if (holdAtLeast === undefined)',
+      'else if (holdAtLeast !== undefined)',
+      { specs: [unit('nest/start-checks')] },
+    ],
+    [
+      'a lock of a job whose ticks run on one replica is fine',
+      'if (wrappingsOf(method).some(({ decorator }) => DEDUPLICATING.has(decorator))) return;',
+      '',
+      { specs: [unit('nest/start-checks')] },
+    ],
+  ]),
   ...inFile('lib/schedule/fires.ts', { specs: [schedule('fires')] }, [
     [
       'a fire is claimed for one tick only',

@@ -150,7 +150,10 @@ describe('DistLockCronLocker', () => {
   it('makes a shutdown wait for no longer than the TTL of a run that nobody releases', async () => {
     const app = await replica('a');
     expect(await app.get(DistLockCronLocker).tryAcquire('nightly', 50)).toBe(true);
+    const began = performance.now();
     await app.close();
+    // The grace period is 10 s.
+    expect(performance.now() - began).toBeLessThan(5000);
   });
 
   it('claims nothing for an application that ends', async () => {
