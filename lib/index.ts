@@ -7,7 +7,7 @@
 import 'reflect-metadata';
 
 export type { AcquireOptions, TryOptions } from './locks/acquire-options.js';
-export { currentLock } from './locks/call-chain.js';
+export { currentFire, currentLock } from './locks/call-chain.js';
 export type { Duration } from './core/duration.js';
 export {
   DistLockError,
@@ -74,15 +74,18 @@ export { LeaderService } from './leader/leader.service.js';
 export type { LeadershipState, Member, Role, Term } from './leader/leadership.js';
 export type { ElectionOptions } from './leader/election-options.js';
 export {
+  getJobServiceToken,
   getLeaderElectionsToken,
   getLeaderToken,
   getLockServiceToken,
+  InjectJobService,
   InjectLeader,
   InjectLeaderElections,
   InjectLockService,
 } from './decorators/injection.js';
 export { LeaderElection, LeaderElections } from './leader/leader-elections.js';
 export { type LockDescription, LockService } from './locks/lock.service.js';
+export { DistLockCronLocker } from './nest/cron-locker.js';
 export { DistLockModule, type DistLockModuleAsyncOptions } from './nest/module.js';
 export type {
   DistLockModuleAsyncExtras,
@@ -90,3 +93,5 @@ export type {
   DistLockModuleOptions,
   DistLockOptionsFactory,
 } from './nest/options.js';
+export type { CronJobLike } from './schedule/cron-schedule.js';
+export { JobService, type OncePerTickJobOptions } from './schedule/job.service.js';

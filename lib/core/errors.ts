@@ -20,8 +20,17 @@ export type DistLockErrorCode =
   | 'MEMBER_NOT_FOUND'
   | 'NOT_LEADER';
 
+/** On an error of a framework that a request is answered with: the error of this package behind it. */
+const STANDS_FOR = Symbol.for('nestjs-dist-lock/stands-for');
+
 /** The base of all errors of this package. */
 export class DistLockError extends Error {
+  /** An exception of Nest that answers a request in place of such an error passes for the error, too. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    const isOne = Function.prototype[Symbol.hasInstance];
+    return isOne.call(this, value) || (isStandIn(value) && isOne.call(this, value[STANDS_FOR]));
+  }
+
   constructor(
     /** The stable code of this kind of error. */
     readonly code: DistLockErrorCode,
@@ -41,10 +50,28 @@ export class DistLockError extends Error {
     return this.statusCode;
   }
 
-  /** True where a client may see the message: for a status below 500. */
+  /** False: the message names keys and instances, which no client may see. */
   get expose(): boolean {
-    return this.statusCode < 500;
+    return false;
   }
+}
+
+export function isStandIn(value: unknown): value is Error & { readonly [STANDS_FOR]: DistLockError } {
+  return typeof value === 'object' && value !== null && STANDS_FOR in value;
+}
+
+/**
+ * Lets an exception of a framework pass for an error of this package: by `instanceof`, with the fields of the error and
+ * with the error as `cause`. All of these are left out where somebody writes the exception as JSON.
+ */
+export function standIn<Exception extends Error>(exception: Exception, error: DistLockError): Exception {
+  const { name: _name, ...fields } = error;
+  for (const [field, value] of Object.entries({ ...fields, cause: error })) define(exception, field, value);
+  return define(exception, STANDS_FOR, error);
+}
+
+function define<Target extends object>(target: Target, property: PropertyKey, value: unknown): Target {
+  return Object.defineProperty(target, property, { value, writable: true, configurable: true, enumerable: false });
 }
 
 /** Leader-only code was called on an instance that does not lead. */
@@ -81,10 +108,13 @@ export class MemberNotFoundError extends DistLockError {
   }
 }
 
-/** A key is empty, too long, or could not be built. */
+/**
+ * A key is empty, too long, or could not be built. `statusCode` is 400 where an argument of the call caused it, and 500
+ * where the code did.
+ */
 export class LockKeyError extends DistLockError {
-  constructor(message: string) {
-    super('LOCK_KEY', message);
+  constructor(message: string, statusCode: 400 | 500 = 500) {
+    super('LOCK_KEY', message, statusCode);
   }
 }
 

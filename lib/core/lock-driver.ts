@@ -40,7 +40,10 @@ export interface LockDriver {
   acquire(claim: Claim, mode: AcquireMode, tokens?: number): Promise<Granted | Refused | Queued>;
   /** Ends a claim: it leaves the queue, and a lease that it got in the meantime is given back. */
   cancel(claim: Claim): Promise<void>;
-  /** Arms the whole TTL of each lease again. The answers come in the order of the leases. */
+  /**
+   * Arms each lease for its `ttl`, which may be shorter than that of its claim; the answers come in the order of the
+   * leases.
+   */
   renew(leases: readonly LeaseRef[]): Promise<readonly RenewOutcome[]>;
   /**
    * The heartbeats of claims that wait in the queue. The answers come in the order of the places. The call grants

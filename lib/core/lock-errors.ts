@@ -86,17 +86,19 @@ export class TooManyWaitingError extends DistLockError {
  * - `expired`: the lease was not renewed in time.
  * - `gone`: the store no longer knows the holder.
  * - `shutdown`: the grace period of the shutdown ended first.
+ * - `max-hold`: it was held for as long as `maxHold` allows.
  *
  * From `ensure()` only:
  * - `ending`: less time is left than was asked for.
  * - `released`: the handle was given back.
  */
-export type LossReason = 'expired' | 'gone' | 'shutdown' | 'ending' | 'released';
+export type LossReason = 'expired' | 'gone' | 'shutdown' | 'max-hold' | 'ending' | 'released';
 
 const lossText: Record<LossReason, string> = {
   expired: 'could not be renewed in time',
   gone: 'is no longer ours in the store',
   shutdown: 'was given up because the shutdown grace period ended',
+  'max-hold': 'was held for as long as maxHold allows',
   ending: 'has less time left than was asked for',
   released: 'was already released',
 };

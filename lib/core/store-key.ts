@@ -10,18 +10,22 @@ export const LONGEST_KEY = 500;
 
 /** @throws LockKeyError when the key is empty, over 500 characters, or not well-formed Unicode */
 export function lockStoreKey(namespace: string, key: string): string {
-  if (typeof key !== 'string' || key === '') throw new LockKeyError('A lock key must be a string that is not empty.');
+  return `${namespace}:l:${checkKey(key, 500)}`;
+}
+
+/** @param statusCode of the error: 400 where the key is made of the arguments of a call */
+export function checkKey(key: string, statusCode: 400 | 500): string {
+  const refuse = (message: string): LockKeyError => new LockKeyError(message, statusCode);
+  if (typeof key !== 'string' || key === '') throw refuse('A lock key must be a string that is not empty.');
   if (key.length > LONGEST_KEY) {
-    throw new LockKeyError(
+    throw refuse(
       `Lock key "${key.slice(0, 40)}…" has ${key.length} characters; at most ${LONGEST_KEY} are allowed. Hash the long part.`,
     );
   }
   if (!key.isWellFormed()) {
-    throw new LockKeyError(
-      `Lock key ${JSON.stringify(key)} holds half a surrogate pair: different keys would become one.`,
-    );
+    throw refuse(`Lock key ${JSON.stringify(key)} holds half a surrogate pair: different keys would become one.`);
   }
-  return `${namespace}:l:${key}`;
+  return key;
 }
 
 export function electionStoreKey(namespace: string, election: string): string {

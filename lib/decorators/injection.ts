@@ -28,6 +28,7 @@ export const getLeaderToken = (election?: string, registration?: string): string
  * @param registration the name of the registration; default: the registration without a name
  */
 export const getLeaderElectionsToken = (registration?: string): string => token('LeaderElections', registration);
+export const getJobServiceToken = (registration?: string): string => token('JobService', registration);
 
 export const getFireServiceToken = (registration?: string): string => token('FireService', registration);
 
@@ -57,6 +58,11 @@ export function InjectLeader(election?: string, registration?: string): Property
  */
 export function InjectLeaderElections(registration?: string): PropertyDecorator & ParameterDecorator {
   return Inject(getLeaderElectionsToken(registration));
+}
+
+/** Injects the `JobService` of a named registration; without a name that of the default one. */
+export function InjectJobService(registration?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getJobServiceToken(registration));
 }
 
 function token(service: string, name = DEFAULT_REGISTRATION, election = DEFAULT_ELECTION): string {

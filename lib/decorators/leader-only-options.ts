@@ -48,6 +48,13 @@ export interface LeaderOnlyOptions {
    * @defaultValue `false`
    */
   catchUp?: boolean;
+  /**
+   * With `catchUp` only: the name of the job in the store. All instances must use the same name, and no two methods may
+   * share one.
+   *
+   * @defaultValue class and method: `Reports.nightly`
+   */
+  job?: string;
 }
 export const CHOICES: readonly LeaderOtherwise[] = ['skip', 'reject', 'redirect', 'forward'];
 export const FORWARD_TIMEOUT = 30000;
@@ -63,7 +70,11 @@ export function checkOptions(options: LeaderOnlyOptions): LeaderOnlyMetadata {
     otherwise,
     timeout,
     catchUp = false,
-  } = check.object(options, '', ['election', 'registration', 'otherwise', 'timeout', 'catchUp']);
+    job,
+  } = check.object(options, '', ['election', 'registration', 'otherwise', 'timeout', 'catchUp', 'job']);
+  check.ofType(job, 'job', 'string');
+  if (job === '') check.problem('job: must not be empty.');
+  if (job !== undefined && !catchUp) check.problem('job: has no effect without catchUp.');
   check.ofType(election, 'election', 'string');
   check.ofType(registration, 'registration', 'string');
   check.ofType(catchUp, 'catchUp', 'boolean');

@@ -114,9 +114,13 @@ export function isLeaderOnly(method: unknown): boolean {
 }
 
 function catchUpOf(options: string | LeaderOnlyOptions): MethodDecorator | undefined {
-  const { catchUp, registration } = typeof options === 'string' ? {} : options;
+  const { catchUp, job, registration } = typeof options === 'string' ? {} : options;
   return catchUp
-    ? (OncePerTick({ catchUp, ...(registration === undefined ? {} : { registration }) }) as MethodDecorator)
+    ? (OncePerTick({
+        catchUp,
+        ...(job === undefined ? {} : { job }),
+        ...(registration === undefined ? {} : { registration }),
+      }) as MethodDecorator)
     : undefined;
 }
 

@@ -1,5 +1,5 @@
 import { LockKeyError } from '../core/errors.js';
-import { LONGEST_KEY } from '../core/store-key.js';
+import { checkKey, LONGEST_KEY } from '../core/store-key.js';
 
 /** Builds a key from the arguments of the method. `this` is the instance. */
 export type KeyFunction = (...args: never[]) => string;
@@ -34,10 +34,11 @@ export function compileTemplate(template: string): KeyBuilder {
     const root = match[1] === 'this' ? 'this' : Number(match[1]);
     return { source: part, root, path: match[2]!.split('.').slice(1) };
   });
+  const statusCode = parts.some((part) => typeof part !== 'string' && part.root !== 'this') ? 400 : 500;
   return (args, instance) => {
     let key = '';
     for (const part of parts) key += typeof part === 'string' ? part : valueOf(part, args, instance, template);
-    return key;
+    return checkKey(key, statusCode);
   };
 }
 
@@ -45,9 +46,11 @@ export function compileTemplate(template: string): KeyBuilder {
 export function keyFrom(build: KeyFunction, label: string): KeyBuilder {
   return (args, instance) => {
     const key: unknown = Reflect.apply(build, instance, args);
-    if (typeof key === 'string' && key !== '') return key;
+    const isOfArguments = args.length > 0;
+    if (typeof key === 'string' && key !== '') return checkKey(key, isOfArguments ? 400 : 500);
     throw new LockKeyError(
       `@WithLock on ${label}: the key function returned ${show(key)}. Return a string, not empty.`,
+      isOfArguments ? blame(key) : 500,
     );
   };
 }
@@ -60,10 +63,10 @@ export function keyFrom(build: KeyFunction, label: string): KeyBuilder {
  *   Unicode
  */
 export function lockKey(strings: TemplateStringsArray, ...values: readonly unknown[]): string {
-  return String.raw(
-    { raw: strings },
-    ...values.map((value, index) => encode(value) ?? refuse(`lockKey: value ${index + 1} is ${show(value)}`)),
+  const encoded = values.map(
+    (value, index) => encode(value) ?? refuse(`lockKey: value ${index + 1} is ${show(value)}`, blame(value)),
   );
+  return checkKey(String.raw({ raw: strings }, ...encoded), values.length > 0 ? 400 : 500);
 }
 
 function valueOf(
@@ -78,7 +81,7 @@ function valueOf(
   if (encoded !== undefined) return encoded;
   const missing = typeof root === 'number' && root >= args.length;
   const why = missing ? `names an argument that the call did not pass (it passed ${args.length})` : `is ${show(value)}`;
-  return refuse(`Lock key template "${template}": ${source} ${why}`);
+  return refuse(`Lock key template "${template}": ${source} ${why}`, missing || root === 'this' ? 500 : blame(value));
 }
 
 /** The value without separators, braces and white space; undefined for a value that cannot be part of a key. */
@@ -93,8 +96,19 @@ function encode(value: unknown): string | undefined {
   return fits ? String(value) : undefined;
 }
 
-function refuse(problem: string): never {
-  throw new LockKeyError(`${problem}. Use a string that is not empty, a number, a bigint or a boolean.`);
+function refuse(problem: string, statusCode: 400 | 500): never {
+  throw new LockKeyError(`${problem}. Use a string that is not empty, a number, a bigint or a boolean.`, statusCode);
+}
+
+/**
+ * The status for a value that cannot be, or be part of, a key. 400: a request may hold it, as a field that is missing,
+ * empty, given twice or nested. 500: only code makes it, such as a date, a promise or an entity.
+ */
+function blame(value: unknown): 400 | 500 {
+  if (typeof value === 'function' || typeof value === 'symbol') return 500;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 400;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype ? 400 : 500;
 }
 
 /** Names the fault of a value that can neither be a key nor be part of one. */

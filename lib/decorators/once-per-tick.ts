@@ -1,5 +1,6 @@
 import type { Duration, Milliseconds } from '../core/duration.js';
 import { OptionsCheck } from '../core/options-check.js';
+import { TICK_TOLERANCE } from '../core/tick-tolerance.js';
 import { getFireServiceToken } from './injection.js';
 import { type AsyncMethod, type SkipFits, wrapMethod } from './wrap-method.js';
 
@@ -59,8 +60,6 @@ export type OncePerTickDecorator = <Method extends AsyncMethod>(
   descriptor: TypedPropertyDescriptor<Method> & SkipFits<'skip', Method>,
 ) => void;
 
-const TOLERANCE: Milliseconds = 1000;
-
 /**
  * Runs each fire of a `@Cron()` method on one instance. The instance that is the first to claim the fire in the store
  * runs the method; on the others the call resolves to undefined.
@@ -86,7 +85,7 @@ export function OncePerTick(options: OncePerTickOptions = {}): OncePerTickDecora
   if (job === '') check.problem('job: must not be empty.');
   const settings: OncePerTickSettings = {
     job,
-    tolerance: check.duration(tolerance, 'tolerance', TOLERANCE),
+    tolerance: check.duration(tolerance, 'tolerance', TICK_TOLERANCE),
     catchUp,
     token: getFireServiceToken(registration),
   };

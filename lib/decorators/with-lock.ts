@@ -1,4 +1,6 @@
+import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
+import type { TtlRange } from '../core/lock-driver.js';
 import { LockNotAcquiredError } from '../core/lock-errors.js';
 import { whileClientIsThere } from '../http/client-gone.js';
 import { type AcquireOptions, checkAcquireOptions, type CheckedOptions } from '../locks/acquire-options.js';
@@ -144,7 +146,17 @@ async function skipIfHeld(
   }
 }
 
-function checkWithLockOptions(options: WithLockOptions, where: string): AcquireOptions {
+/**
+ * The options without those of the decorator itself.
+ *
+ * @param limits of the registration: the TTLs that its driver accepts, and its default; known at start
+ * @throws LockConfigError that names every wrong option and its repair
+ */
+export function checkWithLockOptions(
+  options: WithLockOptions,
+  where: string,
+  ...limits: readonly [ttlRange?: TtlRange, defaultTtl?: Milliseconds]
+): AcquireOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new LockConfigError(`${where}: options: expected an object, such as { wait: '5s' }.`);
   }
@@ -155,7 +167,7 @@ function checkWithLockOptions(options: WithLockOptions, where: string): AcquireO
   if (!['wait', 'skip', 'reject'].includes(otherwise)) {
     throw new LockConfigError(`${where}: otherwise: expected 'wait', 'skip' or 'reject'.`);
   }
-  const checked: CheckedOptions = checkAcquireOptions(acquireOptions, where);
+  const checked: CheckedOptions = checkAcquireOptions(acquireOptions, where, ...limits);
   if (otherwise === 'wait') return Object.freeze(acquireOptions);
   if (checked.limit) {
     throw new LockConfigError(`${where}: wait and attempts have no effect with otherwise: '${otherwise}'.`);

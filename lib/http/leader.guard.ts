@@ -1,19 +1,13 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import {
-  type CanActivate,
-  type ExecutionContext,
-  HttpException,
-  HttpStatus,
-  Injectable,
-  ServiceUnavailableException,
-} from '@nestjs/common';
-import { HttpAdapterHost, ModuleRef, Reflector } from '@nestjs/core';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { type CanActivate, type ExecutionContext, HttpException, HttpStatus, Injectable } from '@nestjs/common';
+import { ModuleRef, Reflector } from '@nestjs/core';
 import type { Milliseconds } from '../core/duration.js';
-import { NotLeaderError } from '../core/errors.js';
+import { NotLeaderError, standIn } from '../core/errors.js';
 import type { LeaderService } from '../leader/leader.service.js';
 import type { ParsedRequest } from './forwarded-body.js';
 import { forward, FORWARDED, ForwardError, relay } from './leader-forward.js';
 import { leaderTarget, type LeaderTarget } from './leader-url.js';
+import { addHeader, askAgain, nameLeader, requestErrorOf } from './request-errors.js';
 
 export const LEADER_ONLY = 'nestjs-dist-lock:leader-only';
 
@@ -46,7 +40,6 @@ export class LeaderGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly moduleRef: ModuleRef,
-    private readonly adapterHost: HttpAdapterHost,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
@@ -58,8 +51,7 @@ export class LeaderGuard implements CanActivate {
       return true;
     } catch (error) {
       if (!(error instanceof NotLeaderError)) throw error;
-      const type = context.getType<string>();
-      if (type !== 'http') throw await refusalOf(error, type);
+      if (context.getType() !== 'http') throw await requestErrorOf(error, context);
       return await this.sendElsewhere(context, error, metadata);
     }
   }
@@ -73,9 +65,9 @@ export class LeaderGuard implements CanActivate {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const target = leaderTarget(error.leader?.url, request.originalUrl ?? request.url ?? '/');
-    if (otherwise === 'redirect' && target) throw this.redirection(response, error, target);
-    // One hop only: two instances may each take the other one for the leader.
-    if (otherwise !== 'forward' || !target || request.headers[FORWARDED]) throw this.refusal(response, error);
+    if (otherwise === 'redirect' && target) throw redirection(response, error, target);
+    // One hop only: two instances that each take the other for the leader must not play ball.
+    if (otherwise !== 'forward' || !target || request.headers[FORWARDED]) throw await requestErrorOf(error, context);
 
     const incoming = request.raw ?? request;
     const outgoing = response.raw ?? response;
@@ -87,62 +79,27 @@ export class LeaderGuard implements CanActivate {
       relay(answer, outgoing);
     } catch (cause) {
       if (!(cause instanceof ForwardError)) throw cause;
-      throw this.forwardFailure(response, error, cause);
+      throw forwardFailure(response, error, cause);
     }
     // The guard never settles. Nest runs the handler after true, and answers 403 after false, although the response is
     // sent (nestjs/docs.nestjs.com#3116).
     return new Promise<never>(() => undefined);
   }
-
-  private redirection(response: Response, error: NotLeaderError, { base, path }: LeaderTarget): Error {
-    this.nameLeader(response, error);
-    this.adapterHost.httpAdapter.setHeader(response, 'Location', base.origin + path);
-    const statusCode = HttpStatus.TEMPORARY_REDIRECT;
-    return new HttpException({ statusCode, message: error.message }, statusCode, { cause: error });
-  }
-
-  private refusal(response: Response, error: NotLeaderError): Error {
-    this.nameLeader(response, error);
-    this.askAgain(response, error);
-    const { statusCode, message } = error;
-    // Nest logs every error but an HttpException (nestjs/nest#11579), and a refusal is nothing to report.
-    return new ServiceUnavailableException({ statusCode, error: 'Service Unavailable', message }, { cause: error });
-  }
-
-  private forwardFailure(response: Response, error: NotLeaderError, cause: ForwardError): Error {
-    this.nameLeader(response, error);
-    const { statusCode } = cause;
-    if (statusCode === 503) this.askAgain(response, error);
-    const message = 'The request was forwarded to the leader, which did not answer.';
-    return new HttpException({ statusCode, message }, statusCode, { cause });
-  }
-
-  private askAgain(response: Response, { retryAfter }: NotLeaderError): void {
-    this.adapterHost.httpAdapter.setHeader(response, 'Retry-After', String(Math.ceil(retryAfter / 1000)));
-  }
-
-  private nameLeader(response: Response, { leader }: NotLeaderError): void {
-    if (leader) this.adapterHost.httpAdapter.setHeader(response, 'X-Leader', leader.url ?? leader.id);
-  }
 }
 
-/**
- * The refusal for a caller that is no HTTP client. Who handles messages or gateway events has installed the optional
- * package that is imported here.
- */
-async function refusalOf(error: NotLeaderError, type: string): Promise<Error> {
-  const { statusCode, message } = error;
-  // Without the metadata of the leader, which is for other instances only.
-  const leader = error.leader && { id: error.leader.id, url: error.leader.url };
-  const payload = { status: 'error', statusCode, message, leader };
-  if (type === 'rpc') {
-    const { RpcException } = await import('@nestjs/microservices');
-    return new RpcException(payload);
-  }
-  if (type === 'ws') {
-    const { WsException } = await import('@nestjs/websockets');
-    return new WsException(payload);
-  }
-  // A GraphQL server copies `extensions` into its answer.
-  return Object.assign(error, { extensions: { code: error.code, leader } });
+function redirection(response: Response, error: NotLeaderError, { base, path }: LeaderTarget): Error {
+  nameLeader(response, error);
+  addHeader(response, 'Location', base.origin + path);
+  const statusCode = HttpStatus.TEMPORARY_REDIRECT;
+  const body = { statusCode, code: error.code, message: 'The leader answers this request.' };
+  return standIn(new HttpException(body, statusCode), error);
+}
+
+function forwardFailure(response: Response, error: NotLeaderError, cause: ForwardError): Error {
+  const { statusCode } = cause;
+  nameLeader(response, error);
+  if (statusCode === 503) askAgain(response, error);
+  const message = 'The request was forwarded to the leader, which did not answer.';
+  const body = { statusCode, error: STATUS_CODES[statusCode], code: error.code, message };
+  return new HttpException(body, statusCode, { cause });
 }

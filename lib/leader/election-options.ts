@@ -71,6 +71,8 @@ export interface ElectionDefaults {
   readonly namespace: string;
   readonly ttlRange: TtlRange;
   readonly grace: Milliseconds;
+  /** The instance takes part in no election. */
+  readonly observeOnly: boolean;
 }
 
 const SECOND: Milliseconds = 1000;
@@ -97,7 +99,7 @@ export function resolveElection(
   check: OptionsCheck,
   given: ElectionOptions,
   path: string,
-  { namespace: common, ttlRange, grace }: ElectionDefaults,
+  { namespace: common, ttlRange, grace, observeOnly }: ElectionDefaults,
 ): ElectionSettings {
   const at = (option: string): string => (path ? `${path}.${option}` : option);
   const options = check.object(given, path, [
@@ -131,10 +133,11 @@ export function resolveElection(
     name,
     storeKey: electionStoreKey(namespace, name),
     membersScope: membersScope(namespace, name),
-    autoCampaign,
+    autoCampaign: autoCampaign && !observeOnly,
     releaseOnShutdown,
     priority,
     grace,
+    observeOnly,
   };
 }
 

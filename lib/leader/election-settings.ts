@@ -18,6 +18,8 @@ export interface ElectionSettings {
   readonly priority: number;
   /** The time for which leader work may run once the term is over. */
   readonly grace: Milliseconds;
+  /** The instance never campaigns and is no member. */
+  readonly observeOnly?: boolean;
 }
 
 export interface ElectionListener {

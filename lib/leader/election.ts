@@ -110,7 +110,7 @@ export class Election {
   }
 
   campaign(): void {
-    this.#campaigning.urge();
+    if (!this.settings.observeOnly) this.#campaigning.urge();
   }
 
   async resign(to?: string): Promise<void> {

@@ -106,7 +106,7 @@ export class LeaderService {
 
   /**
    * Takes part in the election: needed where `autoCampaign` is off. Ends the rest that follows a resignation or several
-   * short terms. Resolves at once. `isLeader$` emits when this instance leads.
+   * short terms. Resolves at once. `isLeader$` emits when this instance leads. Has no effect with `observeOnly`.
    */
   async campaign(): Promise<void> {
     this.#election.campaign();

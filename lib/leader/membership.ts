@@ -55,7 +55,7 @@ export class Membership {
 
   /** Writes the state of this instance into the store, now and from then on until `leave`. */
   announce(): void {
-    if (!this.#manager.facts || this.#left || this.#writing) return;
+    if (!this.#manager.facts || this.#settings.observeOnly || this.#left || this.#writing) return;
     this.#refresh?.cancel();
     this.#writing = this.#write();
   }
@@ -80,7 +80,7 @@ export class Membership {
     // This process wrote before. So the other one wrote later, and is alive.
     if (isWritten && !this.#left && own >= 0 && members[own]!.process !== this.#process) this.#foundTwin();
     if (own >= 0) members.splice(own, 1);
-    if (self.role !== 'stopped') members.push(this.#candidacy());
+    if (self.role !== 'stopped' && !this.#settings.observeOnly) members.push(this.#candidacy());
     return members.sort((a, b) => a.member.joinedAt - b.member.joinedAt || (a.member.id < b.member.id ? -1 : 1));
   }
 

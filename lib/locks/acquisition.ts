@@ -250,7 +250,7 @@ export class Acquisition {
 
   #firstHold(lease: Lease): Hold {
     this.#context.heldLeases.begin(lease);
-    return this.#delivered(new Hold(this.#request.key, lease, lease.takeToken()!, lease.since));
+    return this.#delivered(new Hold(this.#request.key, lease, lease.tokens.take()!, lease.since));
   }
 
   #delivered(hold: Hold): Hold {

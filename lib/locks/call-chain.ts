@@ -18,6 +18,8 @@ interface AnyFrame {
   /** The lock that protects the call; leader work has none of its own. */
   readonly lock: LockHandle | undefined;
   readonly parent: AnyFrame | undefined;
+  /** The scheduled instant of the job whose run it is, in milliseconds since 1970. */
+  readonly instant: number | undefined;
   open: boolean;
 }
 
@@ -36,8 +38,9 @@ export async function runInside<T>(
   scope: object,
   lock: LockHandle | undefined,
   task: () => T | Promise<T>,
+  instant?: number,
 ): Promise<T> {
-  const frame = { scope, lock, parent: storage.getStore(), open: true, lastChild: DONE };
+  const frame = { scope, lock, instant, parent: storage.getStore(), open: true, lastChild: DONE };
   try {
     // Also a thenable, which works only once it is awaited, begins inside.
     return await storage.run(frame, () => Promise.resolve(task()));
@@ -69,6 +72,17 @@ export function findFrame(scope: object, storeKey?: string): Frame | undefined {
  */
 export function currentLock(key?: string): Lock | undefined {
   return find((frame) => key === undefined || frame.lock.key === key)?.lock;
+}
+
+/**
+ * The scheduled instant of the fire that this async call chain runs, or undefined. Set by `@OncePerTick()`, by
+ * `@LeaderOnly({ catchUp: true })` and by `JobService`.
+ */
+export function currentFire(): Date | undefined {
+  for (let frame = storage.getStore(); frame; frame = frame.parent) {
+    if (frame.open && frame.instant !== undefined) return new Date(frame.instant);
+  }
+  return undefined;
 }
 
 /**

@@ -3,10 +3,13 @@ import type { Milliseconds } from '../core/duration.js';
 import type { LockEventSink } from '../core/events.js';
 import { LinkedList } from '../core/linked-list.js';
 import { type Claim, heartbeat, type LockDriver, type TokenBlock } from '../core/lock-driver.js';
+import { settledWithin } from '../core/pause.js';
 import { Hold, type Lease } from './lease.js';
+import type { HoldLimits } from './lock-request.js';
 import { type HoldOwner, LockHandle } from './lock.js';
 import { ReleaseRetries, type Warn } from './release-retries.js';
 import type { RequestGate } from './request-gate.js';
+import { RestingLeases } from './resting-leases.js';
 import type { WaitingRoom } from './waiting-room.js';
 import { Watchdog } from './watchdog.js';
 
@@ -27,6 +30,7 @@ export class HeldLeases implements HoldOwner {
   readonly #gate: RequestGate;
   readonly #watchdog: Watchdog;
   readonly #releaseRetries: ReleaseRetries;
+  readonly #resting: RestingLeases;
   readonly #holds = new LinkedList<Hold>();
   #closing = false;
   #onIdle: (() => void) | undefined;
@@ -47,6 +51,7 @@ export class HeldLeases implements HoldOwner {
     this.#gate = gate;
     this.#watchdog = new Watchdog(driver, clock, random, emit, (lease) => room.vacate(lease));
     this.#releaseRetries = new ReleaseRetries({ clock, random, gate, warn });
+    this.#resting = new RestingLeases(driver, clock);
   }
 
   /** A lease that was granted: from now on the instance has the key. */
@@ -59,6 +64,15 @@ export class HeldLeases implements HoldOwner {
   share(hold: Hold, owner: HoldOwner = this): LockHandle {
     if (!this.#holds.has(hold)) this.#holds.append(hold);
     return new LockHandle(hold, owner);
+  }
+
+  /** The times count from the grant of the hold. */
+  limit(hold: Hold, { maxHold = Infinity, holdAtLeast = -Infinity }: HoldLimits): void {
+    hold.endsAt = hold.acquiredAt + maxHold;
+    hold.keptUntil = hold.acquiredAt + holdAtLeast;
+    if (maxHold === Infinity) return;
+    const left = hold.endsAt - this.#clock.now();
+    hold.endTimer = this.#clock.after(left, () => this.#watchdog.lose(hold.lease, 'max-hold'));
   }
 
   /** The uses of leases at this moment. */
@@ -87,21 +101,24 @@ export class HeldLeases implements HoldOwner {
   async close(grace: Milliseconds): Promise<void> {
     this.#closing = true;
     const deadline = this.#clock.now() + grace;
-    await this.#atMost(grace, this.#idle());
+    await settledWithin(this.#clock, grace, this.#idle());
     for (const hold of this.#holds.items()) this.abandon(hold);
-    await this.#atMost(deadline - this.#clock.now(), this.#releaseRetries.all());
+    await settledWithin(this.#clock, deadline - this.#clock.now(), this.#releaseRetries.all());
+    this.#resting.close();
   }
 
   async letGo(hold: Hold): Promise<void> {
     // 1. The last handle of the hold ends it.
     if (--hold.shares > 0) return;
-    const { key, fencingToken, election, acquiredAt, lease } = hold;
+    const { key, fencingToken, election, acquiredAt, lease, keptUntil } = hold;
     const now = this.#clock.now();
     if (lease.remainingAt(now) === 0) this.#watchdog.lose(lease, 'expired');
     hold.end();
-    // 2. The next caller of this instance gets the lease, or the store gets it back.
-    const passedOn = !hold.loss && this.#mayPassOn(lease, now) && (await this.#passOn(lease));
-    if (!passedOn) await this.#giveBack(lease);
+    hold.endTimer?.cancel();
+    // 2. The next caller of this instance gets the lease, or the store gets it back. Nobody does before `holdAtLeast`.
+    const mayPassOn = !hold.loss && now >= keptUntil && this.#mayPassOn(lease, now);
+    const passedOn = mayPassOn && (await this.#passOn(lease));
+    if (!passedOn) await this.#giveBack(lease, keptUntil);
     if (!hold.loss) this.#emit({ type: 'released', key, fencingToken, election, held: now - acquiredAt });
     this.#forget(hold);
   }
@@ -111,7 +128,7 @@ export class HeldLeases implements HoldOwner {
     lease.passed++;
     // Callers that do nothing but pass a lease on must not starve timers, renewals among them.
     if (lease.passed % YIELD_EVERY === 0) await new Promise((resolve) => setImmediate(resolve));
-    const token = lease.takeToken() ?? (await this.#reserveToken(lease));
+    const token = lease.tokens.take() ?? (await this.#reserveToken(lease));
     const seat = this.#room.first(lease.claim.key);
     const now = this.#clock.now();
     if (token === undefined || !seat || !this.#mayPassOn(lease, now)) return false;
@@ -137,23 +154,32 @@ export class HeldLeases implements HoldOwner {
     const tokens = this.#room.tokensFor(claim.key);
     const reserve = (): Promise<TokenBlock | null> => this.#driver.reserve!(claim, tokens);
     const block = this.#driver.reserve && (await this.#gate.sendUrgent(reserve).catch(() => null));
-    if (block) lease.addTokens(block);
-    return lease.takeToken();
+    if (block) lease.tokens.add(block);
+    return lease.tokens.take();
   }
 
-  async #giveBack(lease: Lease): Promise<void> {
-    const { claim, stray } = lease;
+  async #giveBack(lease: Lease, keptUntil: number): Promise<void> {
     // After an expiry the store may still have the lease: a renewal whose answer came late has armed it again.
-    const isInStore = lease.loss === undefined || lease.loss === 'expired';
+    const isInStore = lease.loss === undefined || lease.loss === 'expired' || lease.loss === 'max-hold';
     this.#watchdog.unwatch(lease);
     lease.end();
-    const request = (): Promise<unknown> =>
-      stray ? this.#driver.cancel(claim) : this.#driver.release(claim, lease.successor);
-    const released = isInStore ? this.#settle(claim, request) : undefined;
-    // Once the release is on its way: the next caller here gets in line behind those who wait in the store.
+    const returned = isInStore ? this.#return(lease, keptUntil) : undefined;
+    // Once the request is on its way: the next caller here gets in line behind those who wait in the store.
     this.#room.vacate(lease);
-    await released;
-    if (!this.#driver.capabilities.push) this.#room.nudge(claim.key);
+    await returned;
+    if (!this.#driver.capabilities.push) this.#room.nudge(lease.claim.key);
+  }
+
+  /** Releases the lease, or lets it rest until `holdAtLeast` is over. */
+  #return(lease: Lease, keptUntil: number): Promise<void> {
+    const { claim, stray, successor } = lease;
+    const release = (): Promise<void> =>
+      this.#settle(claim, () => (stray ? this.#driver.cancel(claim) : this.#driver.release(claim, successor)));
+    if (keptUntil <= this.#clock.now()) return release();
+    this.#resting.add(keptUntil, () => {
+      void release().then(() => this.#room.nudge(claim.key));
+    });
+    return this.#settle(claim, () => this.#resting.arm(claim, keptUntil));
   }
 
   #settle({ key, ttl }: Claim, request: () => Promise<unknown>): Promise<void> {
@@ -168,16 +194,5 @@ export class HeldLeases implements HoldOwner {
   #idle(): Promise<void> {
     if (!this.#holds.first) return Promise.resolve();
     return new Promise((resolve) => (this.#onIdle = resolve));
-  }
-
-  #atMost(limit: Milliseconds, work: Promise<unknown>): Promise<void> {
-    return new Promise((resolve) => {
-      // The caller of close() awaits this.
-      const timer = this.#clock.after(limit, resolve, true);
-      void work.then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
   }
 }

@@ -1,13 +1,14 @@
 import { setMaxListeners } from 'node:events';
-import type { Clock } from '../core/clock.js';
+import type { Clock, Timer } from '../core/clock.js';
 import type { Milliseconds } from '../core/duration.js';
 import type { Linked } from '../core/linked-list.js';
-import type { Claim, TokenBlock } from '../core/lock-driver.js';
+import type { Claim } from '../core/lock-driver.js';
 import { type HoldFacts, LockLostError, type LossReason } from '../core/lock-errors.js';
 import { electionOf, subjectOf } from '../core/store-key.js';
 import { driftMargin } from '../core/validity.js';
 import type { CallSite } from './call-site.js';
 import type { LeaseGrant } from './lock-request.js';
+import { ReservedTokens } from './reserved-tokens.js';
 import type { Watch } from './watch.js';
 
 /** One caller's use of a lease: a token and a signal of its own, valid as long as the lease. */
@@ -27,6 +28,12 @@ export class Hold implements Linked<Hold> {
   isGuarded = false;
   /** A leader has it, no caller. */
   isBackground = false;
+  /** It ends at this time of the clock, whatever its caller does. */
+  endsAt = Infinity;
+  /** Reports that end. */
+  endTimer: Timer | undefined;
+  /** Nobody else may get the key before this time of the clock. */
+  keptUntil = -Infinity;
 
   #ended = false;
   #loss: LockLostError | undefined;
@@ -46,7 +53,7 @@ export class Hold implements Linked<Hold> {
   }
 
   get remaining(): Milliseconds {
-    return this.#ended ? 0 : this.lease.remaining;
+    return this.#ended ? 0 : this.lease.remainingUntil(this.endsAt);
   }
 
   get signal(): AbortSignal {
@@ -106,6 +113,7 @@ export class Lease {
   watch: Watch<Lease> | undefined;
   readonly claim: Claim;
   readonly stray: boolean;
+  readonly tokens = new ReservedTokens();
   readonly renewEvery: Milliseconds;
   readonly since: number;
   /** When the first renewal is due: soon, where the store armed less than the whole TTL. */
@@ -123,8 +131,6 @@ export class Lease {
   #validUntil: number;
   #ended = false;
   #loss: LossReason | undefined;
-  #nextToken: number;
-  #lastToken: number;
 
   constructor(clock: Clock, grant: LeaseGrant, now: number) {
     this.#clock = clock;
@@ -136,8 +142,7 @@ export class Lease {
     this.firstRenewal = grant.anchor + (grant.ttl < grant.claim.ttl ? grant.ttl / 4 : this.renewEvery);
     this.validFor = grant.validFor ?? Infinity;
     this.#validUntil = this.#validity(grant.anchor, grant.ttl);
-    this.#nextToken = grant.fencingToken;
-    this.#lastToken = grant.fencingToken + grant.tokens - 1;
+    this.tokens.add(grant);
   }
 
   get validUntil(): number {
@@ -146,6 +151,11 @@ export class Lease {
 
   get remaining(): Milliseconds {
     return this.remainingAt(this.#clock.now());
+  }
+
+  remainingUntil(end: number): Milliseconds {
+    const now = this.#clock.now();
+    return Math.max(0, Math.min(this.remainingAt(now), end - now));
   }
 
   /** A time of the monotonic clock in milliseconds since 1970, for people. */
@@ -160,16 +170,6 @@ export class Lease {
 
   get loss(): LossReason | undefined {
     return this.#loss;
-  }
-
-  /** The next number of the reserved block, or undefined when it is used up. */
-  takeToken(): number | undefined {
-    return this.#nextToken <= this.#lastToken ? this.#nextToken++ : undefined;
-  }
-
-  addTokens({ fencingToken, tokens }: TokenBlock): void {
-    this.#nextToken = fencingToken;
-    this.#lastToken = fencingToken + tokens - 1;
   }
 
   /** Takes a renewal into account that was sent at `anchor`. False when it came too late. */

@@ -178,8 +178,10 @@ export class LockManager {
     }
   }
 
-  #handOut(hold: Hold, { callSite, isBackground = false }: AcquireRequest, isGuarded: boolean): LockHandle {
+  #handOut(hold: Hold, request: AcquireRequest, isGuarded: boolean): LockHandle {
     const { heldLeases } = this.#context;
+    const { callSite, isBackground = false } = request;
+    heldLeases.limit(hold, request);
     hold.isBackground = isBackground;
     if (isBackground) return heldLeases.share(hold);
     hold.callSite = callSite;

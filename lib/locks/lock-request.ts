@@ -49,8 +49,14 @@ export interface LeaseGrant extends Omit<Granted, 'status'>, Pick<LeaseRequest, 
   readonly anchor: number;
 }
 
+/** The longest and the shortest time of a hold, from its grant. */
+export interface HoldLimits {
+  readonly maxHold?: Milliseconds | undefined;
+  readonly holdAtLeast?: Milliseconds | undefined;
+}
+
 /** A request of a call chain, which may hold the key already. */
-export interface AcquireRequest extends LeaseRequest {
+export interface AcquireRequest extends LeaseRequest, HoldLimits {
   readonly reentrant?: boolean | undefined;
   /** Where the caller is. */
   readonly callSite?: CallSite | undefined;

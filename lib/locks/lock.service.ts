@@ -37,12 +37,17 @@ export interface LockDescription {
 export interface LockSettings {
   readonly namespace: string;
   readonly ttl: Milliseconds;
-  /** Infinity: for ever. */
-  readonly wait: Milliseconds;
+  /** Infinity: for ever. Undefined: longer than the TTL of the call. */
+  readonly wait: Milliseconds | undefined;
   /** The TTLs that the driver accepts. */
   readonly ttlRange: TtlRange;
 }
 
+/**
+ * Milliseconds by which a call waits longer than its TTL, where nobody says how long: the TTL of a holder that died, and
+ * time for those that stand in front in the queue.
+ */
+const WAIT_BEYOND_TTL = 5000;
 const DEFAULTS: AcquireOptions = Object.freeze({});
 const ONCE: AcquireOptions = Object.freeze({ attempts: 1 });
 
@@ -126,13 +131,23 @@ export class LockService {
     const { namespace, ttl: defaultTtl, wait } = this.#settings;
     const storeKey = lockStoreKey(namespace, key);
     const checked = this.#checked.get(options) ?? this.#check(key, options);
-    const { ttl = defaultTtl, limit = { wait }, metadata, signal, reentrant, unavailable } = checked;
+    const {
+      ttl = defaultTtl,
+      limit = { wait: wait ?? ttl + WAIT_BEYOND_TTL },
+      metadata,
+      signal,
+      reentrant,
+      unavailable,
+      holdAtLeast,
+      maxHold,
+    } = checked;
     // Property by property: on Node 20 each one that follows a spread costs half a microsecond.
-    return { key, storeKey, ttl, limit, metadata, signal, reentrant, unavailable, callSite };
+    return { key, storeKey, ttl, limit, metadata, signal, reentrant, unavailable, holdAtLeast, maxHold, callSite };
   }
 
   #check(key: string, options: AcquireOptions): CheckedOptions {
-    const checked = checkAcquireOptions(options, `Lock "${key}"`, this.#settings.ttlRange);
+    const { ttl, ttlRange } = this.#settings;
+    const checked = checkAcquireOptions(options, `Lock "${key}"`, ttlRange, ttl);
     if (Object.isFrozen(options)) this.#checked.set(options, checked);
     return checked;
   }

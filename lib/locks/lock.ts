@@ -95,7 +95,8 @@ export class LockHandle extends Lock {
     const { remaining } = this;
     if (remaining > 0 && (time === undefined || remaining >= toMilliseconds(time, 'ensure()'))) return;
     if (this.#released) throw this.#hold.lossError('released');
-    throw this.#hold.loss ?? this.#hold.lossError(remaining > 0 ? 'ending' : 'expired');
+    const over = this.#hold.lease.remaining > 0 ? 'max-hold' : 'expired';
+    throw this.#hold.loss ?? this.#hold.lossError(remaining > 0 ? 'ending' : over);
   }
 
   /** @param to id of a waiting instance that comes before the others */

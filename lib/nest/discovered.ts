@@ -1,4 +1,5 @@
 import type { DiscoveryService } from '@nestjs/core';
+import type { CronJobs } from '../schedule/cron-schedule.js';
 
 type InstanceWrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
@@ -12,6 +13,17 @@ export function discovered(discovery: DiscoveryService): Discovered[] {
 
 export function discoveredProviders(discovery: DiscoveryService): Discovered[] {
   return discovery.getProviders().map((wrapper) => new Discovered(wrapper));
+}
+
+/** The `SchedulerRegistry` of each `ScheduleModule`. @nestjs/schedule is optional: its methods identify the class. */
+export function schedulersIn(found: readonly Discovered[]): CronJobs[] {
+  const registries = found.flatMap(({ type, instance }) => {
+    const prototype: Partial<CronJobs> | undefined = type?.prototype;
+    const isRegistry =
+      typeof prototype?.getCronJobs === 'function' && typeof prototype.addCronJob === 'function' && instance;
+    return isRegistry ? [instance as CronJobs] : [];
+  });
+  return [...new Set(registries)];
 }
 
 /** One provider or controller. Nest sets the instance while the application starts, so every read asks Nest. */
@@ -41,6 +53,11 @@ export class Discovered {
   get instance(): object | undefined {
     const { instance } = this.#wrapper as { readonly instance: unknown };
     return typeof instance === 'object' && instance !== null ? instance : undefined;
+  }
+
+  /** The name of the module that has it. */
+  get module(): string {
+    return this.#wrapper.host?.name ?? '?';
   }
 
   /** True where neither the class nor one of its dependencies is request-scoped. */

@@ -2,20 +2,19 @@ import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { filter } from 'rxjs';
 import type { Milliseconds } from '../core/duration.js';
-import { LockConfigError } from '../core/errors.js';
 import { pause } from '../core/pause.js';
 import { methodsOf } from '../decorators/framework-metadata.js';
 import type { OncePerTickSettings, TickGate } from '../decorators/once-per-tick.js';
 import { type Wrapping, wrappingsOf } from '../decorators/wrap-method.js';
 import type { LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { LeaderService } from '../leader/leader.service.js';
-import { type CronJobs, cronSchedule } from '../schedule/cron-schedule.js';
-import type { Fires, Job } from '../schedule/fires.js';
-import { discovered, discoveredProviders } from './discovered.js';
+import { type CronJobLike, cronOptionsOf } from '../schedule/cron-schedule.js';
+import type { CronMethods } from './cron-methods.js';
+import { discovered } from './discovered.js';
 import type { Registration } from './registration.js';
 
-/** Time between two looks whether a job is scheduled. */
-const LOOK_EVERY: Milliseconds = 250;
+/** Time between two looks for the job of a method: more and more, up to this. */
+const LONGEST_LOOK: Milliseconds = 250;
 
 type Method = (...args: unknown[]) => unknown;
 
@@ -39,13 +38,21 @@ interface Decorated {
  */
 export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDestroy {
   readonly #registration: Registration;
+  readonly #methods: CronMethods;
   readonly #discovery: DiscoveryService;
   readonly #moduleRef: ModuleRef;
   readonly #token: string;
   readonly #ended = new AbortController();
 
-  constructor(registration: Registration, discovery: DiscoveryService, moduleRef: ModuleRef, token: string) {
+  constructor(
+    registration: Registration,
+    methods: CronMethods,
+    discovery: DiscoveryService,
+    moduleRef: ModuleRef,
+    token: string,
+  ) {
     this.#registration = registration;
+    this.#methods = methods;
     this.#discovery = discovery;
     this.#moduleRef = moduleRef;
     this.#token = token;
@@ -57,11 +64,15 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     settings: OncePerTickSettings,
     work: () => unknown,
   ): Promise<unknown> {
-    if (this.#ended.signal.aborted) return undefined;
-    return this.#fires().tick(this.#jobOf(instance, property, settings), work);
+    const { signal } = this.#ended;
+    const job = jobName(instance, property, settings);
+    // At the end of the application its cron jobs are removed.
+    if (signal.aborted) return undefined;
+    return this.#registration.jobs.oncePerTick(job, this.#methods.jobOf(instance, property), work, settings);
   }
 
   onApplicationBootstrap(): void {
+    if (this.#registration.observesOnly) return;
     for (const decorated of this.#decorated()) {
       const report = (error: unknown): void => this.#registration.logger.error(error);
       void this.#begin(decorated).catch(report);
@@ -70,57 +81,51 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
 
   onModuleDestroy(): void {
     this.#ended.abort();
+    this.#registration.jobs.close();
   }
 
   async #begin(decorated: Decorated): Promise<void> {
-    const { settings, leader } = decorated;
-    const job = await this.#whenScheduled(decorated);
-    if (!job) return;
-    // The check fails when the application ends. Then nobody is left to report to.
-    void this.#fires()
-      .checkLast(job)
-      .catch(() => undefined);
+    const { instance, property, settings, leader } = decorated;
+    const { jobs, logger } = this.#registration;
+    const cronJob = await this.#whenScheduled(decorated);
+    if (!cronJob) return;
+    jobs.checkLast(jobName(instance, property, settings), cronJob);
     if (!settings.catchUp) return;
-    if (leader === undefined) return this.#catchUp(decorated, job);
+    const { initialDelay: delay = 0 } = cronOptionsOf((instance as Record<string, Method>)[property]!) ?? {};
+    if (delay > 0) await pause(this.#registration.clock, delay + LONGEST_LOOK);
+    if (leader === undefined) return this.#catchUp(decorated);
     const { isLeader$ } = this.#moduleRef.get<LeaderService>(leader, { strict: false });
-    const catchUp = (): void =>
-      void this.#catchUp(decorated, job).catch((error: unknown) => this.#registration.logger.error(error));
+    const catchUp = (): void => void this.#catchUp(decorated).catch((error: unknown) => logger.error(error));
     isLeader$.pipe(filter(Boolean)).subscribe(catchUp);
   }
 
-  /** Calls the method as a tick does, so that the other decorators apply, too. */
-  async #catchUp({ instance, property }: Decorated, job: Job): Promise<void> {
-    const missed = await this.#fires()
-      .isMissed(job)
-      .catch(() => false);
-    if (missed && !this.#ended.signal.aborted) await (instance as Record<string, Method>)[property]!();
+  /** Through the method itself, as a tick does: with what other decorators say. Never for a job that does not tick. */
+  async #catchUp({ instance, property, settings }: Decorated): Promise<void> {
+    const cronJob = this.#scheduled(instance, property);
+    if (!cronJob) return;
+    const { jobs } = this.#registration;
+    const missed = await jobs.isMissed(jobName(instance, property, settings), cronJob, settings);
+    if (missed) await (instance as Record<string, Method>)[property]!();
   }
 
-  async #whenScheduled({ instance, property, settings }: Decorated): Promise<Job | undefined> {
+  /** Jobs are scheduled by a hook of another module, which may come later. */
+  async #whenScheduled({ instance, property }: Decorated): Promise<CronJobLike | undefined> {
     const { signal } = this.#ended;
-    while (!signal.aborted) {
-      try {
-        return this.#jobOf(instance, property, settings);
-      } catch {
-        await pause(this.#registration.clock, LOOK_EVERY);
-      }
+    for (let time = 1; !signal.aborted; time = Math.min(2 * time, LONGEST_LOOK)) {
+      const cronJob = this.#scheduled(instance, property);
+      if (cronJob) return cronJob;
+      await pause(this.#registration.clock, time);
     }
     return undefined;
   }
 
-  #fires(): Fires {
-    const { fires } = this.#registration;
-    if (!fires)
-      throw new LockConfigError(
-        '@OncePerTick: the driver has no fact store to keep claims in. Use a driver that has one, such as RedisDriver.',
-      );
-    return fires;
-  }
-
-  #jobOf(instance: object, property: string | symbol, { job, tolerance }: OncePerTickSettings): Job {
-    const id = job ?? `${instance.constructor.name}.${String(property)}`;
-    const next = cronSchedule((instance as Record<string | symbol, object>)[property]!, id, this.#cronJobs());
-    return { id, tolerance, next };
+  /** Undefined for a job that is not scheduled so far, or not any more. */
+  #scheduled(instance: object, property: string): CronJobLike | undefined {
+    try {
+      return this.#methods.jobOf(instance, property);
+    } catch {
+      return undefined;
+    }
   }
 
   #decorated(): Decorated[] {
@@ -136,17 +141,11 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
       });
     });
   }
+}
 
-  /** The `SchedulerRegistry` of @nestjs/schedule. The package is optional, so the class is found by its methods. */
-  #cronJobs(): CronJobs {
-    for (const { type, instance } of discoveredProviders(this.#discovery)) {
-      const prototype: Partial<CronJobs> | undefined = type?.prototype;
-      if (typeof prototype?.getCronJobs === 'function' && typeof prototype.addCronJob === 'function') {
-        return instance as CronJobs;
-      }
-    }
-    throw new LockConfigError('@OncePerTick needs ScheduleModule.forRoot() of @nestjs/schedule.');
-  }
+/** How the instances know the job of a method. */
+function jobName(instance: object, property: string | symbol, { job }: OncePerTickSettings): string {
+  return job ?? `${instance.constructor.name}.${String(property)}`;
 }
 
 const isOncePerTick = ({ decorator }: Wrapping): boolean => decorator === 'OncePerTick';

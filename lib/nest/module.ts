@@ -11,8 +11,6 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
-import type { Timer } from '../core/clock.js';
-import type { Milliseconds } from '../core/duration.js';
 import { LockConfigError } from '../core/errors.js';
 import { OptionsCheck } from '../core/options-check.js';
 import {
@@ -27,10 +25,8 @@ import { discovered, type Discovered } from './discovered.js';
 import type { DistLockModuleAsyncExtras, DistLockModuleExtras, DistLockModuleOptions } from './options.js';
 import { electionNames, provideServices } from './providers.js';
 import { REGISTRATION, type Registration } from './registration.js';
-import { checkDecoratedClasses, checkShutdownHooks } from './start-checks.js';
-
-/** Time after the start. An application may enable shutdown hooks once it has started. */
-const HOOKS_CHECKED_AFTER: Milliseconds = 1000;
+import { ShutdownHooks } from './shutdown-hooks.js';
+import { checkDecoratedClasses } from './start-checks.js';
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
   new ConfigurableModuleBuilder<DistLockModuleOptions>({ moduleName: 'DistLock' })
@@ -94,7 +90,8 @@ export class DistLockModule
   extends ConfigurableModuleClass
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  private hooksCheck: Timer | undefined;
+  /** Undefined in a test, and in a process that ends by itself. */
+  private readonly hooks: ShutdownHooks | undefined;
 
   // The constructor sets all fields: Nest runs the shutdown hooks of a module that was compiled and never initialised.
   /** @internal */
@@ -105,6 +102,8 @@ export class DistLockModule
     private readonly moduleRef: ModuleRef,
   ) {
     super();
+    const { logger, clock, observesOnly } = registration;
+    if (process.env['NODE_ENV'] !== 'test' && !observesOnly) this.hooks = new ShutdownHooks(logger, clock);
   }
 
   /**
@@ -152,14 +151,12 @@ export class DistLockModule
   /** @internal */
   onApplicationBootstrap(): void {
     this.registration.startElections();
-    if (process.env['NODE_ENV'] === 'test') return;
-    const check = (): void => checkShutdownHooks(this.registration.logger);
-    this.hooksCheck = this.registration.clock.after(HOOKS_CHECKED_AFTER, check);
+    this.hooks?.started();
   }
 
   /** @internal */
   onModuleDestroy(): void {
-    this.hooksCheck?.cancel();
+    this.hooks?.end();
     this.registration.beginShutdown();
   }
 

@@ -25,16 +25,23 @@ export interface DistLockModuleOptions {
    */
   failFast?: boolean;
   /**
-   * The prefix of every key and channel in the store: letters, digits, `_`, `.` and `-`. Instances exclude each other
-   * only if they have the same store and the same namespace.
-   *
-   * @defaultValue `'dist-lock'`
+   * The name of the application: the prefix of every key and channel in the store, of letters, digits, `_`, `.` and `-`.
+   * Required, except with a driver that excludes within one process only. All replicas of an application have the same
+   * namespace. Two applications with the same one would wait for each other's locks and elect one leader.
    */
   namespace?: string;
+  /**
+   * For a process that is no replica of the application, such as a console command or a seed script. The process uses
+   * locks and sees who leads. It takes part in no election, and runs no job of `@OncePerTick()`. The environment variable
+   * `DIST_LOCK_OBSERVE_ONLY=1` has the same effect.
+   *
+   * @defaultValue `false`
+   */
+  observeOnly?: boolean;
   /** The identity of this instance towards other instances and in logs. */
   instance?: {
     /**
-     * The unique name of this process: visible ASCII characters, since the header `X-Leader` may carry it.
+     * The unique name of this process: visible ASCII characters.
      *
      * @defaultValue host name, process id and a random part
      */
@@ -64,13 +71,13 @@ export interface DistLockModuleOptions {
     /**
      * The time for which the store keeps a lock without a renewal. Others wait for that time if this process dies.
      *
-     * @defaultValue `'30s'`
+     * @defaultValue `'15s'`
      */
     ttl?: Duration;
     /**
      * The time that a caller waits for a lock, or `'forever'`. Then the call rejects with a LockNotAcquiredError.
      *
-     * @defaultValue `'10s'`
+     * @defaultValue 5 s longer than the TTL of the call: so it outlasts the lease of a holder that died
      */
     wait?: Duration | 'forever';
     /**

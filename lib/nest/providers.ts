@@ -7,22 +7,28 @@ import {
   Scope,
   type Type,
 } from '@nestjs/common';
-import { DiscoveryService, INQUIRER, ModuleRef } from '@nestjs/core';
+import { APP_FILTER, DiscoveryService, INQUIRER, ModuleRef } from '@nestjs/core';
 import { LockConfigError } from '../core/errors.js';
 import {
   DEFAULT_REGISTRATION,
   getFireServiceToken,
+  getJobServiceToken,
   getLeaderElectionsToken,
   getLeaderToken,
   getLockServiceToken,
 } from '../decorators/injection.js';
+import { ErrorFilter } from '../http/error-edges.js';
 import { DEFAULT_ELECTION, type ElectionOptions } from '../leader/election-options.js';
 import { LeaderElections } from '../leader/leader-elections.js';
 import { LeaderService } from '../leader/leader.service.js';
 import { LockService } from '../locks/lock.service.js';
+import { JobService } from '../schedule/job.service.js';
+import { DistLockCronLocker } from './cron-locker.js';
+import { CronMethods } from './cron-methods.js';
 import { FireService } from './fire.service.js';
 import type { DistLockModuleOptions } from './options.js';
 import { REGISTRATION, Registration } from './registration.js';
+import { RequestHandlers } from './request-handlers.js';
 import { resolveOptions } from './resolve-options.js';
 import { WorkerGate } from './worker-gate.js';
 
@@ -36,10 +42,12 @@ export function provideServices(
 ): Required<Pick<DynamicModule, 'providers' | 'exports'>> {
   const services = [
     ...provideService(name, getLockServiceToken(name), LockService, ({ locks }) => locks),
+    ...provideService(name, getJobServiceToken(name), JobService, ({ jobs }) => jobs),
     ...provideService(name, getLeaderElectionsToken(name), LeaderElections, ({ leaderElections }) => leaderElections),
     ...elections.flatMap((election) => provideLeader(name, election)),
     ...(elections.includes(DEFAULT_ELECTION) ? [] : refuseDefaultLeader(name, elections)),
     provideFires(name),
+    ...(name === DEFAULT_REGISTRATION ? [cronLocker] : []),
   ];
   const provider: Provider = {
     provide: REGISTRATION,
@@ -50,9 +58,24 @@ export function provideServices(
       return registration;
     },
   };
-  return { providers: [provider, ...services, WorkerGate], exports: services.map(({ provide }) => provide) };
+  const edges: Provider[] = [RequestHandlers, { provide: APP_FILTER, useClass: ErrorFilter }];
+  return {
+    providers: [provider, cronMethods, ...services, ...edges, WorkerGate],
+    exports: services.map(({ provide }) => provide),
+  };
 }
 
+const cronMethods: FactoryProvider = {
+  provide: CronMethods,
+  inject: [DiscoveryService],
+  useFactory: (discovery: DiscoveryService) => new CronMethods(discovery),
+};
+
+const cronLocker: FactoryProvider = {
+  provide: DistLockCronLocker,
+  inject: [REGISTRATION, CronMethods],
+  useFactory: ({ jobs, clock }: Registration, methods: CronMethods) => new DistLockCronLocker(jobs, methods, clock),
+};
 /**
  * The names of elections, from the options of `forRoot` or the list of `forRootAsync`. The check of the options reports
  * wrong ones later.
@@ -69,9 +92,9 @@ function provideFires(name: string): FactoryProvider {
   const token = getFireServiceToken(name);
   return {
     provide: token,
-    inject: [REGISTRATION, DiscoveryService, ModuleRef],
-    useFactory: (registration: Registration, discovery: DiscoveryService, moduleRef: ModuleRef) =>
-      new FireService(registration, discovery, moduleRef, token),
+    inject: [REGISTRATION, CronMethods, DiscoveryService, ModuleRef],
+    useFactory: (registration: Registration, methods: CronMethods, discovery: DiscoveryService, moduleRef: ModuleRef) =>
+      new FireService(registration, methods, discovery, moduleRef, token),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import { Subject } from 'rxjs';
 import { type Clock, SystemClock, systemRandom } from '../core/clock.js';
+import type { Milliseconds } from '../core/duration.js';
 import type { LockEvent } from '../core/events.js';
 import type { TtlRange } from '../core/lock-driver.js';
 import { firesScope } from '../core/store-key.js';
@@ -11,6 +12,7 @@ import { LeaderService } from '../leader/leader.service.js';
 import { LockManager } from '../locks/lock-manager.js';
 import { LockService } from '../locks/lock.service.js';
 import { Fires } from '../schedule/fires.js';
+import { JobService } from '../schedule/job.service.js';
 import type { ResolvedOptions } from './resolve-options.js';
 import { SafeLogger } from './safe-logger.js';
 import { StoreReports } from './store-reports.js';
@@ -34,6 +36,7 @@ export class Registration {
   readonly locks: LockService;
   /** Undefined where the driver has no fact store. */
   readonly fires: Fires | undefined;
+  readonly jobs: JobService;
   readonly elections: ElectionSet;
   /** The names of the elections that the options configure. */
   readonly configured: readonly string[];
@@ -44,6 +47,8 @@ export class Registration {
   readonly clock: Clock = new SystemClock();
   /** The TTLs that the driver accepts. */
   readonly ttlRange: TtlRange;
+  /** The TTL of a lock without one of its own. */
+  readonly lockTtl: Milliseconds;
   readonly #options: ResolvedOptions;
   readonly #store: StoreReports;
   readonly #manager: LockManager;
@@ -56,6 +61,7 @@ export class Registration {
     this.name = name;
     this.logger = new SafeLogger(name === DEFAULT_REGISTRATION ? 'DistLock' : `DistLock(${name})`);
     this.ttlRange = options.lock.ttlRange;
+    this.lockTtl = options.lock.ttl;
     this.#options = options;
     this.#store = new StoreReports(this.logger, this.clock);
     this.#manager = new LockManager({
@@ -81,6 +87,8 @@ export class Registration {
         random: systemRandom,
         emit: (event) => this.#emit(event),
       });
+    this.jobs = new JobService(this.fires);
+    if (options.observeOnly) this.jobs.close();
     this.elections = new ElectionSet((settings) => (changed, report) => {
       const problem = (message: string, cause?: unknown): void =>
         this.logger.error(message, cause instanceof Error ? cause.stack : cause);
@@ -89,7 +97,8 @@ export class Registration {
     this.configured = options.elections.map((election) => election.name);
     for (const settings of options.elections) this.elections.add(settings, LeaderService);
     const { namespace, ttlRange } = options.lock;
-    this.leaderElections = new LeaderElections(this.elections, { namespace, ttlRange, grace: options.grace });
+    const { grace, observeOnly } = options;
+    this.leaderElections = new LeaderElections(this.elections, { namespace, ttlRange, grace, observeOnly });
   }
 
   /** @throws DriverUnavailableError with `failFast`, when the store cannot be reached */
@@ -105,7 +114,15 @@ export class Registration {
     }
   }
 
+  /** Whether this process is no replica: it takes part in no election and runs no job. */
+  get observesOnly(): boolean {
+    return this.#options.observeOnly;
+  }
+
   startElections(): void {
+    if (this.observesOnly) {
+      this.logger.log('This process only observes: it takes part in no election and runs no job of @OncePerTick().');
+    }
     this.elections.start();
   }
 

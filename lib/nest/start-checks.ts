@@ -1,24 +1,21 @@
-import type { Logger } from '@nestjs/common';
 import { LockConfigError } from '../core/errors.js';
-import { OptionsCheck } from '../core/options-check.js';
 import {
   isBackgroundHandler,
   isCron,
   isGuardedHandler,
   isProcessor,
   isRoute,
-  isScheduled,
   methodsOf,
 } from '../decorators/framework-metadata.js';
 import { DEFAULT_REGISTRATION, getFireServiceToken } from '../decorators/injection.js';
 import { isLeaderOnly } from '../decorators/leader-only.js';
-import { forRequests } from '../decorators/leader-only-options.js';
-import { type LeaderOnlyOptions } from '../decorators/leader-only-options.js';
+import { forRequests, type LeaderOnlyOptions } from '../decorators/leader-only-options.js';
 import type { OncePerTickSettings } from '../decorators/once-per-tick.js';
-import type { WithLockOptions } from '../decorators/with-lock.js';
+import { checkWithLockOptions, type WithLockOptions } from '../decorators/with-lock.js';
 import { wrappingsOf } from '../decorators/wrap-method.js';
 import { LEADER_ONLY, type LeaderOnlyMetadata } from '../http/leader.guard.js';
 import type { Discovered } from './discovered.js';
+import { checkDoubledJobs, checkJobName, checkLockedJob } from './job-checks.js';
 import type { Registration } from './registration.js';
 
 /**
@@ -30,32 +27,21 @@ import type { Registration } from './registration.js';
  *   - `redirect` and `forward` where there is no route;
  *   - `@OncePerTick()` on a method without `@Cron()`, above `@LeaderOnly()`, with the job name of another method, or on
  *     a driver without a fact store;
- *   - a `ttl` of `@WithLock()` that the driver does not accept.
+ *   - options of `@WithLock()` that the driver or the defaults of the registration do not allow.
  */
 export function checkDecoratedClasses(found: readonly Discovered[], registration: Registration): void {
   const jobs = new Map<string, string>();
+  checkDoubledJobs(found, registration);
   for (const type of new Set(found.map((one) => one.type))) {
     if (!type) continue;
     const methods = methodsOf(type.prototype);
     if (Reflect.hasMetadata(LEADER_ONLY, type)) checkLeaderOnlyClass(type, methods);
     for (const [name, method] of methods) {
       checkLeaderOnlyMethod(`${type.name}.${name}`, method);
-      checkOncePerTick(`${type.name}.${name}`, method, registration, jobs);
+      checkOncePerTick(`${type.name}.${name}`, type.name, method, registration, jobs);
       checkLockedMethod(`${type.name}.${name}`, method, registration);
     }
   }
-}
-
-/**
- * Warns of an application without shutdown hooks: when it is stopped nothing is handed over, and leases end with their
- * TTL.
- */
-export function checkShutdownHooks(logger: Logger): void {
-  if (process.listenerCount('SIGTERM') > 0) return;
-  logger.warn(
-    'Shutdown hooks are not enabled: when this process is stopped, its locks and its leadership are not handed over ' +
-      'but end with their TTL. Call app.enableShutdownHooks() in main.ts.',
-  );
 }
 
 function checkLeaderOnlyClass(type: object & { name: string }, methods: ReadonlyMap<string, object>): void {
@@ -98,8 +84,9 @@ function notARoute(label: string, otherwise: LeaderOnlyOptions['otherwise']): Lo
 /** @param jobs the methods of the jobs so far, by the name of the job */
 function checkOncePerTick(
   label: string,
+  type: string,
   method: object,
-  { name, fires }: Registration,
+  { name, fires, logger }: Registration,
   jobs: Map<string, string>,
 ): void {
   const wrappings = wrappingsOf(method);
@@ -120,26 +107,14 @@ function checkOncePerTick(
   const other = jobs.get(job);
   if (other !== undefined) throw refuse(`${other} has the same job name "${job}". Give one of them another \`job\`.`);
   jobs.set(job, label);
+  checkJobName(label, type, settings, logger);
 }
 
-function checkLockedMethod(label: string, method: object, { name, logger, ttlRange }: Registration): void {
-  const wrappings = wrappingsOf(method);
-  // Such a job runs on one replica, with or without a wait for the lock.
-  const runsOnce = wrappings.some(({ decorator }) => decorator === 'OncePerTick' || decorator === 'LeaderOnly');
-  for (const { decorator, options } of wrappings) {
+function checkLockedMethod(label: string, method: object, { name, logger, ttlRange, lockTtl }: Registration): void {
+  for (const { decorator, options } of wrappingsOf(method)) {
     const withLock: WithLockOptions | undefined = decorator === 'WithLock' ? options : undefined;
     if (!withLock || (withLock.registration ?? DEFAULT_REGISTRATION) !== name) continue;
-    const check = new OptionsCheck(`@WithLock on ${label}`);
-    check.ttl(withLock.ttl, 'ttl', ttlRange.minTtl, ttlRange);
-    check.done();
-    const waits = (withLock.otherwise ?? 'wait') === 'wait';
-    if (waits && isScheduled(method) && !runsOnce) warnOfWaitingJob(label, logger);
+    checkWithLockOptions(withLock, `@WithLock on ${label}`, ttlRange, lockTtl);
+    checkLockedJob(label, method, withLock, logger);
   }
-}
-
-function warnOfWaitingJob(label: string, logger: Logger): void {
-  logger.warn(
-    `@WithLock on the scheduled method ${label} waits for the lock, so every replica runs the job, one after the other. ` +
-      'Use @OncePerTick() to run each fire of a @Cron() on one of them, or @LeaderOnly().',
-  );
 }

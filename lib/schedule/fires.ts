@@ -1,13 +1,16 @@
 import type { Milliseconds } from '../core/duration.js';
 import { guarded } from '../core/guarded.js';
 import { newHolder } from '../core/ids.js';
+import { runInside } from '../locks/call-chain.js';
 import { RunningWork } from '../locks/running-work.js';
 import { AbandonedFires, type AbandonedFiresSettings } from './abandoned-fires.js';
 import { FireRecords, type FireRecordsSettings, memoryOf } from './fire-records.js';
-import { fireAt, newestInstant, type NextInstant } from './schedule.js';
+import { type Fire, fireAt, newestInstant, type NextInstant } from './schedule.js';
 
 /** The longest time for which a tick repeats a claim that the store does not answer. */
 const LONGEST_CLAIM: Milliseconds = 30_000;
+/** The time between two fires, where only the instant of one is known. */
+const UNKNOWN_GAP: Milliseconds = 10 * 24 * 3600 * 1000;
 
 /**
  * Each fire of a job runs at most once over all instances. The instance that moves the job's number forward to the
@@ -47,19 +50,27 @@ export class Fires {
    * @throws the error of `work`, or that of the store when it did not answer in time: then the fire does not run here
    */
   async tick<T>(job: Job, work: () => T | Promise<T>): Promise<T | undefined> {
+    const fire = fireAt(job.next, this.#settings.clock.wall(), job.tolerance);
+    return Number.isFinite(fire.instant) ? this.tickAt(job.id, fire, work) : undefined;
+  }
+
+  /** As `tick`, for a fire whose instant the caller knows. */
+  async tickAt<T>(
+    id: string,
+    { instant, gap = UNKNOWN_GAP }: Pick<Fire, 'instant'> & Partial<Fire>,
+    work: () => T | Promise<T>,
+  ): Promise<T | undefined> {
     const { clock, instance, emit } = this.#settings;
-    const { instant, gap } = fireAt(job.next, clock.wall(), job.tolerance);
-    if (!Number.isFinite(instant)) return undefined;
     // Each tick is an attempt of its own: a clock that was set back makes an instance fire the same instant again.
     const attempt = `${instance} ${newHolder()}`;
     const memory = memoryOf(gap);
     const claimed = await this.#records.persist(Math.min(gap / 2, LONGEST_CLAIM), () =>
-      this.#records.claim(job.id, instant, attempt, memory),
+      this.#records.claim(id, instant, attempt, memory),
     );
-    emit({ type: claimed ? 'fire-claimed' : 'fire-taken', job: job.id, instant });
-    if (claimed) return this.#running.run(() => this.#run(job.id, instant, memory, work));
+    emit({ type: claimed ? 'fire-claimed' : 'fire-taken', job: id, instant });
+    if (claimed) return this.#running.run(() => this.#run(id, instant, memory, work));
     // The fact of an older fire has run out.
-    if (Math.abs(clock.wall() - instant) < this.#settings.aliveFor) this.#abandoned.watch(job.id, instant);
+    if (Math.abs(clock.wall() - instant) < this.#settings.aliveFor) this.#abandoned.watch(id, instant);
     return undefined;
   }
 
@@ -114,7 +125,7 @@ export class Fires {
     };
     beat();
     try {
-      return await work();
+      return await runInside(this, undefined, work, instant);
     } finally {
       ended = true;
       // The caller has its result, and does not wait for the records. `close` does.

@@ -145,7 +145,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
 
   async 'renews many leases, each with its own outcome, in order'(bench) {
     const instance = await bench.instance();
-    const ttl = bench.shortTtl(instance);
+    const ttl = 4 * bench.shortTtl(instance);
     const claims = Array.from({ length: 5 }, (_, index) =>
       bench.claim(instance, { key: `${bench.key}:${index}`, ttl }),
     );
@@ -161,6 +161,26 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
       assert.ok(record!.remaining > ttl, 'a renewal arms the whole TTL');
     }
     assert.deepEqual(await instance.driver.renew([]), []);
+  },
+
+  async 'arms a lease for the TTL that a renewal names, also for a shorter one'(bench) {
+    const [instance, other] = [await bench.instance(), await bench.instance()];
+    const claim = bench.claim(instance);
+    await grant(instance, claim);
+    const ttl = bench.shortTtl(instance);
+    const sentAt = bench.clock.now();
+    assert.deepEqual(await instance.driver.renew([{ ...claim, ttl }]), [{ waiters: 0 }]);
+    await until(
+      async () => (await other.driver.inspect(claim.key)) === null,
+      ttl * 4 + 5000,
+      'the lease ends by its last renewal',
+    );
+    const lasted = bench.clock.now() - sentAt;
+    assert.ok(lasted >= ttl - 5, `it lasted the TTL of ${ttl} ms, not ${Math.round(lasted)} ms`);
+    const successor = bench.claim(other);
+    await grant(other, successor);
+    await instance.driver.release(claim);
+    assert.deepEqual(await other.driver.renew([successor]), [{ waiters: 0 }], 'a late release touches no successor');
   },
 
   async 'cancels: gives back a grant, and refuses an acquire that arrives later'(bench) {

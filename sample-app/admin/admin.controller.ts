@@ -1,7 +1,7 @@
 import { Controller, Get, HttpCode, Post } from '@nestjs/common';
 import { LeaderOnly, LeaderService } from 'nestjs-dist-lock';
 
-/** On the other replicas every route answers 503, and the header X-Leader names the leader. */
+/** On the other replicas every route answers 503, and the header X-Leader has the URL of the leader. */
 @Controller('admin')
 @LeaderOnly()
 export class AdminController {

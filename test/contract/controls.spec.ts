@@ -79,6 +79,12 @@ const controls: { name: string; caughtBy: string; broken: () => LockDriver; shor
       alter((driver) => ({ renew: (leases) => driver.renew(leases.map((lease) => ({ ...lease, ttl: 50 }))) })),
   },
   {
+    name: 'a renewal that arms the TTL of the claim',
+    caughtBy: 'arms a lease for the TTL that a renewal names, also for a shorter one',
+    broken: () =>
+      alter((driver) => ({ renew: (leases) => driver.renew(leases.map((lease) => ({ ...lease, ttl: 30_000 }))) })),
+  },
+  {
     name: 'a cancel that forgets',
     caughtBy: 'cancels: gives back a grant, and refuses an acquire that arrives later',
     broken: () => alter((driver) => ({ cancel: async (claim: Claim) => void (await driver.release(claim)) })),

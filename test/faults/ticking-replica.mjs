@@ -49,7 +49,10 @@ Object.defineProperty(Jobs.prototype, 'tick', descriptor);
 
 class App {}
 Module({
-  imports: [ScheduleModule.forRoot(), DistLockModule.forRoot({ driver, instance: { id }, lock: { ttl: 2000 } })],
+  imports: [
+    ScheduleModule.forRoot(),
+    DistLockModule.forRoot({ driver, namespace: 'dist-lock', instance: { id }, lock: { ttl: 2000 } }),
+  ],
   providers: [Jobs],
 })(App);
 

@@ -12,7 +12,15 @@ const driver = new MemoryDriver();
 async function replica(options = {}) {
   class AppModule {}
   Module({
-    imports: [DistLockModule.forRoot({ driver, elections: [], shutdown: { grace: '500ms' }, ...options })],
+    imports: [
+      DistLockModule.forRoot({
+        driver,
+        namespace: 'dist-lock',
+        elections: [],
+        shutdown: { grace: '500ms' },
+        ...options,
+      }),
+    ],
   })(AppModule);
   const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
   return { app, locks: app.get(LockService) };

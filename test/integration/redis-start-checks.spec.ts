@@ -318,7 +318,12 @@ describe('an application', () => {
   it('logs each warning once, also with two registrations over one driver', async () => {
     await config('maxmemory-policy', 'allkeys-lru');
     const driver = new RedisDriver({ url: redis.server.url });
-    @Module({ imports: [DistLockModule.forRoot({ driver }), DistLockModule.forRoot({ driver, name: 'other' })] })
+    @Module({
+      imports: [
+        DistLockModule.forRoot({ driver, namespace }),
+        DistLockModule.forRoot({ driver, namespace, name: 'other' }),
+      ],
+    })
     class AppModule {}
     const logger = new RecordingLogger();
     const app = await NestFactory.createApplicationContext(AppModule, { logger });
@@ -332,7 +337,7 @@ describe('an application', () => {
     ['for a server that is not there', () => `redis://${name}:top%2Fsecret@127.0.0.1:1`],
   ])('never logs a password %s', async (_, url) => {
     await userWith();
-    @Module({ imports: [DistLockModule.forRoot({ driver: new RedisDriver({ url: url() }) })] })
+    @Module({ imports: [DistLockModule.forRoot({ driver: new RedisDriver({ url: url() }), namespace: 'billing' })] })
     class AppModule {}
     const logger = new RecordingLogger();
     const app = await NestFactory.createApplicationContext(AppModule, { logger });

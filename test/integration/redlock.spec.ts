@@ -24,6 +24,8 @@ const mend: (() => unknown)[] = [];
 beforeEach(() => void mend.splice(0));
 afterEach(async () => {
   for (const repair of mend.splice(0)) await repair();
+  // By its answer a server that was stopped has read what others sent to it in the meantime.
+  await Promise.all(admins.map((admin) => admin.ping()));
   await Promise.all(admins.map((admin) => admin.flushall()));
 });
 

@@ -68,11 +68,12 @@ const coreMutations = [
       'this.renewEvery',
       { specs: [locks('queue')] },
     ],
+  ]),
+  ...inFile('lib/locks/reserved-tokens.ts', { specs: [locks('queue')] }, [
     [
       'S7 no token beyond the block that was reserved',
-      'grant.fencingToken + grant.tokens - 1',
-      'grant.fencingToken + grant.tokens',
-      { specs: [locks('queue')] },
+      'this.#last = fencingToken + tokens - 1;',
+      'this.#last = fencingToken + tokens;',
     ],
   ]),
   ...inFile('lib/core/validity.ts', { specs: [locks('validity')] }, [
@@ -437,6 +438,51 @@ const coreMutations = [
       ],
     ],
   ),
+  ...inFile('lib/locks/held-leases.ts', { specs: [locks('hold-limits')] }, [
+    [
+      'holdAtLeast keeps others out after the release',
+      'if (keptUntil <= this.#clock.now()) return release();',
+      'return release();',
+    ],
+    ['holdAtLeast keeps callers of this instance out, too', 'now >= keptUntil && ', ''],
+    [
+      'holdAtLeast counts from the grant of the hold',
+      'hold.acquiredAt + holdAtLeast',
+      'hold.lease.since + holdAtLeast',
+    ],
+    ['holdAtLeast ends with a release', 'void release().then(', 'void Promise.resolve().then('],
+    [
+      'holdAtLeast is over in the store as well, when the process ends',
+      'this.#resting.arm(claim, keptUntil)',
+      'Promise.resolve()',
+    ],
+    [
+      'holdAtLeast does not end with the shutdown',
+      'this.#resting.close();',
+      'for (const lease of this.#resting.items()) lease.release();',
+    ],
+    ['maxHold ends the lock', "() => this.#watchdog.lose(hold.lease, 'max-hold')", '() => undefined'],
+    ['maxHold ends the hold that asked for it', 'hold.endTimer?.cancel();', ''],
+    ['maxHold counts from the grant of the hold', 'hold.acquiredAt + maxHold', 'hold.lease.since + maxHold'],
+    ['maxHold leaves nothing behind when the work ends', " || lease.loss === 'max-hold'", ''],
+  ]),
+  ...inFile('lib/locks/resting-leases.ts', { specs: [locks('hold-limits')] }, [
+    ['holdAtLeast arms the lease for the rest only', 'ttl: Math.min(ttl, armed)', 'ttl'],
+    [
+      'holdAtLeast arms the lease for no less than the rest',
+      'Math.ceil(rest) + driftMargin(rest)',
+      'Math.ceil(rest) / 2',
+    ],
+    ['holdAtLeast renews no lease whose rest is over', 'if (rest <= 0) return;', ''],
+    [
+      'holdAtLeast repeats a renewal whose outcome is unknown',
+      "if (outcome === 'unknown') throw",
+      "if (outcome === 'none') throw",
+    ],
+  ]),
+  ...inFile('lib/locks/lease.ts', { specs: [locks('hold-limits')] }, [
+    ['S2 maxHold is seen at every read', 'Math.min(this.remainingAt(now), end - now)', 'this.remainingAt(now)'],
+  ]),
   ...inFile('lib/locks/held-leases.ts', { specs: [locks('queue')] }, [
     [
       'a lease that is almost over is not handed on here',
@@ -460,8 +506,8 @@ const coreMutations = [
     ],
     [
       'S6 what may be on its way yet is cancelled, not just released',
-      'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, lease.successor)',
-      'this.#driver.release(claim, lease.successor)',
+      'stray ? this.#driver.cancel(claim) : this.#driver.release(claim, successor)',
+      'this.#driver.release(claim, successor)',
       { specs: [locks('acquisition')] },
     ],
     [
@@ -478,8 +524,8 @@ const coreMutations = [
     ],
     [
       'the release is sent before the next caller here is called',
-      'const released = isInStore ?',
-      'this.#room.vacate(lease);\n    await Promise.resolve().then(() => Promise.resolve());\n    const released = isInStore ?',
+      'const returned = isInStore ?',
+      'this.#room.vacate(lease);\n    await Promise.resolve().then(() => Promise.resolve());\n    const returned = isInStore ?',
     ],
     [
       'S8 what did not settle in the grace period is abandoned',
@@ -496,7 +542,7 @@ const coreMutations = [
     ['S8 closing waits for releases', 'this.#releaseRetries.all()', 'Promise.resolve()', { specs: [locks('close')] }],
     [
       'S8 closing waits for guarded code',
-      'this.#atMost(grace, this.#idle())',
+      'settledWithin(this.#clock, grace, this.#idle())',
       'Promise.resolve()',
       { specs: [locks('close')] },
     ],
@@ -514,7 +560,7 @@ const coreMutations = [
     ],
     [
       'without a push the next caller here is told of a release',
-      'if (!this.#driver.capabilities.push) this.#room.nudge(claim.key);',
+      'if (!this.#driver.capabilities.push) this.#room.nudge(lease.claim.key);',
       '',
       { specs: [locks('plain-driver')] },
     ],
@@ -1725,6 +1771,83 @@ const applicationMutations = [
       'if (false) {',
     ],
   ]),
+  ...inFile('lib/schedule/cron-schedule.ts', { specs: [integration('nest/job-service')] }, [
+    ['catch-up leaves out a job that does not tick', 'return isActive ?? running ?? false;', 'return true;'],
+    ['a job without a name stays that of its method', 'if (known) return known;', ''],
+    [
+      'two methods with one expression have a job each',
+      'fitting.find((one) => !this.#taken.has(one)) ?? fitting[0]',
+      'fitting[0]',
+    ],
+    [
+      'a job with a name is no other of the same expression',
+      'options.name ? jobs.getCronJobs().get(options.name) :',
+      "jobs.getCronJobs().get(options.name ?? '') ??",
+    ],
+  ]),
+  ...inFile('lib/schedule/job.service.ts', { specs: [integration('nest/job-service')] }, [
+    [
+      'an instance that ends claims no fire',
+      'return this.#isOver ? undefined : fires.tickAt(job, { instant }, work);',
+      'return fires.tickAt(job, { instant }, work);',
+    ],
+    [
+      'catch-up asks whether the fire was missed',
+      'if (!(await this.isMissed(job, cronJob, options))) return undefined;',
+      '',
+    ],
+  ]),
+  ...inFile('lib/schedule/fires.ts', { specs: [integration('nest/job-service')] }, [
+    ['the scheduled instant is passed on', 'runInside(this, undefined, work, instant)', 'work()'],
+  ]),
+  ...inFile('lib/locks/call-chain.ts', { specs: [integration('nest/job-service')] }, [
+    [
+      'the scheduled instant is that of a run that goes on',
+      'if (frame.open && frame.instant !== undefined)',
+      'if (frame.instant !== undefined)',
+    ],
+  ]),
+  ...inFile('lib/nest/cron-locker.ts', { specs: [integration('nest/cron-locker')] }, [
+    ['a run of the locker lasts until it is released', 'return this.#ended(key, ttlMs);', 'return Promise.resolve();'],
+    [
+      'a run of the locker that nobody releases ends with its TTL',
+      'this.#clock.after(ttl, end)',
+      'this.#clock.after(1e9, end)',
+    ],
+  ]),
+  ...inFile('lib/nest/cron-methods.ts', { specs: [integration('nest/cron-locker')] }, [
+    [
+      'the locker knows a job by its lock key first',
+      'options.lockKey ?? options.name',
+      'options.name ?? options.lockKey',
+    ],
+  ]),
+  ...inFile('lib/nest/job-checks.ts', { specs: [unit('nest/job-checks')] }, [
+    ['a second scheduler is warned of', 'if (schedulers > 1)', 'if (schedulers > 2)'],
+    [
+      'a second instance of a job is warned of',
+      'if (modules.size === 1) continue;',
+      'if (modules.size <= 2) continue;',
+    ],
+    ['a class name of two letters is warned of', 'type.length > LONGEST_SHORT_NAME', 'type.length > 1'],
+    [
+      'jobs whose fires are claimed may be doubled',
+      " && !wrappings.some(({ decorator }) => decorator === 'OncePerTick')",
+      '',
+    ],
+    [
+      'a lock that skips a tick is warned of',
+      'else if (holdAtLeast === undefined)',
+      'else if (holdAtLeast !== undefined)',
+      { specs: [unit('nest/start-checks')] },
+    ],
+    [
+      'a lock of a job whose ticks run on one replica is fine',
+      'if (wrappingsOf(method).some(({ decorator }) => DEDUPLICATING.has(decorator))) return;',
+      '',
+      { specs: [unit('nest/start-checks')] },
+    ],
+  ]),
   ...inFile('lib/schedule/fires.ts', { specs: [schedule('fires')] }, [
     [
       'a fire is claimed for one tick only',
@@ -1790,6 +1913,86 @@ const applicationMutations = [
   ]),
   ...inFile('lib/decorators/lock-key.ts', { specs: [unit('decorators/lock-key')] }, [
     ['a value cannot leave its place in a key', 'value.replace(/[%:{}\\s]/gu, encodeURIComponent)', 'value'],
+    [
+      'a value that only code makes is no fault of a request',
+      'return prototype === null || prototype === Object.prototype ? 400 : 500;',
+      'return 400;',
+    ],
+    [
+      'a field that is missing is the fault of a request',
+      "if (typeof value !== 'object' || value === null || Array.isArray(value)) return 400;",
+      "if (typeof value !== 'object' || value === null || Array.isArray(value)) return 500;",
+    ],
+  ]),
+  ...inFile('lib/http/error-edges.ts', { specs: [integration('nest/errors-of-requests')] }, [
+    ['an error leaves a handler as an exception', '[...others, interceptor]', 'others'],
+    ['interceptors of a method see the exception', '[...others, interceptor]', '[interceptor, ...others]'],
+    [
+      'filters of the user catch what the interceptor threw',
+      'static [Symbol.hasInstance](value: unknown): boolean {\n    return isUnanswered(value);',
+      'static [Symbol.hasInstance](value: unknown): boolean {\n    return value instanceof Error;',
+    ],
+    ['an error is reported once', 'if (others.includes(interceptor)) return;', ''],
+  ]),
+  ...inFile('lib/http/request-errors.ts', { specs: [integration('nest/errors-of-requests')] }, [
+    ['an answer names no key', 'code, message: sentenceOf(error) };', 'code, message: error.message };'],
+    ['a payload names no key', 'code, message: sentenceOf(error), ...', 'code, message: error.message, ...'],
+    ['a mistake of the code is no refusal', 'return statusCode !== 500;', 'return true;'],
+    ['contention is no line for operators', 'else logger.debug(error.message);', 'else logger.error(error.message);'],
+    ['a client learns when to ask again', 'if (error.statusCode === 503) askAgain(response, error);', ''],
+  ]),
+  ...inFile('lib/http/request-errors.ts', { specs: [integration('nest/leader-only')] }, [
+    ['an event is never refused in silence', '!isEvent(context.getHandler())', 'true'],
+    [
+      'a stranger learns the address of a leader, not its id',
+      'error.leader?.url : undefined',
+      'error.leader?.id : undefined',
+    ],
+  ]),
+  ...inFile('lib/core/errors.ts', { specs: [integration('nest/errors-of-requests')] }, [
+    [
+      'a filter for an error catches the exception in its place',
+      'return isOne.call(this, value) || (isStandIn(value) && isOne.call(this, value[STANDS_FOR]));',
+      'return isOne.call(this, value);',
+    ],
+    [
+      'an exception as JSON names no key',
+      'configurable: true, enumerable: false }',
+      'configurable: true, enumerable: true }',
+    ],
+  ]),
+  ...inFile('lib/nest/resolve-options.ts', { specs: [unit('nest/options')] }, [
+    [
+      'applications that share a store have names',
+      "if (namespace === undefined && capabilities.scope !== 'process') {",
+      'if (false) {',
+    ],
+  ]),
+  ...inFile('lib/locks/lock.service.ts', { specs: [unit('nest/options')] }, [
+    ['a call outlasts the lease of a holder that died', 'wait: wait ?? ttl + WAIT_BEYOND_TTL', 'wait: wait ?? 1000'],
+  ]),
+  ...inFile('lib/nest/instance-options.ts', { specs: [unit('nest/observers')] }, [
+    ['the environment makes an observer', 'return isOn || observeOnly;', 'return observeOnly;'],
+  ]),
+  ...inFile('lib/leader/election-options.ts', { specs: [unit('nest/observers')] }, [
+    ['an observer does not campaign', 'autoCampaign: autoCampaign && !observeOnly,', 'autoCampaign,'],
+  ]),
+  ...inFile('lib/leader/election.ts', { specs: [unit('nest/observers')] }, [
+    [
+      'an observer cannot be made to campaign',
+      'if (!this.settings.observeOnly) this.#campaigning',
+      'this.#campaigning',
+    ],
+  ]),
+  ...inFile('lib/leader/membership.ts', { specs: [unit('nest/observers')] }, [
+    ['an observer is no member', 'this.#settings.observeOnly || this.#left', 'this.#left'],
+  ]),
+  ...inFile('lib/nest/registration.ts', { specs: [unit('nest/observers')] }, [
+    ['an observer claims no fire', 'if (options.observeOnly) this.jobs.close();', ''],
+  ]),
+  ...inFile('lib/nest/shutdown-hooks.ts', { specs: [unit('nest/start-checks')] }, [
+    ['listeners of others are no shutdown hooks', "event === 'SIGTERM' && NEST.test(callers())", "event === 'SIGTERM'"],
+    ['hooks for another signal are not enough', "event === 'SIGTERM' && NEST.test", 'NEST.test'],
   ]),
   ...inFile('lib/http/leader.guard.ts', { specs: [integration('nest/leader-only')] }, [
     ['a guard that cannot tell refuses', '{ strict: false }).assertLeader();', '{ strict: false });'],

@@ -158,7 +158,7 @@ describe('the tables of the pages', () => {
 
     /** By type and option; an option that is not here has no default, or one that is told in words. */
     function defaults(): Record<string, Record<string, unknown>> {
-      const { lock, waiting, elections, grace, failFast, instance } = resolveOptions({});
+      const { lock, waiting, elections, grace, failFast, observeOnly, instance } = resolveOptions({});
       const { name, ...election } = elections[0]!;
       class Jobs {
         @main.OncePerTick()
@@ -176,7 +176,7 @@ describe('the tables of the pages', () => {
         DistLockModuleOptions: {
           allowMemoryInProduction: false,
           failFast,
-          namespace: lock.namespace,
+          observeOnly,
           'instance.allowedUrls': [],
           'instance.metadata': instance.metadata,
           'lock.ttl': lock.ttl,

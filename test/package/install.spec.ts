@@ -73,7 +73,7 @@ const REPORT = {
   refused: true,
   holder: 'first',
   busy: '409',
-  before: ['200', '503 3 first'],
+  before: ['200', '503 3'],
   ticks: [true, false],
   after: '200',
 };

@@ -23,7 +23,12 @@ export function openEtcdLocks(hosts) {
 }
 
 async function openLocksOf(driver) {
-  const module = DistLockModule.forRoot({ driver, elections: [{ autoCampaign: false }], failFast: true });
+  const module = DistLockModule.forRoot({
+    driver,
+    namespace: 'bench',
+    elections: [{ autoCampaign: false }],
+    failFast: true,
+  });
   const application = await open(module);
   return { locks: application.get(LockService), close: () => application.close() };
 }
@@ -46,7 +51,9 @@ export async function openDecorated() {
   Injectable()(Orders);
 
   class ApplicationModule {}
-  Module({ imports: [DistLockModule.forRoot({ driver: nullDriver() })], providers: [Orders] })(ApplicationModule);
+  Module({ imports: [DistLockModule.forRoot({ driver: nullDriver(), namespace: 'bench' })], providers: [Orders] })(
+    ApplicationModule,
+  );
   const application = await open(ApplicationModule);
   await firstValueFrom(application.get(LeaderService).isLeader$.pipe(filter(Boolean)));
   return { orders: application.get(Orders), close: () => application.close() };

@@ -12,7 +12,8 @@ import { WebSocket } from 'ws';
 import { type AppOptions, type HttpApp, knownLeader, leading, serve, startLeader } from '../../support/nest/app.js';
 import { RecordingLogger } from '../../support/nest/log.js';
 
-const REFUSAL = 'This instance does not lead election "default"; the-leader leads.';
+const REFUSAL = 'This instance cannot answer the request. Try again later.';
+const leader = { url: 'http://leader' };
 
 let driver: MemoryDriver;
 
@@ -25,8 +26,8 @@ async function follower(
   options: AppOptions & { adapter?: FastifyAdapter },
   prepare?: Parameters<typeof serve>[1],
 ): Promise<HttpApp & { promote: () => Promise<void> }> {
-  const other = await startLeader(driver);
-  const served = await serve({ ...options, locks: { driver } }, prepare);
+  const other = await startLeader(driver, leader);
+  const served = await serve({ ...options, locks: { driver, instance: { allowedUrls: [leader.url] } } }, prepare);
   await knownLeader(served.app);
   const promote = async (): Promise<void> => {
     await other.close();
@@ -81,7 +82,7 @@ describe('@LeaderOnly on a WebSocket gateway', () => {
     const ask = await connect(url, path);
     expect(await ask(event, '7')).toEqual({
       event: 'exception',
-      data: { status: 'error', statusCode: 503, message: REFUSAL, leader: { id: 'the-leader' } },
+      data: { status: 'error', statusCode: 503, code: 'NOT_LEADER', message: REFUSAL, leader },
     });
     if (path === '/') expect(await ask('open', '7')).toEqual({ event: 'answer', data: 'open 7' });
     expect(logger.texts('error')).toEqual([]);
@@ -132,7 +133,7 @@ describe('@LeaderOnly on a GraphQL resolver', () => {
       const response = await fetch(`${url}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) });
       return (await response.json()) as { data: unknown; errors?: unknown[] };
     };
-    const refusal = { message: REFUSAL, extensions: { code: 'NOT_LEADER', leader: { id: 'the-leader' } } };
+    const refusal = { message: REFUSAL, extensions: { code: 'NOT_LEADER', leader } };
     expect(await ask('{ open }')).toEqual({ data: { open: 'open' } });
     expect((await ask('{ method }')).errors).toMatchObject([refusal]);
     expect((await ask('mutation { class }')).errors).toMatchObject([refusal]);

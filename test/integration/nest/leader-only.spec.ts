@@ -34,8 +34,11 @@ beforeEach(() => {
 
 /** Two replicas: one that leads, and the application, which takes over when `promote` is called. */
 async function serveFollower(options: AppOptions & { adapter?: AbstractHttpAdapter }) {
-  const other = await startLeader(driver);
-  const served = await serve({ ...options, locks: { driver, ...options.locks } });
+  const other = await startLeader(driver, { url: 'http://leader' });
+  const served = await serve({
+    ...options,
+    locks: { driver, instance: { allowedUrls: ['http://leader'] }, ...options.locks },
+  });
   await knownLeader(served.app);
   const promote = async (): Promise<void> => {
     await other.close();
@@ -144,10 +147,12 @@ describe.each<[string, () => AbstractHttpAdapter]>([
     const { url, promote } = await serveFollower({ controllers, adapter: adapter() });
     const refused = await fetch(`${url}/${path}/7`);
     expect(refused.status).toBe(503);
-    expect(Object.fromEntries(refused.headers)).toMatchObject({ 'retry-after': '15', 'x-leader': 'the-leader' });
-    expect(await refused.json()).toMatchObject({
+    expect(Object.fromEntries(refused.headers)).toMatchObject({ 'retry-after': '15', 'x-leader': 'http://leader' });
+    expect(await refused.json()).toEqual({
       statusCode: 503,
-      message: 'This instance does not lead election "default"; the-leader leads.',
+      error: 'Service Unavailable',
+      code: 'NOT_LEADER',
+      message: 'This instance cannot answer the request. Try again later.',
     });
     await promote();
     const answered = await fetch(`${url}/${path}/7`);
@@ -255,8 +260,9 @@ describe('@LeaderOnly on message handlers', () => {
       await expect(client.send(pattern, '7')).rejects.toMatchObject({
         status: 'error',
         statusCode: 503,
-        message: 'This instance does not lead election "default"; the-leader leads.',
-        leader: { id: 'the-leader' },
+        code: 'NOT_LEADER',
+        message: 'This instance cannot answer the request. Try again later.',
+        leader: { url: 'http://leader' },
       });
       expect(await client.send('open', '7')).toBe('open 7');
       await promote();
@@ -265,10 +271,11 @@ describe('@LeaderOnly on message handlers', () => {
   );
 
   it('are refused in an application without HTTP, too', async () => {
-    const other = await startLeader(driver);
-    const { app, client } = await serveTcp({ controllers: [Messages, AllMessages], locks: { driver } });
+    const other = await startLeader(driver, { url: 'http://leader' });
+    const locks = { driver, instance: { allowedUrls: ['http://leader'] } };
+    const { app, client } = await serveTcp({ controllers: [Messages, AllMessages], locks });
     await knownLeader(app);
-    await expect(client.send('sync', '7')).rejects.toMatchObject({ statusCode: 503, leader: { id: 'the-leader' } });
+    await expect(client.send('sync', '7')).rejects.toMatchObject({ statusCode: 503, leader: { url: 'http://leader' } });
     await other.close();
     await leading(app);
     expect(await client.send('sync', '7')).toBe('sync 7');

@@ -12,7 +12,7 @@ import {
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
 import { filter, firstValueFrom, ReplaySubject, Subject, take, toArray } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { cronSchedule } from '../../../lib/schedule/cron-schedule.js';
+import { MethodJobs, scheduleOf } from '../../../lib/schedule/cron-schedule.js';
 import { newestInstant } from '../../../lib/schedule/schedule.js';
 import { compile, knownLeader, leading, start, startError } from '../../support/nest/app.js';
 import { Step } from '../../support/nest/step.js';
@@ -136,7 +136,7 @@ describe('the schedule of a @Cron method', () => {
   it.each(['local', 'zone', 'offset', 'negative', 'named', 'date'] as const)('%s: is that of its job', async (name) => {
     const app = await start({ imports: [ScheduleModule.forRoot()], providers: [Jobs] });
     const jobs = app.get(SchedulerRegistry);
-    const next = cronSchedule(Jobs.prototype[name], name, jobs);
+    const next = scheduleOf(new MethodJobs().of(app.get(Jobs), name, name, jobs));
     const dates = [...jobs.getCronJobs().values()].map((job) => job.nextDate().toMillis());
     const instant = next(Date.now());
     expect(dates).toContain(instant);
@@ -154,7 +154,7 @@ describe('the schedule of a @Cron method', () => {
     jobs
       .getCronJob('named')
       .setTime(new (cronTime.constructor as new (text: string) => typeof cronTime)('0 45 4 * * *'));
-    const next = new Date(cronSchedule(Jobs.prototype.named, 'named', jobs)(Date.now()));
+    const next = new Date(scheduleOf(new MethodJobs().of(app.get(Jobs), 'named', 'named', jobs))(Date.now()));
     expect([next.getHours(), next.getMinutes()]).toEqual([4, 45]);
   });
 });

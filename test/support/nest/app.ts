@@ -104,7 +104,7 @@ export async function startLeader(
 }
 
 function build({ locks, logger = false, imports = [], ...metadata }: AppOptions): Promise<TestingModule> {
-  const lockModule = DistLockModule.forRoot({ driver: new MemoryDriver(), ...locks });
+  const lockModule = DistLockModule.forRoot({ driver: new MemoryDriver(), namespace: 'dist-lock', ...locks });
   return buildBare({ imports: [lockModule, ...imports], ...metadata }, logger);
 }
 

@@ -90,16 +90,39 @@ describe('options of a call', () => {
     [{ signal: {} }, /signal: expected an AbortSignal/],
     [{ unavailable: 'never' }, /unavailable: expected 'wait' or 'reject'/],
     [{ unavailable: true }, /unavailable: expected 'wait' or 'reject'/],
+    [{ holdAtLeast: '5x' }, /holdAtLeast: "5x" is not a duration/],
+    [{ holdAtLeast: 0 }, /holdAtLeast: 0 is out of range/],
+    [{ holdAtLeast: null }, /holdAtLeast: null is not a duration/],
+    [
+      { ttl: 500, holdAtLeast: 501 },
+      /holdAtLeast: 501 ms is longer than the ttl of 500 ms, .* Set ttl to 501 ms or more/,
+    ],
+    [{ holdAtLeast: 801 }, /holdAtLeast: 801 ms is longer than the ttl of 800 ms/],
+    [{ maxHold: -5 }, /maxHold: -5 is out of range/],
+    [{ maxHold: 'forever' }, /maxHold: "forever" is not a duration/],
+    [{ maxHold: '25d' }, /maxHold: "25d" is out of range/],
+    [{ holdAtLeast: 500, maxHold: 500 }, /maxHold: 500 ms must be longer than the holdAtLeast of 500 ms/],
+    [
+      { holdAtLeast: '1s', maxHold: '0.5s', ttl: 1000 },
+      /maxHold: 500 ms must be longer than the holdAtLeast of 1000 ms/,
+    ],
     [{ metadata: null }, /metadata: expected an object whose values are strings/],
     [{ metadata: ['a'] }, /metadata: expected an object whose values are strings/],
     [{ metadata: { a: 'x'.repeat(4089) } }, /metadata: 4097 bytes as JSON are more than the 4096 .*keep their id here/],
     [{ metadata: { a: 'é'.repeat(2045) } }, /metadata: 4098 bytes/],
     [{ metadata: { a: '\n'.repeat(2045) } }, /metadata: 4098 bytes/],
   ])('%j is refused', (options, message) => {
-    const check = (): unknown => checkAcquireOptions(options as never, 'Lock "k"', { minTtl: 100, maxTtl: 1000 });
+    const check = (): unknown => checkAcquireOptions(options as never, 'Lock "k"', { minTtl: 100, maxTtl: 1000 }, 800);
     expect(check).toThrow(LockConfigError);
     expect(check).toThrow(/^Lock "k": /);
     expect(check).toThrow(message);
+  });
+
+  it('take a time to hold the lock at least, up to the TTL, and one at most', () => {
+    const options = { ttl: '1s', holdAtLeast: '1s', maxHold: 1001 };
+    expect(checkAcquireOptions(options, 'X')).toMatchObject({ ttl: 1000, holdAtLeast: 1000, maxHold: 1001 });
+    expect(checkAcquireOptions({ holdAtLeast: 800 }, 'X', { minTtl: 0 }, 800)).toMatchObject({ holdAtLeast: 800 });
+    expect(checkAcquireOptions({ maxHold: 1 }, 'X', { minTtl: 0 }, 800)).toMatchObject({ maxHold: 1 });
   });
 
   it('take metadata of 4096 bytes', () => {

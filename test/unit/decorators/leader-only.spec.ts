@@ -477,7 +477,7 @@ describe('a wrong option of @LeaderOnly is refused where it is written', () => {
     [{ otherwise: 'wait' }, "@LeaderOnly: otherwise: expected 'skip', 'reject', 'redirect', 'forward'."],
     [
       { leader: true },
-      '@LeaderOnly: leader: unknown option. Known: election, registration, otherwise, timeout, catchUp.',
+      '@LeaderOnly: leader: unknown option. Known: election, registration, otherwise, timeout, catchUp, job.',
     ],
     [['billing'], '@LeaderOnly: options: expected an object.'],
     ['', '@LeaderOnly: election: must not be empty.'],

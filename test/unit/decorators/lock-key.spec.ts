@@ -30,24 +30,28 @@ function tagged(...values: unknown[]): string {
   return lockKey(['order:', ...values.map(() => '')] as unknown as TemplateStringsArray, ...values);
 }
 
-function keyError(text: string): LockKeyError {
-  return new LockKeyError(text);
+/** Of the code, or of the arguments of a call. */
+function keyError(text: string, statusCode: 400 | 500 = 500): LockKeyError {
+  return new LockKeyError(text, statusCode);
 }
 
 const USE = 'Use a string that is not empty, a number, a bigint or a boolean.';
 
-const WRONG_VALUES: [value: unknown, shown: string][] = [
-  [undefined, 'undefined'],
-  [null, 'null'],
-  ['', 'an empty string'],
-  [Number.NaN, 'NaN'],
-  [{ id: 1 }, 'an object'],
-  [['a'], 'an object'],
-  [new Date(0), 'an object'],
-  [Symbol('s'), 'a symbol'],
-  [() => 'secret source', 'a function'],
-  ['a\ud800', 'a string with half a surrogate pair'],
-  ['\udc00b', 'a string with half a surrogate pair'],
+/** With the status of the error, 400 for what a request may hold. */
+const WRONG_VALUES: [value: unknown, shown: string, statusCode: 400 | 500][] = [
+  [undefined, 'undefined', 400],
+  [null, 'null', 400],
+  ['', 'an empty string', 400],
+  [Number.NaN, 'NaN', 400],
+  [{ id: 1 }, 'an object', 400],
+  [Object.create(null), 'an object', 400],
+  [['a'], 'an object', 400],
+  [new Date(0), 'an object', 500],
+  [Promise.resolve('a'), 'an object', 500],
+  [Symbol('s'), 'a symbol', 500],
+  [() => 'secret source', 'a function', 500],
+  ['a\ud800', 'a string with half a surrogate pair', 400],
+  ['\udc00b', 'a string with half a surrogate pair', 400],
 ];
 
 /** What an attacker, or an innocent user, may put into an id. */
@@ -108,9 +112,9 @@ describe('a key template', () => {
     expect(await keyOf('{0}', ['{this.secret}'], { secret: 's' })).toBe('%7Bthis.secret%7D');
   });
 
-  it.each(WRONG_VALUES)('refuses the value %o', async (value, shown) => {
+  it.each(WRONG_VALUES)('refuses the value %o', async (value, shown, statusCode) => {
     await expect(keyOf('order:{0.id}', [{ id: value }])).rejects.toThrow(
-      keyError(`Lock key template "order:{0.id}": {0.id} is ${shown}. ${USE}`),
+      keyError(`Lock key template "order:{0.id}": {0.id} is ${shown}. ${USE}`, statusCode),
     );
     await expect(keyOf('{this.tenant}', [], { tenant: value })).rejects.toThrow(
       keyError(`Lock key template "{this.tenant}": {this.tenant} is ${shown}. ${USE}`),
@@ -119,10 +123,10 @@ describe('a key template', () => {
 
   it('refuses a whole object, and names a path that leads nowhere', async () => {
     await expect(keyOf('order:{0}', [{ id: 1 }])).rejects.toThrow(
-      keyError(`Lock key template "order:{0}": {0} is an object. ${USE}`),
+      keyError(`Lock key template "order:{0}": {0} is an object. ${USE}`, 400),
     );
     await expect(keyOf('{0.customer.id}', [{}])).rejects.toThrow(
-      keyError(`Lock key template "{0.customer.id}": {0.customer.id} is undefined. ${USE}`),
+      keyError(`Lock key template "{0.customer.id}": {0.customer.id} is undefined. ${USE}`, 400),
     );
   });
 
@@ -184,8 +188,8 @@ describe('lockKey', () => {
     expect(lockKey`a {b}:c%\n`).toBe('a {b}:c%\n');
   });
 
-  it.each(WRONG_VALUES)('refuses the value %o', (value, shown) => {
-    expect(() => tagged('fine', value)).toThrow(keyError(`lockKey: value 2 is ${shown}. ${USE}`));
+  it.each(WRONG_VALUES)('refuses the value %o', (value, shown, statusCode) => {
+    expect(() => tagged('fine', value)).toThrow(keyError(`lockKey: value 2 is ${shown}. ${USE}`, statusCode));
   });
 });
 

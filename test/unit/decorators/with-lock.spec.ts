@@ -328,6 +328,8 @@ describe('a wrong option of @WithLock is refused where it is written', () => {
     [{ otherwise: 'skip', wait: 5 }, "wait and attempts have no effect with otherwise: 'skip'."],
     [{ otherwise: 'reject', attempts: 5 }, "wait and attempts have no effect with otherwise: 'reject'."],
     [{ timeout: 5 }, 'timeout: unknown option. Known: ttl, metadata, reentrant, wait, '],
+    [{ ttl: '1s', holdAtLeast: '2s' }, 'holdAtLeast: 2000 ms is longer than the ttl of 1000 ms, '],
+    [{ holdAtLeast: '2s', maxHold: '1s' }, 'maxHold: 1000 ms must be longer than the holdAtLeast of 2000 ms.'],
   ])('%o', (options, text) => {
     const decorating = (): void => decorateWith(options);
     expect(decorating).toThrow(LockConfigError);

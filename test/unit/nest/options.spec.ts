@@ -1,16 +1,22 @@
 import { Injectable } from '@nestjs/common';
 import {
+  type AcquireOptions,
   DistLockModule,
   type DistLockModuleOptions,
   type DriverCapabilities,
   LeaderElections,
   LockConfigError,
+  type LockDriver,
+  LockNotAcquiredError,
   LockService,
   WithLock,
 } from 'nestjs-dist-lock';
+import { EtcdDriver } from 'nestjs-dist-lock/etcd';
 import { MemoryDriver } from 'nestjs-dist-lock/memory';
-import { RedisDriver } from 'nestjs-dist-lock/redis';
+import { RedisDriver, RedlockDriver } from 'nestjs-dist-lock/redis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { LockManager } from '../../../lib/locks/lock-manager.js';
+import { resolveOptions } from '../../../lib/nest/resolve-options.js';
 import { compile, compileBare, leading, start, startError } from '../../support/nest/app.js';
 
 /** With a shortest TTL of 100 ms. Never connected here. */
@@ -65,7 +71,7 @@ describe('an option of forRoot() is refused at start', () => {
   it.each<[unknown, string]>([
     [
       { diver: 'redis' },
-      'diver: unknown option. Known: driver, allowMemoryInProduction, failFast, namespace, instance, lock, elections, shutdown.',
+      'diver: unknown option. Known: driver, allowMemoryInProduction, failFast, namespace, observeOnly, instance, lock, elections, shutdown.',
     ],
     [
       { lock: { timeout: 5 } },
@@ -105,6 +111,7 @@ describe('an option of forRoot() is refused at start', () => {
     [{ driver: null }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
     [{ driver: 'redis' }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
     [{ driver: RedisDriver }, 'driver: expected a driver, such as new RedisDriver({ url }).'],
+    [{ observeOnly: 'yes' }, 'observeOnly: expected a boolean.'],
     [{ failFast: 'yes' }, 'failFast: expected a boolean.'],
     [{ allowMemoryInProduction: 1 }, 'allowMemoryInProduction: expected a boolean.'],
     [{ namespace: 'a:b' }, `namespace: "a:b" may hold letters, digits, '_', '.' and '-' only.`],
@@ -113,7 +120,7 @@ describe('an option of forRoot() is refused at start', () => {
     [{ instance: { id: 5 } }, 'instance.id: expected a string.'],
     ...['', 'pod 1', 'pod\n1', 'Zürich'].map((text): [unknown, string] => [
       { instance: { id: text } },
-      'instance.id: must be visible ASCII characters, since it is sent in the X-Leader header.',
+      'instance.id: must be visible ASCII characters.',
     ]),
     [{ instance: { url: 'http://zürich' } }, 'instance.url: must be visible ASCII characters'],
     [{ instance: { url: new URL('http://a') } }, 'instance.url: expected a string.'],
@@ -193,12 +200,12 @@ describe('an option of forRoot() is refused at start', () => {
     }
 
     it.each<[DistLockModuleOptions, string]>([
-      [{ elections: [] }, `lock.ttl: ${over(30_000)}`],
+      [{ elections: [] }, `lock.ttl: ${over(15_000)}`],
       [{ lock: { ttl: 10_001 }, elections: [] }, `lock.ttl: ${over(10_001)}`],
       [{ lock: { ttl: '10s' } }, `elections[0].leaseDuration: ${over(15_000)}`],
       [{ lock: { ttl: '10s' }, elections: [{ leaseDuration: 10_001 }] }, `elections[0].leaseDuration: ${over(10_001)}`],
     ])('%o', async (options, text) => {
-      expect(await problemOf({ driver, ...options })).toBe(`DistLockModule.forRoot(): ${text}`);
+      expect(await problemOf({ driver, namespace: 'billing', ...options })).toBe(`DistLockModule.forRoot(): ${text}`);
     });
 
     const fitting = (): DistLockModuleOptions => ({
@@ -237,6 +244,7 @@ describe('an option of forRoot() is refused at start', () => {
       allowMemoryInProduction: false,
       failFast: true,
       namespace: 'billing.v2_eu-1',
+      observeOnly: false,
       instance: { id: 'pod-1', url: 'http://10.0.0.1:3000', metadata: { zone: 'a' } },
       lock: { ttl: '24d', wait: 'forever' },
       elections: [
@@ -286,6 +294,74 @@ describe('the timings of an election', () => {
     { leaseDuration: '24d' },
   ])('%o can', async (election) => {
     await leading(await start({ locks: { elections: [election] } }));
+  });
+});
+
+describe('the namespace', () => {
+  const DRIVERS: [name: string, driver: () => LockDriver][] = [
+    ['Redis', redis],
+    ['Redlock', () => new RedlockDriver({ servers: [1, 2, 3].map((port) => `redis://127.0.0.1:${port}`) })],
+    ['etcd', () => new EtcdDriver({ hosts: ['127.0.0.1:1'] })],
+    [
+      'somebody',
+      () =>
+        Object.assign(new MemoryDriver(), { capabilities: { ...new MemoryDriver().capabilities, scope: 'server' } }),
+    ],
+  ];
+
+  it.each(DRIVERS)('is required with the driver of %s', async (_name, driver) => {
+    expect(await problemOf({ driver: driver() })).toBe(
+      "DistLockModule.forRoot(): namespace: give the application a name, such as namespace: 'billing'. Its replicas " +
+        'share it; another application on the same store with the same name would share its locks and its leader.',
+    );
+    // That of each election is not enough: locks have none.
+    expect(await problemOf({ driver: driver(), elections: [{ namespace: 'billing' }] })).toContain(' namespace: give');
+  });
+
+  it.each(DRIVERS)('is all that is required with the driver of %s', async (_name, driver) => {
+    const given = driver();
+    expect(resolveOptions({ driver: given, namespace: 'billing' })).toMatchObject({
+      driver: given,
+      lock: { namespace: 'billing' },
+    });
+  });
+
+  it('may be left out where nobody shares the store', () => {
+    expect(resolveOptions({}).lock.namespace).toBe('dist-lock');
+  });
+});
+
+describe('the defaults', () => {
+  it('fit together: a call waits for longer than the lease of a holder that died lasts', async () => {
+    const driver = new MemoryDriver();
+    await driver.connect(() => undefined);
+    const claim = { key: 'dist-lock:l:k', holder: 'h', instance: 'died', ttl: 1500, metadata: {} };
+    expect(await driver.acquire(claim, 'try')).toMatchObject({ status: 'granted' });
+    const app = await start({ locks: { driver, lock: { ttl: 1500 } } });
+    const locks = app.get(LockService);
+    // Control: what waits for less is told how long the lease lasts.
+    const error = await locks.acquire('k', { wait: 300 }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(LockNotAcquiredError);
+    const { remaining, message } = error as LockNotAcquiredError;
+    expect(remaining).toBeGreaterThan(0);
+    expect(remaining).toBeLessThanOrEqual(1200);
+    expect(message).toContain(`its lease lasts for ${Math.round(remaining!)} ms more`);
+    await (await locks.acquire('k')).release();
+  });
+
+  it.each<[string, DistLockModuleOptions['lock'], AcquireOptions, wait: number]>([
+    ['no options', {}, {}, 20_000],
+    ['a TTL of the module', { ttl: '1m' }, {}, 65_000],
+    ['a TTL of the call', {}, { ttl: '2m' }, 125_000],
+    ['a wait of the module', { wait: '3s' }, { ttl: '2m' }, 3000],
+    ['a wait of the call', { wait: '3s' }, { wait: '4s' }, 4000],
+    ['for ever', { wait: 'forever' }, {}, Infinity],
+  ])('with %s wait for so long', async (_what, lock, options, wait) => {
+    const app = await start({ locks: { lock: lock ?? {} } });
+    const acquire = vi.spyOn(LockManager.prototype, 'acquire');
+    await (await app.get(LockService).acquire('k', options)).release();
+    expect(acquire.mock.lastCall![0].limit).toEqual({ wait });
+    acquire.mockRestore();
   });
 });
 

@@ -2,18 +2,28 @@ import { Injectable } from '@nestjs/common';
 import { OnEvent } from '@nestjs/event-emitter';
 import { Cron, Interval, Timeout } from '@nestjs/schedule';
 import { DistLockModule, LeaderOnly, OncePerTick, WithLock } from 'nestjs-dist-lock';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { serve, start } from '../../support/nest/app.js';
 import { RecordingLogger } from '../../support/nest/log.js';
 
-function warningFor(method: string): string {
+const ONCE = 'Add @OncePerTick(), which runs each tick on one of them, or @LeaderOnly().';
+const LEADER = 'Add @LeaderOnly(), which runs the job on one of them.';
+
+function waits(method: string, repair: string): string {
   return (
     `@WithLock on the scheduled method ${method} waits for the lock, so every replica runs the job, one after the other. ` +
-    'Use @OncePerTick() to run each fire of a @Cron() on one of them, or @LeaderOnly().'
+    repair
   );
 }
 
-describe('a scheduled method that waits for its lock', () => {
+function skips(method: string, repair: string): string {
+  return (
+    `@WithLock on the scheduled method ${method} leaves out a run only while another one goes on. Replicas whose clocks ` +
+    `differ by more than the job takes all run it. ${repair} Or give the lock holdAtLeast, longer than clocks differ.`
+  );
+}
+
+describe('a scheduled method with a lock', () => {
   @Injectable()
   class Waiting {
     @Cron('0 2 * * *')
@@ -44,14 +54,52 @@ describe('a scheduled method that waits for its lock', () => {
   }
 
   @Injectable()
-  class Fine {
+  class Skipping {
     @Cron('0 2 * * *')
     @WithLock('job', { otherwise: 'skip' })
-    async skips(): Promise<void> {}
+    async cron(): Promise<void> {}
+
+    @WithLock('job', { otherwise: 'reject' })
+    @Cron('0 2 * * *')
+    async rejecting(): Promise<void> {}
+
+    @Interval(3_600_000)
+    @WithLock('job', { otherwise: 'skip', maxHold: '1m' })
+    async interval(): Promise<void> {}
+
+    @WithLock('job', { otherwise: 'skip' })
+    @Timeout(3_600_000)
+    async timeout(): Promise<void> {}
 
     @Cron('0 2 * * *')
-    @WithLock('job', { otherwise: 'reject' })
+    @WithLock('job', { holdAtLeast: '10s' })
+    async waitsForEach(): Promise<void> {}
+  }
+
+  @Injectable()
+  class Fine {
+    @Cron('0 2 * * *')
+    @WithLock('job', { otherwise: 'skip', holdAtLeast: '10s' })
+    async holds(): Promise<void> {}
+
+    @Interval(3_600_000)
+    @WithLock('job', { otherwise: 'reject', holdAtLeast: '10s' })
     async throws(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @OncePerTick()
+    @WithLock('job', { otherwise: 'skip' })
+    async once(): Promise<void> {}
+
+    @WithLock('job')
+    @Cron('0 2 * * *')
+    @OncePerTick()
+    async onceToo(): Promise<void> {}
+
+    @Cron('0 2 * * *')
+    @LeaderOnly()
+    @WithLock('job', { otherwise: 'skip' })
+    async leadsAndSkips(): Promise<void> {}
 
     @Cron('0 2 * * *')
     @WithLock('job')
@@ -97,17 +145,30 @@ describe('a scheduled method that waits for its lock', () => {
 
   it('is warned of, once, with both repairs', async () => {
     expect(await warnings(Waiting)).toEqual(
-      ['cron', 'interval', 'timeout'].map((name) => warningFor(`Waiting.${name}`)),
+      ['cron', 'interval', 'timeout'].map((name) => waits(`Waiting.${name}`, name === 'cron' ? ONCE : LEADER)),
     );
+  });
+
+  it('is warned of where it does not wait, because a lock keeps nobody from running a tick again', async () => {
+    expect(await warnings(Skipping)).toEqual([
+      skips('Skipping.cron', ONCE),
+      skips('Skipping.rejecting', ONCE),
+      skips('Skipping.interval', LEADER),
+      skips('Skipping.timeout', LEADER),
+      waits('Skipping.waitsForEach', ONCE),
+    ]);
   });
 
   it('is warned of in the class that Nest runs, which may override it', async () => {
-    expect(await warnings(Overriding)).toEqual(
-      ['base', 'interval', 'timeout'].map((name) => warningFor(`Overriding.${name}`)),
-    );
+    expect(await warnings(Overriding)).toEqual([
+      waits('Overriding.base', ONCE),
+      skips('Overriding.cron', ONCE),
+      waits('Overriding.interval', LEADER),
+      waits('Overriding.timeout', LEADER),
+    ]);
   });
 
-  it('is fine where it does not wait, or runs on one replica only, or is not scheduled', async () => {
+  it('is fine where each tick runs on one replica by other means, or the method is not scheduled', async () => {
     expect(await warnings(Fine, FineTogether)).toEqual([]);
   });
 
@@ -121,7 +182,7 @@ describe('a scheduled method that waits for its lock', () => {
     const logger = new RecordingLogger();
     await start({ providers: [Named], logger, imports: [DistLockModule.forRoot({ name: 'orders' })] });
     expect(logger.lines.filter(({ level }) => level === 'warn')).toEqual([
-      { level: 'warn', text: warningFor('Named.run'), context: 'DistLock(orders)' },
+      { level: 'warn', text: waits('Named.run', ONCE), context: 'DistLock(orders)' },
     ]);
   });
 });
@@ -129,7 +190,8 @@ describe('a scheduled method that waits for its lock', () => {
 describe('shutdown hooks', () => {
   const WARNING =
     'Shutdown hooks are not enabled: when this process is stopped, its locks and its leadership are not handed over ' +
-    'but end with their TTL. Call app.enableShutdownHooks() in main.ts.';
+    'but end with their TTL. Call app.enableShutdownHooks() in main.ts. A process that is no replica, such as a console ' +
+    'command, is started with DIST_LOCK_OBSERVE_ONLY=1.';
   const logger = new RecordingLogger();
 
   beforeEach(() => {
@@ -163,6 +225,54 @@ describe('shutdown hooks', () => {
   it('may be enabled just after', async () => {
     const { app } = await serve({ logger });
     app.enableShutdownHooks();
+    expect(await warned()).toEqual([]);
+  });
+
+  it.each<[string, () => void]>([
+    ['a tracing library before the start', () => undefined],
+    ['a library with a method of a similar name', function shutdown() {}],
+  ])('are missed also where %s listens to the signal', async (_who, listener) => {
+    process.on('SIGTERM', listener);
+    onTestFinished(() => void process.off('SIGTERM', listener));
+    await start({ logger });
+    process.prependOnceListener('SIGTERM', listener);
+    onTestFinished(() => void process.off('SIGTERM', listener));
+    expect(await warned()).toEqual([WARNING]);
+  });
+
+  it('are found where another library listens to the signal, too', async () => {
+    const listener = (): void => undefined;
+    process.on('SIGTERM', listener);
+    onTestFinished(() => void process.off('SIGTERM', listener));
+    await serve({ logger }, (app) => app.enableShutdownHooks());
+    expect(await warned()).toEqual([]);
+  });
+
+  it('of another signal do not count', async () => {
+    await serve({ logger }, (app) => app.enableShutdownHooks(['SIGINT']));
+    expect(await warned()).toEqual([WARNING]);
+  });
+
+  it('of another application do not count', async () => {
+    await serve({}, (app) => app.enableShutdownHooks());
+    await start({ logger });
+    expect(await warned()).toEqual([WARNING]);
+  });
+
+  it('leave no listener behind', async () => {
+    const before = process.listenerCount('newListener');
+    await start({ logger });
+    await serve({ logger }, (app) => app.enableShutdownHooks());
+    expect(process.listenerCount('newListener')).toBe(before + 2);
+    await warned();
+    expect(process.listenerCount('newListener')).toBe(before);
+    const closed = await start({ logger });
+    await closed.close();
+    expect(process.listenerCount('newListener')).toBe(before);
+  });
+
+  it('do not matter to a process that only observes', async () => {
+    await start({ logger, locks: { observeOnly: true } });
     expect(await warned()).toEqual([]);
   });
 
