@@ -44,17 +44,20 @@ describe('@LeaderOnly with the name of an election', () => {
 
   it('asks that one, whoever leads the others', async () => {
     const elections = [{ name: 'default' }, { name: 'reports' }];
-    const locks = { driver, elections, instance: { id: 'a' } };
+    const locks = { driver, elections, instance: { id: 'a', allowedUrls: ['http://b.test'] } };
     const { app, url } = await serve({ locks, controllers: [Reports] });
     const { leader, reports } = app.get(Reports);
     for (const each of [leader, reports]) await firstValueFrom(each.isLeader$.pipe(filter(Boolean)));
-    const other = await start({ locks: { ...locks, instance: { id: 'b' } }, controllers: [Reports] });
+    const other = await start({
+      locks: { ...locks, instance: { id: 'b', url: 'http://b.test' } },
+      controllers: [Reports],
+    });
     await firstValueFrom(other.get(Reports).reports.leader$.pipe(filter((member) => member?.id === 'a')));
 
     await reports.resign();
     await firstValueFrom(reports.leader$.pipe(filter((member) => member?.id === 'b')));
     expect([(await fetch(`${url}/default`)).status, (await fetch(`${url}/reports`)).status]).toEqual([200, 503]);
-    expect((await fetch(`${url}/reports`)).headers.get('x-leader')).toBe('b');
+    expect((await fetch(`${url}/reports`)).headers.get('x-leader')).toBe('http://b.test');
     await app.get(Reports).nightly();
     expect(ran).toEqual([]);
     await other.get(Reports).nightly();
