@@ -51,7 +51,10 @@ for (const [name, guard] of Object.entries(GUARDS)) {
 
 class App {}
 Module({
-  imports: [ScheduleModule.forRoot(), DistLockModule.forRoot({ driver: new RedisDriver({ url }), instance: { id } })],
+  imports: [
+    ScheduleModule.forRoot(),
+    DistLockModule.forRoot({ driver: new RedisDriver({ url }), namespace: 'test', instance: { id } }),
+  ],
   providers: [Jobs],
 })(App);
 

@@ -43,6 +43,10 @@ describe('three processes with clocks 0, +30 and -40 ms, and jobs of 1 ms', () =
           stdio: ['ignore', 'pipe', 'pipe'],
         });
         children.add(child);
+        child.once('exit', (code) => {
+          errors.push(`Replica ${id} ended with ${code}.`);
+          heard();
+        });
         child.stderr.setEncoding('utf8').on('data', (text: string) => {
           errors.push(text);
           heard();
