@@ -42,7 +42,6 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
   readonly #discovery: DiscoveryService;
   readonly #moduleRef: ModuleRef;
   readonly #token: string;
-  readonly #ended = new AbortController();
 
   constructor(
     registration: Registration,
@@ -64,15 +63,15 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
     settings: OncePerTickSettings,
     work: () => unknown,
   ): Promise<unknown> {
-    const { signal } = this.#ended;
+    const { jobs } = this.#registration;
     const job = jobName(instance, property, settings);
-    // At the end of the application its cron jobs are removed.
-    if (signal.aborted) return undefined;
-    return this.#registration.jobs.oncePerTick(job, this.#methods.jobOf(instance, property), work, settings);
+    // At the end of the application its cron jobs are removed, and an observer may have none.
+    if (jobs.isOver) return undefined;
+    return jobs.oncePerTick(job, this.#methods.jobOf(instance, property), work, settings);
   }
 
   onApplicationBootstrap(): void {
-    if (this.#registration.observesOnly) return;
+    if (this.#registration.jobs.isOver) return;
     for (const decorated of this.#decorated()) {
       const report = (error: unknown): void => this.#registration.logger.error(error);
       void this.#begin(decorated).catch(report);
@@ -80,7 +79,6 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
   }
 
   onModuleDestroy(): void {
-    this.#ended.abort();
     this.#registration.jobs.close();
   }
 
@@ -110,8 +108,8 @@ export class FireService implements TickGate, OnApplicationBootstrap, OnModuleDe
 
   /** Jobs are scheduled by a hook of another module, which may come later. */
   async #whenScheduled({ instance, property }: Decorated): Promise<CronJobLike | undefined> {
-    const { signal } = this.#ended;
-    for (let time = 1; !signal.aborted; time = Math.min(2 * time, LONGEST_LOOK)) {
+    const { jobs } = this.#registration;
+    for (let time = 1; !jobs.isOver; time = Math.min(2 * time, LONGEST_LOOK)) {
       const cronJob = this.#scheduled(instance, property);
       if (cronJob) return cronJob;
       await pause(this.#registration.clock, time);

@@ -108,6 +108,11 @@ export class JobService {
     this.#isOver = true;
   }
 
+  /** @internal */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   #firesFor(where: string, job: string, work: unknown): Fires {
     if (typeof job !== 'string' || job === '') {
       throw new LockConfigError(`${where}: the name of the job must be a string that is not empty.`);

@@ -70,6 +70,19 @@ describe('a process that only observes', () => {
     await (await replica.get(LockService).acquire('k')).release();
   });
 
+  it('skips a method under @OncePerTick() also where nothing schedules it', async () => {
+    @Injectable()
+    class Jobs {
+      @Cron('0 0 0 1 1 *')
+      @OncePerTick()
+      async yearly(): Promise<string | undefined> {
+        return 'ran';
+      }
+    }
+    const app = await start({ locks: { observeOnly: true }, providers: [Jobs] });
+    expect(await app.get(Jobs).yearly()).toBeUndefined();
+  });
+
   it.each([
     [true, []],
     [false, ['ran', 'ran as well']],
